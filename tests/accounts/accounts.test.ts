@@ -27,7 +27,7 @@ describe('accounts', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('the first one comes in through the link, once, and is the administrator of the home tenant', async () => {
+  test('the first user signs up with the owner link, once, and is the administrator of the home tenant', async () => {
     const account = await owner.get<Account>('GET', '/account');
     assert.deepEqual([account.role, account.tenant, account.email, account.kind], ['admin', 'main', 'owner@example.com', 'session']);
     const [link = ''] = /http\S+invitation=\S+/.exec(guarded.server.errors()) ?? [];
@@ -35,7 +35,7 @@ describe('accounts', () => {
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', second), 'INVALID_LINK');
   });
 
-  test('nobody becomes a user without an invitation, nor with one that is for somebody else', async () => {
+  test('sign-up needs an invitation for this address', async () => {
     const visitor = guarded.visitor();
     const wish = { name: 'Lee', email: 'lee@example.com', password: PASSWORD };
     assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish), 'FORBIDDEN');
@@ -50,7 +50,7 @@ describe('accounts', () => {
     assert.equal((await visitor.get<Account>('GET', '/account')).role, 'trader');
   });
 
-  test('signing in tells the same of a wrong password and of nobody', async () => {
+  test('sign-in answers a wrong password and an unknown address alike', async () => {
     const answers = await Promise.all(
       ['owner@example.com', 'nobody@example.com'].map(async (email) => {
         const response = await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email, password: 'not this one, surely' });
@@ -64,7 +64,7 @@ describe('accounts', () => {
       assert.deepEqual(await guarded.visitor().get('POST', path, { email: 'nobody@example.com' }), undefined);
   });
 
-  test('who guesses waits longer and longer, and keeps nobody else out', async () => {
+  test('guessing is delayed more and more, and locks nobody else out', async () => {
     const guessed = await guarded.member('viewer');
     const { email } = await guessed.get<Account>('GET', '/account');
     const guesser = guarded.visitor();
@@ -76,7 +76,7 @@ describe('accounts', () => {
     assert.equal((await guessed.get<Account>('GET', '/account')).email, email);
   });
 
-  test('an authenticator is set up, asked for, and can be replaced by a recovery code once', async () => {
+  test('an authenticator is set up and required, and a recovery code replaces it once', async () => {
     const member = await guarded.member('trader');
     const { email } = await member.get<Account>('GET', '/account');
     assert.equal(await member.refusal('POST', '/account/two-factor', { password: 'wrong one, sorry' }), 'INCORRECT_PASSWORD');
@@ -150,7 +150,7 @@ describe('accounts', () => {
     await guarded.visitor().signIn(email as string, 'another mill, another stream');
   });
 
-  test('an access token says who one is, can be verified by anyone with the published keys, and dies with its session', async () => {
+  test('an access token identifies its user, can be verified with the published keys, and ends with its session', async () => {
     const member = await guarded.member('trader');
     const { accessToken, expiresAt } = await member.get<Wire<AccessToken>>('POST', '/auth/token');
     const keys = createRemoteJWKSet(new URL(`${guarded.server.url}/api/v1/auth/jwks`));
@@ -165,7 +165,7 @@ describe('accounts', () => {
     assert.equal(await program.refusal('GET', '/account'), 'INVALID_TOKEN');
   });
 
-  test('a key does what its scopes say, until it expires or is revoked', async () => {
+  test('a key has the permissions of its scopes, until it expires or is revoked', async () => {
     const member = await guarded.member('trader');
     assert.equal(await member.refusal('POST', '/account/keys', { name: 'too much', scopes: ['platform:operate'] }), 'FORBIDDEN');
     assert.equal(
@@ -202,7 +202,7 @@ describe('accounts', () => {
     assert.equal(await briefly.refusal('GET', '/instruments'), 'INVALID_TOKEN');
   });
 
-  test('a role that is taken away is gone at once, and who is kept out is out at once', async () => {
+  test('a revoked role and a disabled user lose their rights at once', async () => {
     const member = await guarded.member('operator');
     const { user } = await member.get<Account>('GET', '/account');
     const { key } = await member.key('ops', ['platform:read']);
@@ -223,13 +223,13 @@ describe('accounts', () => {
     await guarded.visitor().signIn(email);
   });
 
-  test('the last administrator stays one', async () => {
+  test('the last administrator cannot lose the role', async () => {
     const { user } = await owner.get<Account>('GET', '/account');
     assert.equal(await owner.refusal('PATCH', `/tenants/main/users/${user}`, { role: 'viewer' }), 'CONFLICT');
     assert.equal(await owner.refusal('PATCH', `/tenants/main/users/${user}`, { disabled: true }), 'CONFLICT');
   });
 
-  test('what was done is on record in a chain, with who and from where', async () => {
+  test('the audit log is a hash chain of actions with their user and address', async () => {
     const lines = await owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=1000');
     assert.deepEqual(
       lines.map(({ number }) => number),
@@ -243,7 +243,7 @@ describe('accounts', () => {
     assert.equal(new Set(lines.map(({ hash }) => hash)).size, lines.length);
   });
 
-  test('while the database is away that is said, and nothing of what was asked; afterwards all is as before', async () => {
+  test('an unavailable database is reported without the content of queries, and recovery needs no action', async () => {
     const giveBack = await guarded.server.stopDatabase();
     const unknown = guarded.visitor({ 'x-api-key': `mill_never-seen-before${'x'.repeat(26)}` });
     // A key that is not known must be looked up; whose session is remembered has lists that must be read.
@@ -264,7 +264,7 @@ describe('accounts', () => {
     assert.doesNotMatch(guarded.server.errors(), /params:|"params"/);
   });
 
-  test('secrets are in no log line, no metric, no record of events and no exported line', async () => {
+  test('secrets are in no log line, metric, event or export', async () => {
     const { key } = await owner.key('greppable', ['market:read']);
     await guarded.visitor({ 'x-api-key': key }).get('GET', '/instruments');
     const files = readdirSync(join(folder, 'data'), { recursive: true, withFileTypes: true })

@@ -40,7 +40,7 @@ describe('the conventions of the API', () => {
       for (const [name, value] of Object.entries(created)) assert.deepEqual(found[name], value, name);
     });
 
-  test('what is deleted answers 204 without a body, and 404 from then on', async () => {
+  test('DELETE answers 204 without a body, then 404', async () => {
     const { id } = await guarded.owner.key('short', ['market:read']);
     const response = await guarded.owner.ask('DELETE', `/api/v1/account/keys/${id}`);
     assert.deepEqual([response.status, await response.text(), response.headers.get('content-type')], [204, '', null]);
@@ -48,7 +48,7 @@ describe('the conventions of the API', () => {
     assert.equal(await guarded.owner.refusal('DELETE', `/account/keys/${id}`), 'NOT_FOUND');
   });
 
-  test('a list is read page by page, each row once', async () => {
+  test('a list is read page by page, with each row once', async () => {
     for (let number = 0; number < 5; number++) await guarded.owner.key(`page ${number}`, ['market:read']);
     const all = await guarded.owner.get<ApiKey[]>('GET', '/account/keys?limit=1000');
     const paged: ApiKey[] = [];
@@ -71,7 +71,7 @@ describe('the conventions of the API', () => {
       }
   });
 
-  test('a POST with an Idempotency-Key has its effect once, and is on record once', async () => {
+  test('a POST with an Idempotency-Key has one effect and one audit entry', async () => {
     const key = { 'idempotency-key': randomUUID() };
     const wish = { name: 'once', scopes: ['market:read'] };
     const responses = await Promise.all(Array.from({ length: 5 }, () => guarded.owner.ask('POST', '/api/v1/account/keys', wish, key)));

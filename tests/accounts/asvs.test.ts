@@ -35,7 +35,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('2.1: passwords have 12 to 128 characters of any kind, nothing is cut off, and none is among those tried first', async () => {
+  test('2.1: passwords have 12 to 128 characters of any kind, are not truncated, and are not easy to guess', async () => {
     const visitor = guarded.visitor();
     let made = 0;
     const wish = (password: string) => ({ name: 'Lee Kyungsoo', email: `lee${++made}@example.com`, password });
@@ -55,14 +55,14 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     assert.deepEqual(await guarded.visitor().signIn(email, long), { status: 'signed-in' });
   });
 
-  test('2.6.2: recovery codes are of more than 112 bits, and no two are alike', async () => {
+  test('2.6.2: recovery codes have more than 112 bits and are unique', async () => {
     const member = await signedUp('codes@example.com');
     const { recoveryCodes } = await member.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
     assert.equal(new Set(recoveryCodes).size, 10);
     for (const code of recoveryCodes) assert.ok(code.replaceAll('-', '').length * Math.log2(62) >= 112, code);
   });
 
-  test('3.2, 3.4: a session is a cookie of 190 bits that no script reads, no other site sends, and that ends after twelve hours', async () => {
+  test('3.2, 3.4: a session cookie has 190 bits, is HttpOnly and SameSite, and expires after twelve hours', async () => {
     const email = 'cookie@example.com';
     const member = await signedUp(email);
     const answer = await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email, password: PASSWORD });
@@ -77,7 +77,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     for (const { createdAt, expiresAt } of sessions) assert.ok(Date.parse(expiresAt) - Date.parse(createdAt) <= 12 * 3_600_000 + 1_000);
   });
 
-  test('3.1.1, 13.1.3: a credential in an address is none', async () => {
+  test('3.1.1, 13.1.3: credentials in a URL are not accepted', async () => {
     const { key } = await guarded.owner.key('leak', ['market:read']);
     for (const name of ['key', 'api_key', 'apikey', 'token', 'access_token', 'authorization']) {
       const { status } = await guarded.visitor().ask('GET', `/api/v1/instruments?${name}=${key}`);
@@ -85,7 +85,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     }
   });
 
-  test('4.3.1: where operators need two-factor authentication, they have no more than a viewer’s rights until they have one', async () => {
+  test('4.3.1: where operators need two-factor authentication, they have the rights of a viewer until they enable it', async () => {
     const { twoFactorRequired, role } = await guarded.owner.get<Account>('GET', '/account');
     assert.deepEqual([twoFactorRequired, role], [true, 'admin']);
     const { key } = await guarded.owner.key('early', ['market:read']);
@@ -100,7 +100,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     await guarded.owner.get('GET', '/sources');
   });
 
-  test('13.1.5, 13.2.5: what is no JSON is not read', async () => {
+  test('13.1.5, 13.2.5: a body that is not JSON is refused', async () => {
     for (const type of ['text/plain', 'application/xml', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
       const answer = await guarded
         .visitor()
@@ -111,7 +111,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
   });
 });
 
-test('3.4.1, 3.4.4: where the address is https, the session’s cookie is sent over nothing else, to this host alone', async () => {
+test('3.4.1, 3.4.4: on https the session cookie is Secure and for this host only', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-asvs-tls-'));
   const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')];
   spawnSync('openssl', ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', '/CN=localhost', ...files]);

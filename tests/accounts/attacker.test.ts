@@ -35,7 +35,7 @@ describe('an attacker', () => {
   });
   const withToken = (token: string) => guarded.visitor({ authorization: `Bearer ${token}` }).refusal('GET', '/account');
 
-  test('forges no access token: not without a signature, with another algorithm, with the public key as a secret, or with a key of its own', async () => {
+  test('cannot forge an access token: unsigned, with another algorithm, with the public key as secret, or with another key', async () => {
     assert.equal(await withToken(new UnsecuredJWT(claims).encode()), 'INVALID_TOKEN');
     const { keys } = await guarded.visitor().get<SigningKeys>('GET', '/auth/jwks');
     const published = keys.find((key) => key.kid === kid) as Record<string, string>;
@@ -56,7 +56,7 @@ describe('an attacker', () => {
       assert.equal(await withToken(await new SignJWT(claims).setProtectedHeader(header).sign(own.privateKey)), 'INVALID_TOKEN');
   });
 
-  test('changes nothing in a token that it has', async () => {
+  test('cannot change a token', async () => {
     const viewer = await guarded.member('viewer');
     const { accessToken } = await viewer.get<AccessToken>('POST', '/auth/token');
     const [head, payload = '', tag] = accessToken.split('.');
@@ -64,7 +64,7 @@ describe('an attacker', () => {
     assert.equal(await withToken(`${head}.${Buffer.from(JSON.stringify(risen)).toString('base64url')}.${tag}`), 'INVALID_TOKEN');
   });
 
-  test('gives nobody a session that it knows: signing in makes a new one, and a cookie that is not signed is none', async () => {
+  test('cannot fixate a session: sign-in creates a new one, and unsigned cookies are ignored', async () => {
     const fixed = guarded.visitor();
     fixed.jar.set('millrace.session_token', 'known-to-the-attacker.c2lnbmF0dXJl');
     const { email } = await victim.get<Account>('GET', '/account');
@@ -78,7 +78,7 @@ describe('an attacker', () => {
     assert.equal(await forged.refusal('GET', '/account'), 'UNAUTHENTICATED');
   });
 
-  test('uses no session from another site’s page, nor signs anyone in there', async () => {
+  test('cannot use a session from a page of another site, or sign a user in there', async () => {
     for (const headers of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
       assert.equal(await victim.refusal('POST', '/account/keys', { name: 'x', scopes: ['market:read'] }, headers), 'ORIGIN_NOT_ALLOWED');
       assert.equal(
@@ -91,7 +91,7 @@ describe('an attacker', () => {
     assert.equal(response.headers.get('access-control-allow-credentials'), null);
   });
 
-  test('assigns itself nothing that it may not: fields that are not asked for are refused', async () => {
+  test('cannot set undeclared fields', async () => {
     const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'viewer' });
     const wish = { name: 'M', email: 'mass@example.com', password: PASSWORD, invitation: wordIn(link) };
     for (const more of [
@@ -109,7 +109,7 @@ describe('an attacker', () => {
     assert.equal((await member.get<Account>('GET', '/account')).role, 'viewer');
   });
 
-  test('shows one credential after another, and is not looked up any more; a valid one from elsewhere is', async () => {
+  test('cannot try credentials without limit, while valid ones from other addresses work', async () => {
     const { key } = await victim.key('mine', ['market:read']);
     const codes = new Set<string>();
     for (let guess = 0; guess < 80; guess++)
@@ -120,7 +120,7 @@ describe('an attacker', () => {
     await victim.get('GET', '/instruments');
   });
 
-  test('runs nothing in a page of ours, and puts none into one of its own', async () => {
+  test('cannot inject scripts into a page or frame a page', async () => {
     for (const path of ['/', '/sign-in', '/docs']) {
       const policy = (await guarded.visitor().ask('GET', path)).headers.get('content-security-policy') ?? '';
       for (const part of [
@@ -133,7 +133,7 @@ describe('an attacker', () => {
     }
   });
 
-  test('reads no file that is not the console’s', async () => {
+  test('cannot read files outside of the console', async () => {
     const secret = /[A-Za-z0-9_-]{43}/;
     for (const path of [
       '/../../data/secrets/identity',
@@ -150,7 +150,7 @@ describe('an attacker', () => {
     }
   });
 
-  test('smuggles no request into another: a message whose end can be read in two ways is not read', async () => {
+  test('cannot smuggle requests: messages with an ambiguous length are refused', async () => {
     const smuggled = 'GET /api/v1/account HTTP/1.1\r\nhost: x\r\n\r\n';
     for (const head of [
       `content-length: ${smuggled.length}\r\ntransfer-encoding: chunked`,
@@ -165,7 +165,7 @@ describe('an attacker', () => {
     }
   });
 
-  test('fault 28: a request names its host once, and its length', async () => {
+  test('fault 28: requests with two hosts or lengths are refused', async () => {
     const ask = (target: string, head: string) => raw(guarded.server.url, `GET ${target} HTTP/1.1\r\n${head}\r\nconnection: close\r\n\r\n`);
     for (const head of [
       'host: a\r\nhost: a',
@@ -182,7 +182,7 @@ describe('an attacker', () => {
       assert.match(await ask(target, `host: a\r\nhost: a\r\n${upgrade}`), /^HTTP\/1\.1 400/, target);
   });
 
-  test('fault 70: a target in absolute-form is read as in origin-form, any other is refused', async () => {
+  test('fault 70: a target in absolute-form is read like origin-form, and others are refused', async () => {
     const ask = (target: string) => raw(guarded.server.url, `GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
     for (const target of ['/health/live', 'http://x/health/live', 'HTTPS://other:1/health/live?a=1'])
       assert.match(await ask(target), /^HTTP\/1\.1 200/, target);
@@ -190,7 +190,7 @@ describe('an attacker', () => {
       assert.match(await ask(target), /^HTTP\/1\.1 400/, target);
   });
 
-  test('fills no memory and holds no line: bodies that are too large or too slow are ended', async () => {
+  test('cannot exhaust memory or connections: too large and too slow bodies are ended', async () => {
     const response = await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email: 'a@b.example', password: 'x'.repeat(2_000_000) });
     assert.equal(response.status, 413);
     const started = performance.now();
@@ -203,7 +203,7 @@ describe('an attacker', () => {
     assert.ok(performance.now() - started < 40_000);
   });
 
-  test('learns nothing from how long signing in takes', async () => {
+  test('cannot tell from the duration of sign-in whether an address exists', async () => {
     const time = async (email: string) => {
       const started = performance.now();
       await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email, password: 'certainly not this' });

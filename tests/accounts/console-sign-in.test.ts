@@ -48,7 +48,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.getByRole('button', { name: action, exact: true }).click();
   };
 
-  test('whoever has not signed in is asked to, and is told what was wrong', async () => {
+  test('a visitor is asked to sign in, and sees what was wrong', async () => {
     const { page, mistakes } = await open(await browser.newContext({ locale: 'en-GB' }), '/worlds');
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await page.getByText('Accounts require an invitation').waitFor();
@@ -58,7 +58,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.close();
   });
 
-  test('the owner comes in through the link of the first start', async () => {
+  test('the owner signs up with the link of the first start', async () => {
     const [link = ''] = /http\S+invitation=\S+/.exec(server.errors()) ?? [];
     const { page, mistakes } = await open(owner, link);
     // Its owner may look at a password, paste it, and sees how soon it would be guessed.
@@ -79,7 +79,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.close();
   });
 
-  test('whose session is ended from elsewhere is shown the way in', async () => {
+  test('a user whose session ended elsewhere sees the sign-in page', async () => {
     const { page, mistakes } = await open(owner, '/');
     await page.getByRole('status').getByText('Live').waitFor();
     // As another browser of theirs would.
@@ -94,7 +94,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.close();
   });
 
-  test('who cannot be signed out because the server is away is told so, and stays', async () => {
+  test('a sign-out that fails because the server is unreachable is reported', async () => {
     const { page } = await open(owner, '/account');
     await page.route('**/auth/sign-out', (route) => route.abort());
     await page.getByRole('button', { name: 'Sign out' }).click();
@@ -104,7 +104,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.close();
   });
 
-  test('turns two-factor authentication on with the code shown, makes a key that is shown once, and signs in again with both', async () => {
+  test('a user enables two-factor authentication, creates a key that is shown once, and signs in with a code', async () => {
     const { page, mistakes } = await open(owner, '/account');
     await fill(page, 'Set up', { Password: PASSWORD });
     await page.getByRole('img', { name: 'QR code' }).waitFor();
@@ -123,7 +123,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.close();
   });
 
-  test('invites a viewer, who sees markets and nothing of the operators’', async () => {
+  test('an invited viewer sees markets and no operator pages', async () => {
     const { page, mistakes } = await open(owner, '/tenants');
     await page.getByRole('button', { name: 'Invite', exact: true }).click();
     const link = (await page.locator('[data-link]').first().textContent()) ?? '';

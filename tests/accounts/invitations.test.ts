@@ -7,7 +7,7 @@ import type { AuditEntry, Invitation, PendingInvitation } from '@millrace/contra
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
-describe('fault 40: invitations that wait to be used', () => {
+describe('fault 40: pending invitations', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-invitations-'));
   let guarded: Guarded;
   before(async () => {
@@ -22,7 +22,7 @@ describe('fault 40: invitations that wait to be used', () => {
     guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email });
   const pending = () => guarded.owner.get<PendingInvitation[]>('GET', '/tenants/main/invitations');
 
-  test('are listed without their links, and no more once they were used or withdrawn', async () => {
+  test('are listed without links until they are used or withdrawn', async () => {
     assert.deepEqual(await pending(), []);
     const used = await createInvitation('used@example.com');
     await createInvitation();
@@ -48,7 +48,7 @@ describe('fault 40: invitations that wait to be used', () => {
     assert.deepEqual([line?.action, line?.subject], ['invitation withdrawn', 'withdrawn@example.com']);
   });
 
-  test('are seen and withdrawn by the administrators of their own tenant only', async () => {
+  test('are visible only to administrators of their tenant, who can withdraw them', async () => {
     await createInvitation('kept@example.com');
     const [kept] = await pending();
     const viewer = await guarded.member('viewer');

@@ -33,7 +33,7 @@ describe('with a mail server', () => {
 
   const letterTo = (address: string, page: string) => mailbox.letterTo(address, page);
 
-  test('an address is verified by the link before anyone gets in', async () => {
+  test('an address is verified by the link before the first sign-in', async () => {
     const visitor = guarded.visitor();
     const wish = { name: 'Park', email: 'park@example.com', password: PASSWORD };
     assert.deepEqual(await visitor.get('POST', '/auth/sign-up', wish), { status: 'verify-email' });
@@ -46,7 +46,7 @@ describe('with a mail server', () => {
     assert.equal((await visitor.get<Account>('GET', '/account')).role, 'viewer');
   });
 
-  test('who signs up with a known address learns nothing here; its owner is told', async () => {
+  test('sign-up with a known address reveals nothing, and its owner gets a mail', async () => {
     const wish = { name: 'Thief', email: 'owner@example.com', password: PASSWORD };
     const fresh = { name: 'New', email: 'new@example.com', password: PASSWORD };
     const answers = [
@@ -57,7 +57,7 @@ describe('with a mail server', () => {
     assert.match(await letterTo('owner@example.com', 'sign-in'), /You have one/);
   });
 
-  test('a forgotten password is replaced by the link, once, and all sessions end', async () => {
+  test('a reset link sets a new password once, and all sessions end', async () => {
     const member = await guarded.member('trader');
     const { email } = await member.get<Account>('GET', '/account');
     const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
@@ -74,7 +74,7 @@ describe('with a mail server', () => {
     assert.match(await letterTo(email as string, 'account'), /password was changed just now/);
   });
 
-  test('whoever’s way of signing in changes is told of it', async () => {
+  test('users are notified of changed credentials', async () => {
     const member = await guarded.member('viewer');
     const { email } = await member.get<Account>('GET', '/account');
     await member.get('POST', '/account/password', { current: PASSWORD, next: 'a third mill in the valley' });
@@ -95,7 +95,7 @@ describe('with a mail server', () => {
     assert.match(await letterTo(email as string, 'account'), /was turned off/);
   });
 
-  test('an invitation is sent to whom it is for', async () => {
+  test('an invitation is sent to its address', async () => {
     const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', {
       role: 'operator',
       email: 'choi@example.com',

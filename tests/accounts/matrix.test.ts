@@ -25,7 +25,7 @@ const MAY: Readonly<Record<Role, { readonly home: readonly string[]; readonly ot
 /** Asking for these would end what the test works with. */
 const LEFT_OUT = new Set(['POST /api/v1/auth/sign-out']);
 
-describe('who may do what', () => {
+describe('access rights', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-matrix-'));
   let guarded: Guarded;
   let table: AccessTable;
@@ -57,7 +57,7 @@ describe('who may do what', () => {
     return !(problem && (problem.code === 'UNAUTHENTICATED' || problem.code === 'FORBIDDEN') && problem.detail.includes('permission'));
   }
 
-  test('every route lets in exactly those whose role has what it needs', async () => {
+  test('every route admits exactly the roles with its permission', async () => {
     assert.ok(table.routes.length > 80, `${table.routes.length} routes`);
     const wrong: string[] = [];
     let asked = 0;
@@ -74,7 +74,7 @@ describe('who may do what', () => {
     assert.ok(asked > 700, `${asked} questions`);
   });
 
-  test('every channel, over both transports, is for exactly those whose role has what it needs', async () => {
+  test('every channel, over both transports, admits exactly the roles with its permission', async () => {
     assert.equal(table.channels.length, 13);
     const wrong: string[] = [];
     for (const { name, tenant, visitor, may } of callers) {
@@ -116,7 +116,7 @@ describe('who may do what', () => {
     assert.deepEqual(wrong, []);
   });
 
-  test('of another tenant’s users, keys, sessions and records nobody sees or changes anything', async () => {
+  test('users, keys, sessions and audit logs of other tenants are not accessible', async () => {
     const stranger = await guarded.member('admin', 'acme');
     const { user } = await guarded.owner.get<Account>('GET', '/account');
     for (const [method, path, body] of [

@@ -23,7 +23,7 @@ describe('names', () => {
   });
   const audit = () => guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=50');
 
-  test('fault 20: the audit log names who did something by the user’s id, and records changes of names', async () => {
+  test('fault 20: the audit log has the user id of the actor, and records name changes', async () => {
     const member = await guarded.member('operator');
     const { user, name } = await member.get<Account>('GET', '/account');
     await member.get('PATCH', '/account', { name: 'Somebody else' });
@@ -42,7 +42,7 @@ describe('names', () => {
     assert.partialDeepStrictEqual(await guarded.owner.get<AuditVerification>('POST', '/tenants/main/audit/verify'), { firstInvalid: null });
   });
 
-  test('fault 27: a user’s name is visible text that no other user of the tenant has', async () => {
+  test('fault 27: a user name is visible text and unique within the tenant', async () => {
     const member = await guarded.member('trader');
     const { name: own } = await member.get<Account>('GET', '/account');
     for (const name of ['\u200b\u200b', 'Kim\u202e', 'Kim\nLee', 'a\u0000b', '\u3164'])
@@ -67,7 +67,7 @@ describe('names', () => {
       assert.equal(await guarded.owner.refusal('POST', '/tenants', { id: 'blank', name, tier: 'free' }), 'BAD_REQUEST');
   });
 
-  test('fault 25: a key is made by who signed in lately, ends by itself, and with the password where that is wanted', async () => {
+  test('fault 25: creating a key needs a recent sign-in; keys expire, and end with the password on request', async () => {
     const DAY_MS = 86_400_000;
     const member = await guarded.member('trader');
     const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
@@ -88,7 +88,7 @@ describe('names', () => {
     assert.deepEqual(await member.get('GET', '/account/keys'), []);
   });
 
-  test('fault 26: a password’s strength is looked at only for who may sign up, and not without end', async () => {
+  test('fault 26: password strength is checked only with a valid invitation, and with a bound', async () => {
     const stranger = guarded.visitor();
     const wish = { name: 'Stranger', email: 'stranger@example.com', password: 'p4$$w0rd'.repeat(16) };
     assert.equal(await stranger.refusal('POST', '/auth/sign-up', wish), 'FORBIDDEN');

@@ -66,7 +66,7 @@ describe('open streams', () => {
     return answer;
   }
 
-  test('are shown to operators by user and transport, and to each user against its limits', async () => {
+  test('are listed for operators by user and transport, and for each user with its limits', async () => {
     const member = await guarded.member('trader');
     const stream = await streamed({ cookie: cookiesOf(member) });
     const sockets = [await connected({ cookie: cookiesOf(member) }), await connected({ cookie: cookiesOf(member) })];
@@ -92,7 +92,7 @@ describe('open streams', () => {
     assert.equal(await member.refusal('GET', '/connections'), 'UNAUTHENTICATED');
   });
 
-  test('are bounded: one more than the tier allows is refused, over every transport, until another is closed', async () => {
+  test('are limited by the tier on every transport', async () => {
     const sockets = await Promise.all(Array.from({ length: 10 }, () => connected({})));
     for (const path of ['/api/v1/socket', '/api/v1/graphql']) {
       const socket = new WebSocket(
@@ -108,7 +108,7 @@ describe('open streams', () => {
     for (const socket of sockets) socket.close();
   });
 
-  test('end with a reason when their user is kept out, its session ends or its key is revoked', async () => {
+  test('end with a reason when the user is disabled, the session ends or the key is revoked', async () => {
     const member = await guarded.member('viewer');
     const { user } = await member.get<Account>('GET', '/account');
     const { key, ...about } = await member.key('bot', ['market:read']);
@@ -136,7 +136,7 @@ describe('open streams', () => {
     assert.match(await stream.text, /not-any-more/);
   });
 
-  test('go on with a newer credential, and lose what that does not allow', async () => {
+  test('continue with a newer credential and its permissions', async () => {
     const socket = await connected({});
     assert.equal((await asked(socket, { op: 'subscribe', channels: ['sources'] })).error?.code, 'UNAUTHENTICATED');
     assert.equal((await asked(socket, { op: 'authenticate', token: 'nonsense' })).error?.code, 'INVALID_TOKEN');
@@ -154,7 +154,7 @@ describe('open streams', () => {
     socket.close();
   });
 
-  test('what an operator does is a line of the audit log, which can be exported and verified', async () => {
+  test('actions of operators are entries of the audit log, which can be exported and verified', async () => {
     await guarded.owner.get('POST', '/sources/simulator/restart');
     const operated = async () =>
       (await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit')).filter(({ action }) => action === 'operated');
@@ -177,7 +177,7 @@ describe('open streams', () => {
     assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'FORBIDDEN');
   });
 
-  test('fault 27: a user has a limited number of players, and is told which', async () => {
+  test('fault 27: the number of players of a user is limited, and the error lists them', async () => {
     const member = await guarded.member('trader');
     const play = (body: object) => member.ask('POST', '/api/v1/world/players', body);
     const made = await Promise.all(Array.from({ length: 12 }, (_none, index) => play({ name: `Kim ${index}` })));
@@ -193,7 +193,7 @@ describe('open streams', () => {
     assert.equal(await stranger.refusal('POST', '/world/players', { name: 'Kim', player }), 'UNKNOWN_PLAYER');
   });
 
-  test('players leave the world when their user may not play any more, and are not let in again', async () => {
+  test('players leave the world when their user loses the permission, and cannot join again', async () => {
     const member = await guarded.member('trader');
     const { user } = await member.get<Account>('GET', '/account');
     const { tcpPort } = await member.get<World>('GET', '/world');
@@ -217,7 +217,7 @@ describe('open streams', () => {
     assert.equal(await again.ended, 'FORBIDDEN');
   });
 
-  test('by asking more than it may a WebSocket is told to wait, and sent away when it does not', async () => {
+  test('a WebSocket over its rate limit is told to wait, then closed', async () => {
     const socket = await connected({});
     const codes = new Map<string, number>();
     socket.on('message', (raw) => {
@@ -234,7 +234,7 @@ describe('open streams', () => {
     assert.equal(codes.get('RATE_LIMITED'), 1_000);
   });
 
-  test('by showing one credential after another nobody is looked up for long', async () => {
+  test('a WebSocket cannot try credentials without limit', async () => {
     const socket = await connected({});
     const codes = new Set<string | undefined>();
     for (let count = 0; count < 80; count++) codes.add((await asked(socket, { op: 'authenticate', token: `mill_${count}` })).error?.code);

@@ -92,7 +92,7 @@ describe('passkeys', () => {
       return ((await navigator.credentials.get({ publicKey: asked })) as PublicKeyCredential).toJSON();
     }, options);
 
-  test('are offered where browsers allow them, and elsewhere the console says where that is', async () => {
+  test('are offered where browsers allow them; elsewhere the console names the address that does', async () => {
     assert.equal((await guarded.owner.get<{ passkeys: string }>('GET', '/auth/options')).passkeys, origin);
     await page.goto(`${guarded.server.url}/sign-in`);
     await button('Sign in').waitFor();
@@ -101,7 +101,7 @@ describe('passkeys', () => {
     await button('Sign in with a passkey').waitFor();
   });
 
-  test('one is added by whoever signed in, and lets in without a password: as two-factor authentication, too', async () => {
+  test('a signed-in user adds one; it signs in without a password and counts as two-factor authentication', async () => {
     await signIn();
     await page.goto(`${origin}/account`);
     await page.getByText('No passkeys').waitFor();
@@ -134,14 +134,14 @@ describe('passkeys', () => {
     assert.deepEqual(mistakes, []);
   });
 
-  test('the page of one’s account fits 1280 and 390 pixels with one', async () => {
+  test('the account page fits 1280 and 390 pixels with a passkey', async () => {
     await page.goto(`${origin}/account`);
     await page.getByRole('cell', { name: 'this laptop' }).waitFor();
     for (const width of [1280, 390]) await fits(page, width);
     await page.setViewportSize({ width: 1280, height: 800 });
   });
 
-  test('is refused when it was shown before, for another begin, with a changed signature, or by someone who did not begin', async () => {
+  test('a response is refused when replayed, for another challenge, with a changed signature, or from another browser', async () => {
     await signOut();
     const refusal = async (credential: object) => (await ask<{ code: string }>('POST', '/auth/passkey', { credential })).code;
     const begin = () => ask<PasskeyOptions>('POST', '/auth/passkey/start');
@@ -160,7 +160,7 @@ describe('passkeys', () => {
     assert.doesNotMatch(guarded.server.errors(), /Failed to verify/, 'no operator is bothered with it');
   });
 
-  test('by a password alone whoever has one can neither make another, nor remove it, nor have a code instead', async () => {
+  test('a session by password alone can neither add nor remove passkeys nor enable codes', async () => {
     await signIn();
     const [passkey] = await ask<Passkey[]>('GET', '/account/passkeys');
     const refusal = async (...asked: Parameters<typeof ask>) => (await ask<{ code: string }>(...asked)).code;
@@ -169,7 +169,7 @@ describe('passkeys', () => {
     assert.equal(await refusal('POST', '/account/two-factor', { password: PASSWORD }), 'FORBIDDEN');
   });
 
-  test('is refused from a device that did not verify its user', async () => {
+  test('a device that did not verify its user is refused', async () => {
     await signOut();
     await button('Sign in with a passkey').click();
     await page.getByRole('link', { name: 'Sources' }).waitFor();
@@ -187,7 +187,7 @@ describe('passkeys', () => {
     await devices.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId: other });
   });
 
-  test('of another address is refused: what a page at a false one was given counts for nothing here', async () => {
+  test('a response for another origin is refused, so phishing gains nothing', async () => {
     const { authenticatorId } = await devices.send('WebAuthn.addVirtualAuthenticator', { options: DEVICE });
     device = authenticatorId;
     const begun = await ask<PasskeyOptions>('POST', '/account/passkeys/start');
@@ -199,7 +199,7 @@ describe('passkeys', () => {
     await devices.send('WebAuthn.clearCredentials', { authenticatorId: device });
   });
 
-  test('what is no credential is refused with what is wrong, and nobody else’s passkey can be removed', async () => {
+  test('an invalid credential is refused with the reason, and passkeys of others cannot be removed', async () => {
     for (const credential of [null, {}, { id: '\u0000', rawId: '', type: 'public-key', response: {} }, 'x'.repeat(100)])
       assert.equal((await ask<{ code: string }>('POST', '/auth/passkey', { credential })).code, 'BAD_REQUEST', JSON.stringify(credential));
     const [passkey] = await ask<Passkey[]>('GET', '/account/passkeys');
@@ -211,7 +211,7 @@ describe('passkeys', () => {
     assert.equal((await ask<Passkey[]>('GET', '/account/passkeys')).length, 1);
   });
 
-  test('removed, it lets nobody in any more, and who came in with one is out', async () => {
+  test('a removed passkey does not sign in, and its sessions end', async () => {
     const begun = await ask<PasskeyOptions>('POST', '/account/passkeys/start');
     const credential = await made({ options: { ...begun.options, excludeCredentials: [] } });
     await ask<Passkey>('POST', '/account/passkeys', { name: 'lost', credential });

@@ -14,7 +14,7 @@ const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
 const NEWER = 'a newer mill that turns as well';
 const wordOf = (link: string) => new URL(link).searchParams.get('token') ?? '';
 
-describe('fault 37: a password that was forgotten where no mail is sent', () => {
+describe('fault 37: a forgotten password without a mail server', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-reset-'));
   let guarded: Guarded;
   let isStopped = false;
@@ -40,7 +40,7 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     return { code, stdout, stderr };
   }
 
-  test('an administrator makes a link; with the newest one a new password is chosen, once, and it is on record', async () => {
+  test('an administrator creates a link; the newest sets a new password once, and the audit log has it', async () => {
     const member = await guarded.member('viewer');
     const account = await accountOf(member);
     const { link: earlier } = await guarded.owner.get<ResetLink>('POST', pathOf(account));
@@ -62,7 +62,7 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     assert.ok(!JSON.stringify(line).includes(wordOf(link)));
   });
 
-  test('nobody else may: no other role, no other tenant, no key, no one who signed in long ago', async () => {
+  test('other roles, other tenants, keys and old sessions may not', async () => {
     const target = await accountOf(await guarded.member('viewer'));
     for (const role of ['viewer', 'operator'] as const)
       assert.equal(await (await guarded.member(role)).refusal('POST', pathOf(target)), 'FORBIDDEN');
@@ -76,7 +76,7 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     assert.equal(await guarded.owner.refusal('POST', pathOf(target)), 'CONFLICT');
   });
 
-  test('the last administrator gets back in by the command line, whether or not the server runs', async () => {
+  test('the last administrator regains access by the command line, with or without a running server', async () => {
     const unknown = await millrace('users', 'reset', 'nobody@example.com', '--data', 'data');
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /no user with the address "nobody@example.com"/);
@@ -94,7 +94,7 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     assert.match(stopped.stdout, /^http:\/\/127\.0\.0\.1:7420\/reset-password\?token=\S{43}\n/);
   });
 
-  test('fault 39: a command about an installation that is not there says so, ends, and makes none', async () => {
+  test('fault 39: a command without an installation reports that and creates none', async () => {
     const empty = join(folder, 'empty');
     mkdirSync(empty);
     for (const args of [

@@ -19,7 +19,7 @@ import { PASSWORD, Visitor, wordIn } from './visitor.ts';
 
 const CLIENT = { client_id: 'millrace', client_secret: 'a secret between the two' };
 
-describe('another site vouches for someone', () => {
+describe('sign-in with an external provider', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-provider-'));
   let site: Server;
   let millrace: Awaited<ReturnType<typeof startServer>>;
@@ -106,7 +106,7 @@ describe('another site vouches for someone', () => {
     return back.headers.get('location') ?? '';
   }
 
-  test('is offered, and lets a new user of the home tenant in as a viewer', async () => {
+  test('is offered, and creates a viewer of the home tenant', async () => {
     const visitor = new Visitor(millrace.url);
     const { providers, signUp } = await visitor.get<SignInOptions>('GET', '/auth/options');
     assert.deepEqual([providers, signUp], [[{ id: 'house', name: 'The House' }], 'open']);
@@ -115,7 +115,7 @@ describe('another site vouches for someone', () => {
     assert.deepEqual([account.email, account.name, account.role, account.tenant], ['miller@house.example', 'The miller', 'viewer', 'main']);
   });
 
-  test('lets the same one in again as the same user', async () => {
+  test('signs the same person in as the same user', async () => {
     const [one, other] = [new Visitor(millrace.url), new Visitor(millrace.url)];
     await comeInAs(one, 'baker');
     await comeInAs(other, 'baker');
@@ -123,7 +123,7 @@ describe('another site vouches for someone', () => {
     assert.equal(users[0], users[1]);
   });
 
-  test('has no two-factor authentication of ours: an operator who has one has its rights only by it', async () => {
+  test('does not count as two-factor authentication', async () => {
     const withTotp = async (visitor: Visitor): Promise<void> => {
       const { uri } = await visitor.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
       const secret = new URL(uri).searchParams.get('secret') ?? '';
@@ -152,7 +152,7 @@ describe('another site vouches for someone', () => {
     assert.equal(await new Visitor(millrace.url, { authorization: `Bearer ${accessToken}` }).refusal('GET', '/sources'), 'FORBIDDEN');
   });
 
-  test('is not believed when the answer belongs to no question of this browser', async () => {
+  test('a response without a request of this browser is refused', async () => {
     const asked = new Visitor(millrace.url);
     const { url } = await asked.get<{ url: string }>('POST', '/auth/providers/house');
     const state = new URL(url).searchParams.get('state');

@@ -8,7 +8,7 @@ import { until } from '@millrace/testing';
 import { WITHOUT_WORLD } from '../server.ts';
 import { startGuarded } from './visitor.ts';
 
-test('fault 22: a server whose tables hang is not ready, says since when and why, and is again when they answer', async () => {
+test('fault 22: a server whose database hangs is not ready, with the reason and the time, and recovers with it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-readiness-'));
   const { server } = await startGuarded(folder, WITHOUT_WORLD);
   const ask = async () => {

@@ -62,7 +62,7 @@ describe('two servers on one database', left, () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('fault 73: of the links for the first owner that two servers print, one lets in, once', async () => {
+  test('fault 73: of the owner links that two servers print, one works, once', async () => {
     const words = [...running.values()].flatMap((server) => /invitation=(\S+)/.exec(server.errors())?.[1] ?? []);
     assert.ok(words.length > 0);
     const came = await Promise.all(
@@ -77,7 +77,7 @@ describe('two servers on one database', left, () => {
     assert.equal(came.filter(Boolean).length, 1);
   });
 
-  test('fault 74: a code of an authenticator lets in once, whichever server is shown it, and after a restart', async () => {
+  test('fault 74: a code of an authenticator works once on all servers, also after a restart', async () => {
     const kim = await newUser('kim');
     const { uri } = await kim.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
     const authenticator = URI.parse(uri) as TOTP;
@@ -92,7 +92,7 @@ describe('two servers on one database', left, () => {
     assert.equal(await second.refusal('GET', '/account'), 'UNAUTHENTICATED');
   });
 
-  test('fault 75: failed attempts are counted over all servers, and a restart forgets none', async () => {
+  test('fault 75: failed attempts are counted across servers and restarts', async () => {
     await newUser('lee');
     const wish = { email: 'lee@example.com', password: 'not this one, surely' };
     for (let guess = 0; guess < 5; guess++)
@@ -103,7 +103,7 @@ describe('two servers on one database', left, () => {
     assert.equal(await at('two').refusal('POST', '/auth/sign-in', wish), 'LOCKED_OUT');
   });
 
-  test('fault 71: who is kept out at one server can invite nobody at the other, with any credential', async () => {
+  test('fault 71: a user disabled at one server cannot invite at the other, with any credential', async () => {
     const { link } = await owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'admin', email: 'park@example.com' });
     const park = at('two');
     await park.signUp('park', 'park@example.com', wordIn(link));

@@ -46,7 +46,7 @@ describe('TLS', () => {
     while (!server.errors().includes(text)) await new Promise((resolve) => server.child.stderr?.once('data', resolve));
   }
 
-  test('speaks TLS 1.3, and nothing older', async () => {
+  test('accepts TLS 1.3 only', async () => {
     assert.match(server.url, /^https:/);
     const socket = await shaken();
     assert.equal(socket.getProtocol(), 'TLSv1.3');
@@ -58,7 +58,7 @@ describe('TLS', () => {
     await assert.rejects(shaken({ maxVersion: 'TLSv1.2' }), /protocol version/i);
   });
 
-  test('takes a new certificate without a restart, and keeps the old one when the new one cannot be used', async () => {
+  test('uses a new certificate without a restart, and keeps the old one if the new one is invalid', async () => {
     certify('second');
     await logged('the certificate was replaced');
     const names = async () => (await shaken()).getPeerCertificate().subject.CN;

@@ -66,7 +66,7 @@ class Watcher {
   }
 }
 
-describe('a stream of one’s own', () => {
+describe('the private stream of a user', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-own-'));
   let guarded: Guarded;
   const watchers: Watcher[] = [];
@@ -96,7 +96,7 @@ describe('a stream of one’s own', () => {
     return made as unknown as AccountSnapshot;
   };
 
-  test('a new user gets a first snapshot, made in the background', async () => {
+  test('a new user gets a first snapshot, generated in the background', async () => {
     const member = await guarded.member('trader');
     const snapshot = await snapshotOf(member);
     assert.equal(snapshot.request, 'first');
@@ -105,7 +105,7 @@ describe('a stream of one’s own', () => {
     assert.equal(snapshot.limits.requestsPerSecond, 1_000);
   });
 
-  test('one that is asked for anew is told step by step, to its user alone, over both transports', async () => {
+  test('a requested snapshot is published step by step, to its user only, over both transports', async () => {
     const [kim, lee] = [await guarded.member('viewer'), await guarded.member('viewer')];
     const first = await snapshotOf(kim);
     await snapshotOf(lee);
@@ -140,7 +140,7 @@ describe('a stream of one’s own', () => {
     socket.close();
   });
 
-  test('what was told during a break is told afterwards, once', async () => {
+  test('events during a lost connection arrive afterwards, once', async () => {
     const member = await guarded.member('viewer');
     await snapshotOf(member);
     const before_ = watch(member);
@@ -154,7 +154,7 @@ describe('a stream of one’s own', () => {
     assert.equal(again.named('account').length, 0);
   });
 
-  test('the trace of a request is in the events that come of it, those that are made behind it, too', async () => {
+  test('the trace id of a request is in all events that it causes, also asynchronous ones', async () => {
     const member = await guarded.member('viewer');
     await snapshotOf(member);
     const [asked, announced] = ['1', '2'].map((digit) => digit.repeat(32));
@@ -180,7 +180,7 @@ describe('a stream of one’s own', () => {
     await found('worlds/log', announced, ['Announced']);
   });
 
-  test('a tenant’s feed tells its administrators what happens in it, and nothing of another', async () => {
+  test('the feed of a tenant has its own events and no others', async () => {
     const acme = await guarded.tenant('acme');
     const feeds = await Promise.all(
       [
@@ -214,7 +214,7 @@ describe('a stream of one’s own', () => {
     );
   });
 
-  test('two at a time are not made, and a crash loses none', async () => {
+  test('a second request waits, and a crash loses none', async () => {
     const member = await guarded.member('viewer');
     await snapshotOf(member);
     const answers = await Promise.all(Array.from({ length: 5 }, () => member.ask('POST', '/api/v1/account/snapshot')));

@@ -9,7 +9,7 @@ import { runChaos } from './run.ts';
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 
-test('whatever is killed, each player is in one zone, each item in one place, and each command answered once', {
+test('despite kills, each player is in one zone, each item in one place, and each command is answered once', {
   skip: !hasPython && 'there is no python3',
 }, async () => {
   const { commands, accepted, differences, faults } = await runChaos({ seed: 6, players: 40, seconds: 12 });

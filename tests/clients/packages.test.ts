@@ -86,7 +86,7 @@ describe('fault 36: packages of the clients', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('packing leaves the folder as it was', () => {
+  test('packing does not change the folder', () => {
     for (const client of CLIENTS) {
       const [here, there] = [ROOT, workspace].map((root) => join(root, 'clients', client));
       assert.deepEqual(
@@ -99,7 +99,7 @@ describe('fault 36: packages of the clients', () => {
     }
   });
 
-  test('they are sound to publint and attw, and have neither sources of TypeScript nor parts of the workspace in them', async () => {
+  test('publint and attw pass; the packages contain no TypeScript sources and no workspace references', async () => {
     for (const file of readdirSync(tarballs)) {
       await run(project, join(BIN, 'publint'), join(tarballs, file), '--strict');
       await run(project, join(BIN, 'attw'), join(tarballs, file), '--profile', 'esm-only');
@@ -116,7 +116,7 @@ describe('fault 36: packages of the clients', () => {
     }
   });
 
-  test('in an empty project the examples compile with types, and run', async () => {
+  test('the examples compile and run in an empty project', async () => {
     const compilerOptions = {
       target: 'es2024',
       module: 'nodenext',

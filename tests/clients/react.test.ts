@@ -17,7 +17,7 @@ import { type CutProxy, openCutProxy } from './cut-proxy.ts';
 const REACT = join(import.meta.dirname, '..', '..', 'clients', 'react');
 const EXAMPLE = join(REACT, 'examples', 'prices');
 
-describe('the React hooks, in a page on a server of its own', () => {
+describe('the React hooks, in a page of another server', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-react-'));
   let guarded: Guarded;
   let pages: Server;
@@ -68,7 +68,7 @@ describe('the React hooks, in a page on a server of its own', () => {
     );
   const textOf = (id: string) => page.getByTestId(id).textContent();
 
-  test('useCandles has history and the open candle, and both move', async () => {
+  test('useCandles returns the history and the open candle, and updates both', async () => {
     await shows('status', (text) => text === 'live');
     await shows('candles', (text) => Number(text) > 2);
     await shows('quote', (text) => text.includes('/'));
@@ -76,7 +76,7 @@ describe('the React hooks, in a page on a server of its own', () => {
     await page.waitForFunction((before) => document.querySelector('[data-testid="close"]')?.textContent !== before, close);
   });
 
-  test('useEvents tells of a snapshot that was made, once, and over a break too', async () => {
+  test('useEvents delivers each event once, also across a lost connection', async () => {
     await shows('live', (text) => text === 'live');
     await page.getByRole('button', { name: 'Make it anew' }).click();
     await shows('made', (text) => text === '1');
@@ -88,7 +88,7 @@ describe('the React hooks, in a page on a server of its own', () => {
     assert.equal(await textOf('made'), '2');
   });
 
-  test('what is not shown any more watches no more', async () => {
+  test('unmounted components unsubscribe', async () => {
     const open = async () => (await guarded.owner.get<Connections>('GET', '/connections')).nodes[0]?.streams;
     assert.equal(await open(), 1);
     await page.getByRole('button', { name: 'Hide' }).click();
@@ -98,7 +98,7 @@ describe('the React hooks, in a page on a server of its own', () => {
     await shows('candles', (text) => Number(text) > 2);
   });
 
-  test('its README shows the example as it is', () => {
+  test('the README contains the example file', () => {
     assert.ok(readFileSync(join(REACT, 'README.md'), 'utf8').includes(readFileSync(join(EXAMPLE, 'prices.tsx'), 'utf8')));
   });
 });

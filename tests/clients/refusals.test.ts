@@ -13,7 +13,7 @@ import { WITHOUT_WORLD } from '../server.ts';
 const OWNER = 'owner@example.com';
 const TRANSPORTS = ['websocket', 'sse'] as const;
 
-describe('fault 35: a stream that cannot be live says why', () => {
+describe('fault 35: a stream that cannot be live reports the reason', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-refusals-'));
   let guarded: Guarded;
   let url: string;
@@ -60,13 +60,13 @@ describe('fault 35: a stream that cannot be live says why', () => {
     });
 
   for (const transport of TRANSPORTS) {
-    test(`a key that is not valid ends it, over ${transport}`, async () => {
+    test(`an invalid key ends it, over ${transport}`, async () => {
       const client = opened({ credentials: apiKey(`mill_${'x'.repeat(48)}`), transport });
       await assert.rejects(client.events(['user']).next(), { name: 'MillraceError', code: 'INVALID_TOKEN' });
       assert.deepEqual((await watched(client)).slice(-2), ['closed INVALID_TOKEN', 'INVALID_TOKEN']);
     });
 
-    test(`tokens that are refused one after the other end it, over ${transport}`, async () => {
+    test(`repeatedly refused tokens end it, over ${transport}`, async () => {
       let fetched = 0;
       const credentials = accessTokens(async () => ({
         accessToken: `none-${++fetched}`,
@@ -77,7 +77,7 @@ describe('fault 35: a stream that cannot be live says why', () => {
       assert.equal(fetched, 2);
     });
 
-    test(`a wrong password is sent once, and locks nobody out, over ${transport}`, async () => {
+    test(`a wrong password is sent once and causes no lockout, over ${transport}`, async () => {
       const credentials = signIn(url, OWNER, 'not the password');
       for (let attempt = 0; attempt < 12; attempt++)
         await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'INVALID_CREDENTIALS' });
@@ -96,12 +96,12 @@ describe('fault 35: a stream that cannot be live says why', () => {
       assert.deepEqual(asked, ['/api/v1/auth/sign-in', '/api/v1/auth/sign-in']);
     });
 
-    test(`a channel that is not for one ends it, over ${transport}`, async () => {
+    test(`a forbidden channel ends it, over ${transport}`, async () => {
       const { key } = await guarded.owner.key('little', ['market:read']);
       assert.deepEqual((await watched(opened({ credentials: apiKey(key), transport }))).slice(-2), ['closed FORBIDDEN', 'FORBIDDEN']);
     });
 
-    test(`a server that is not there, or hangs, is told within the time that an answer may take, and gone on with once it is, over ${transport}`, async () => {
+    test(`an unreachable or hanging server is reported within the timeout, and the stream continues when it is back, over ${transport}`, async () => {
       const accepted: Socket[] = [];
       const silent = createTcpServer((socket) => accepted.push(socket)).listen(0, '127.0.0.1');
       await once(silent, 'listening');
@@ -160,7 +160,7 @@ describe('fault 35: a stream that cannot be live says why', () => {
     });
   }
 
-  test('what will pass is waited for: an answer of 503 or 429 is no refusal', async () => {
+  test('503 and 429 are retried', async () => {
     let asked = 0;
     const server = await serving((_request, response) => {
       if (++asked === 3) return response.writeHead(200, { 'content-type': 'text/event-stream' }).end('event: ready\nid: e-1\ndata: {}\n\n');

@@ -73,7 +73,7 @@ describe('the TypeScript client', () => {
     return said;
   }
 
-  test('its examples run, and are the ones in its README', async () => {
+  test('the examples run, and the README contains them', async () => {
     assert.match(await run('candles.ts', key, 'simulator:BTC-USDT'), /^\d candles, live\n(close [\d.]+\n)+$/);
     assert.match(await run('own-stream.ts', 'owner@example.com', PASSWORD), /account \{.*\}\n(.*\n)*snapshots\.generated \{.*"watchlist"/);
     const readme = readFileSync(join(CLIENT, 'README.md'), 'utf8');
@@ -82,7 +82,7 @@ describe('the TypeScript client', () => {
   });
 
   for (const transport of ['websocket', 'sse'] as const)
-    test(`hears of every trade once over ${transport}, however often it is cut off`, async () => {
+    test(`delivers each trade once over ${transport}, however often the connection is lost`, async () => {
       const proxy = await openedProxy();
       const straight = opened({ url, credentials: apiKey(key) });
       const cut = opened({ url: proxy.url, credentials: apiKey(key), transport });
@@ -117,7 +117,7 @@ describe('the TypeScript client', () => {
     });
 
   for (const transport of ['websocket', 'sse'] as const)
-    test(`misses nothing of a channel that was silent before a break, over ${transport}`, async () => {
+    test(`misses nothing of a channel that was silent before a lost connection, over ${transport}`, async () => {
       await guarded.owner.get('POST', '/sources/simulator/pause');
       const proxy = await openedProxy();
       const straight = opened({ url, credentials: apiKey(key) });
@@ -141,7 +141,7 @@ describe('the TypeScript client', () => {
       assert.equal(await heard, told);
     });
 
-  test('what every channel carries is what its contract says', async () => {
+  test('every channel matches its contract', async () => {
     const client = opened({ url, credentials: signIn(url, 'owner@example.com', PASSWORD) });
     const [instrument] = (await client.listInstruments()).data;
     const names = Object.values(CHANNELS)
@@ -167,7 +167,7 @@ describe('the TypeScript client', () => {
     }
   });
 
-  test('gets a new token when the session behind the old one ends, and misses nothing', async () => {
+  test('requests a new token when the session ends, and misses nothing', async () => {
     const member = await guarded.member('viewer');
     const { email } = await member.get<Account>('GET', '/account');
     let fetched = 0;
@@ -217,7 +217,7 @@ describe('the TypeScript client', () => {
     assert.equal(fetched, 3);
   });
 
-  test('says why it is refused, in the server’s words', async () => {
+  test('errors have the code and the text of the server', async () => {
     const client = opened({ url, credentials: apiKey(key) });
     const refused = await client.getCandles({ id: 'simulator:NOPE-USDT' }).catch((error: MillraceError) => error);
     assert.ok(refused instanceof MillraceError);
@@ -235,7 +235,7 @@ describe('the TypeScript client', () => {
     await assert.rejects(opened({ url: 'http://127.0.0.1:9' }).restartSource({ id: 'x' }), { code: 'UNREACHABLE', status: 0 });
   });
 
-  test('asks again when that is safe, and when the server says so', async () => {
+  test('retries only safe requests, when the server allows it', async () => {
     const asked: string[] = [];
     const server = createServer((request, response) => {
       const key = request.headers['idempotency-key'];

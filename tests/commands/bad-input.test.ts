@@ -78,7 +78,7 @@ describe('a command with bad input', () => {
     assert.match(output, /nowhere\.json/);
   });
 
-  test('a busy port is named, with the way out', async () => {
+  test('a busy port is reported with the remedy', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as AddressInfo;
@@ -89,7 +89,7 @@ describe('a command with bad input', () => {
     assert.match(output, /--port/);
   });
 
-  test('an unwritable data folder is named, with the way out', () => {
+  test('an unwritable data folder is reported with the remedy', () => {
     const file = join(folder, 'a-file');
     writeFileSync(file, '');
     mkdirSync(join(folder, 'locked'));
@@ -100,7 +100,7 @@ describe('a command with bad input', () => {
     assert.match(output, /--data/);
   });
 
-  test('a wrong flag, a wrong port, a wrong speed and an unknown command end with 2 and say why', () => {
+  test('a wrong flag, port or speed and an unknown command exit with 2 and the reason', () => {
     for (const args of [
       ['up', '--prot', '1'],
       ['up', '--port', '99999'],
@@ -113,7 +113,7 @@ describe('a command with bad input', () => {
     }
   });
 
-  test('a replay of nothing says what is missing', () => {
+  test('a replay without frames reports what is missing', () => {
     assert.match(millrace(['replay', 'nothing.txt', '--source', 'binance']).output, /nothing\.txt does not exist/);
     assert.match(millrace(['replay', 'nothing.txt', '--source', 'simulator']).output, /Use one of: binance/);
   });
@@ -148,7 +148,7 @@ describe('a command with bad input', () => {
     for (const [name, secret] of Object.entries(secrets)) assert.ok(!output.includes(secret), `${name} is printed`);
   });
 
-  test('a master key that is none, that is missing or that is another is named, and never shown', () => {
+  test('an invalid, missing or different master key is reported and never shown', () => {
     const data = ['--data', join(folder, 'sealed')];
     assert.equal(millrace(['secrets', 'rotate', ...data]).status, 0);
     const short = millrace(['secrets', 'rotate', ...data], { MILLRACE_ENCRYPTION__KEY: 'not-long-enough' });
@@ -162,7 +162,7 @@ describe('a command with bad input', () => {
     assert.match(unread.output, /there is no file .*nowhere\.ndjson/);
   });
 
-  test('every command explains itself', () => {
+  test('every command has a help text', () => {
     for (const args of [
       ['--help'],
       ['up', '--help'],
@@ -246,7 +246,7 @@ describe('a request with bad input', () => {
     ['QUERY', '/api/v1/sources', 'GET, HEAD'],
     ['GET', '/api/v1/sources/sim/pause', 'POST'],
   ] as const)
-    test(`${method} ${path} answers what there is instead`, async () => {
+    test(`${method} ${path} answers with the alternative`, async () => {
       const response = await fetch(server.url + path, { method });
       const problem = (await response.json()) as Problem;
       assert.deepEqual([response.status, problem.code], [405, 'METHOD_NOT_ALLOWED']);
@@ -270,7 +270,7 @@ describe('a request with bad input', () => {
       assert.match(problem.detail, told);
     });
 
-  test('a source that is a Parquet file of 0 bytes says so, and the server lives on', async () => {
+  test('an empty Parquet file is reported, and the server continues', async () => {
     for (;;) {
       const source = (await (await fetch(`${server.url}/api/v1/sources/hollow`)).json()) as Source;
       if (source.state !== 'waiting') continue;
@@ -281,7 +281,7 @@ describe('a request with bad input', () => {
     assert.equal(candleFrame.status, 'stale');
   });
 
-  test('a second server on the same data folder is told that it is in use', () => {
+  test('a second server on the same data folder is refused', () => {
     const { status, stderr } = spawnSync(process.execPath, [MAIN, 'up', '--port', '0', '--data', 'data'], {
       cwd: folder,
       encoding: 'utf8',
@@ -292,14 +292,14 @@ describe('a request with bad input', () => {
     assert.match(stderr, /in use by another Millrace/);
   });
 
-  test('the type of a problem leads to its explanation', async () => {
+  test('the type of a problem is the URL of its explanation', async () => {
     const problem = (await (await fetch(`${server.url}/api/v1/sources/nope`)).json()) as Problem;
     const explained = (await (await fetch(server.url + problem.type)).json()) as { code: string };
     assert.equal(explained.code, problem.code);
     assert.equal((await fetch(`${server.url}/problems/nonsense`)).status, 404);
   });
 
-  test('the metrics name every bound and how full it is', async () => {
+  test('the metrics contain every bound and its use', async () => {
     const text = await (await fetch(`${server.url}/metrics`)).text();
     for (const name of [
       'millrace_zones',
@@ -314,7 +314,7 @@ describe('a request with bad input', () => {
     assert.match(text, /millrace_source_live\{source="sim"\} 1/);
   });
 
-  test('TradingView’s UDF protocol answers in its own way, errors too', async () => {
+  test('the UDF endpoints answer in the format of TradingView, errors too', async () => {
     const ask = async (path: string) => (await (await fetch(`${server.url}/udf/${path}`)).json()) as Record<string, unknown>;
     const config = await ask('config');
     assert.ok((config.supported_resolutions as string[]).includes('1S'));
@@ -333,7 +333,7 @@ describe('a request with bad input', () => {
     assert.equal(found[0]?.symbol, 'sim:BTC-USDT');
   });
 
-  test('SIGTERM ends an idle server in order', async () => {
+  test('SIGTERM stops an idle server in order', async () => {
     const other = await startServer(['up', '--port', '0', '--data', join(folder, 'other')], { cwd: folder });
     assert.equal(await other.stop(), 0);
   });

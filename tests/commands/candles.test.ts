@@ -12,7 +12,7 @@ import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
 
-test('doctor --candles compares stored candles with stored trades, and tells what differs', async () => {
+test('doctor --candles compares stored candles with stored trades and reports differences', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-doctor-candles-'));
   const sources = [{ id: 'sim', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT'], historyMinutes: 5 }];
   const env = { ...WITHOUT_WORLD, MILLRACE_SOURCES: JSON.stringify(sources) };

@@ -40,7 +40,7 @@ describe('fault 23: a damaged store', () => {
       );
     });
 
-  test('a log that was cut off: the start names it and the remedy, doctor finds it, --repair makes a new one, and the server starts', async () => {
+  test('a truncated log: the start reports it with the remedy, doctor finds it, --repair creates a new one, and the server starts', async () => {
     const data = damaged('cut', 'log', (path) => truncateSync(path, Math.floor(statSync(path).size / 2 / 4_096) * 4_096));
     const refused = await run('up', '--port', '0', '--data', data);
     assert.equal(refused.status, 1, refused.output);
@@ -57,7 +57,7 @@ describe('fault 23: a damaged store', () => {
     await server.stop();
   });
 
-  test('doctor does not follow the pages of a log while a server uses it: what changes under it would be called damaged', async () => {
+  test('doctor does not check the pages of a log in use, because concurrent changes look like damage', async () => {
     // The newest pages are others by the time they are read.
     const data = damaged('in-use', 'log', (path) => {
       const file = openSync(path, 'r+');
@@ -72,7 +72,7 @@ describe('fault 23: a damaged store', () => {
     assert.match(alone.output, /BAD {2}log .*doctor --repair/);
   });
 
-  test('a repair that was interrupted between its two renames: no empty log takes the place of the repaired one', async () => {
+  test('a repair that was interrupted between its renames continues, and no empty log replaces the repaired one', async () => {
     const data = join(folder, 'interrupted');
     cpSync(join(folder, 'sound'), data, { recursive: true });
     renameSync(join(data, 'log'), join(data, 'log.repaired'));
@@ -88,7 +88,7 @@ describe('fault 23: a damaged store', () => {
     );
   });
 
-  test('a history with garbage at the beginning: the start names it and the remedy', async () => {
+  test('a series store with a damaged header: the start reports it with the remedy', async () => {
     cpSync(join(folder, 'sound'), join(folder, 'history'), { recursive: true });
     garbage(join(folder, 'history', 'series', 'series.duckdb'));
     const { status, output } = await run('up', '--port', '0', '--data', join(folder, 'history'));
@@ -97,7 +97,7 @@ describe('fault 23: a damaged store', () => {
     assert.match(output, /restore it from a backup/);
   });
 
-  test('hot snapshots with garbage at the beginning are set aside, and the server starts', async () => {
+  test('hot snapshots with a damaged header are set aside, and the server starts', async () => {
     const data = damaged('garbage', join('snapshots', 'hot'), garbage);
     const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
     assert.match(server.errors(), /damaged hot snapshots were set aside/);

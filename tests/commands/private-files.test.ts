@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
-test('fault 21: no other user of the machine can read or write what a running server keeps', async () => {
+test('fault 21: other users of the machine can neither read nor write the data of a server', async () => {
   const cwd = mkdtempSync(join(tmpdir(), 'millrace-files-'));
   const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd, env: { ...WITHOUT_WORLD, MILLRACE_DEMO: 'false' } });
   try {

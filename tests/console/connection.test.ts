@@ -15,7 +15,7 @@ import { type ServerProcess, startServer } from '../server.ts';
 const NARROW = 390;
 const WIDE = 1280;
 
-describe('fault 33: a console without its server', () => {
+describe('fault 33: the console without a server', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-connection-'));
   let server: ServerProcess;
   let browser: Browser;
@@ -70,7 +70,7 @@ describe('fault 33: a console without its server', () => {
       assert.equal(await page.getByText(claim, { exact: true }).filter({ visible: true }).count(), 0, `${page.url()} claims ${claim}`);
   }
 
-  test('looks dead on every page once it was killed, allows nothing, and every tab is back when the server is', async () => {
+  test('shows the lost connection on every page, disables actions, and recovers in every tab', async () => {
     const sources = await open('/sources', WIDE);
     const narrow = await open('/sources', NARROW);
     const instruments = await open('/', WIDE);
@@ -100,7 +100,7 @@ describe('fault 33: a console without its server', () => {
     for (const page of [sources, narrow, instruments, zones]) await page.close();
   });
 
-  test('comes back at once when the network does, when it is looked at again, and when asked to', async () => {
+  test('reconnects at once with the network, when its tab becomes visible, and on request', async () => {
     const ways: Readonly<Record<string, (page: Page) => Promise<unknown>>> = {
       online: (page) => page.evaluate(() => dispatchEvent(new Event('online'))),
       visible: (page) => page.evaluate(() => document.dispatchEvent(new Event('visibilitychange'))),
@@ -120,7 +120,7 @@ describe('fault 33: a console without its server', () => {
     }
   });
 
-  test('notices a server that hangs and closes nothing', async () => {
+  test('detects a hanging server that keeps its connections open', async () => {
     const page = await open('/sources', NARROW);
     await page.locator('main').getByText('Live', { exact: true }).first().waitFor();
     server.child.kill('SIGSTOP');

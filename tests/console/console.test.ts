@@ -64,7 +64,7 @@ describe('the console in a browser', () => {
     await page.close();
   });
 
-  test('draws every interval when it is chosen', async () => {
+  test('draws every interval', async () => {
     const { page, mistakes } = await open('/instruments/simulator:BTC-USDT');
     for (const interval of ['1s', '5m', '1h', '1d', '1w']) {
       await page.getByRole('button', { name: interval, exact: true }).click();
@@ -98,7 +98,7 @@ describe('the console in a browser', () => {
       }
     });
 
-  test('made-up data is marked wherever it appears', async () => {
+  test('simulated data is marked on every page', async () => {
     for (const path of ['/', '/instruments/simulator:BTC-USDT', '/sources']) {
       const { page } = await open(path);
       await page.getByText('Simulated').first().waitFor();
@@ -106,7 +106,7 @@ describe('the console in a browser', () => {
     }
   });
 
-  test('a paused source makes its instruments stale, says why, and resuming brings them back', async () => {
+  test('instruments of a paused source are stale with the reason, and live again when it resumes', async () => {
     const { page } = await open('/sources');
     await page.getByRole('button', { name: 'Pause' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();

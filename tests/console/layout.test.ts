@@ -131,7 +131,7 @@ describe('fault 40: every page of the console', () => {
     ['light', 'en-GB', WIDTHS],
     ['dark', 'ko-KR', FEW_WIDTHS],
   ] as const)
-    test(`cuts nothing off between ${WIDTHS.at(-1)} and ${WIDTHS[0]} px and has a title of its own: ${colorScheme}, ${locale}`, async () => {
+    test(`nothing is clipped between ${WIDTHS.at(-1)} and ${WIDTHS[0]} px, and each page has its own title: ${colorScheme}, ${locale}`, async () => {
       const titles: string[] = [];
       const visit = async (context: BrowserContext, path: string, shown: string) => {
         const page = await open(context, path, shown);
@@ -153,7 +153,7 @@ describe('fault 40: every page of the console', () => {
     ['dark', 'en-GB', ['Live', 'Up', 'Running']],
     ['light', 'ko-KR', ['실시간', '정상', '실행 중']],
   ] as const)
-    test(`cuts nothing off, claims nothing and allows nothing while the server is away, and is whole again when it is back: ${colorScheme}, ${locale}`, async () => {
+    test(`nothing is clipped, shown as live or enabled while the server is stopped, and all recovers with it: ${colorScheme}, ${locale}`, async () => {
       const context = await contextOf({ colorScheme, locale });
       const pages: Page[] = [];
       for (const [path, shown] of PAGES) pages.push(await open(context, path, shown));
@@ -179,7 +179,7 @@ describe('fault 40: every page of the console', () => {
       await context.close();
     });
 
-  test('all pages can be reached from the menu of a narrow window', async () => {
+  test('all pages are in the menu of a narrow window', async () => {
     const context = await contextOf({ locale: 'en-GB', viewport: { width: 390, height: HEIGHT } });
     const page = await open(context, '/', 'table');
     const links = page.locator('nav#pages').getByRole('link');
@@ -198,7 +198,7 @@ describe('fault 40: every page of the console', () => {
     await context.close();
   });
 
-  test('an address without a page says so, and leads home; programs are told by a problem document', async () => {
+  test('an unknown page links to the start page; programs get a problem document', async () => {
     const context = await contextOf({ locale: 'ko-KR' });
     const page = await context.newPage();
     const answer = await page.goto(`${guarded.server.url}/no/such/page`);
@@ -213,7 +213,7 @@ describe('fault 40: every page of the console', () => {
     assert.equal(file.headers.get('content-type')?.split(';')[0], 'application/problem+json');
   });
 
-  test('what others notice is asked before it is done, and not done when it is cancelled', async () => {
+  test('actions that affect others need a confirmation and can be cancelled', async () => {
     const context = await contextOf({ locale: 'en-GB' });
     const page = await open(context, '/tenants', '[data-table] select');
     const role = page.getByRole('combobox', { name: 'Role: operator 1' });
@@ -246,7 +246,7 @@ describe('fault 40: every page of the console', () => {
     await context.close();
   });
 
-  test('in Korean what the server refuses is told in Korean', async () => {
+  test('errors of the server are shown in Korean', async () => {
     const context = await contextOf({ locale: 'ko-KR' }, false);
     const page = await open(context, '/sign-in', 'h1');
     await page.locator('input[name=email]').fill('owner@example.com');
@@ -257,7 +257,7 @@ describe('fault 40: every page of the console', () => {
   });
 });
 
-test('fault 40: what one types into is told from what is around it by 3:1, in both themes', () => {
+test('fault 40: input fields have a contrast of 3:1 to their surroundings, in both themes', () => {
   const style = readFileSync(join(import.meta.dirname, '..', '..', 'apps', 'web', 'src', 'style.css'), 'utf8');
   for (const theme of [':root', '[data-theme="dark"]']) {
     const [, block = ''] = style.split(`\n${theme} {`)[1]?.match(/^([^}]*)/) ?? [];

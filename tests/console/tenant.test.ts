@@ -11,7 +11,7 @@ import { WITHOUT_WORLD } from '../server.ts';
 
 const NEWER = 'a newer mill that turns as well';
 
-describe('the page of a tenant’s users', () => {
+describe('the users page of a tenant', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-tenant-page-'));
   let guarded: Guarded;
   let browser: Browser;
@@ -49,7 +49,7 @@ describe('the page of a tenant’s users', () => {
       await page.context().close();
     });
 
-  test('fault 37: a link for who has forgotten the password, and a way in with it', async () => {
+  test('fault 37: a reset link for a forgotten password signs its user in', async () => {
     const page = await openUsers('en-US');
     await page.getByRole('button', { name: 'Create reset link: operator 1' }).click();
     const link = (await page.locator('[data-link]').textContent())?.trim() ?? '';

@@ -31,7 +31,7 @@ for (const [language, texts] of Object.entries(LANGUAGES))
     for (const [name, words] of Object.entries(texts)) assert.ok(words.trim() !== '', name);
   });
 
-test('fault 34: both languages have the same texts, with the same blanks to fill in', () => {
+test('fault 34: both languages have the same texts with the same placeholders', () => {
   assert.deepEqual(Object.keys(korean).sort(), Object.keys(english).sort());
   const blanks = (words: string) => (words.match(/\{\w+\}/g) ?? []).sort();
   for (const name of Object.keys(english) as (keyof typeof english)[]) {

@@ -119,7 +119,7 @@ describe('the world’s pages in a browser', () => {
     await form.getByRole('button', { name: action, exact: true }).click();
   }
 
-  test('Zones shows every zone by the health of its ticks, who is in it, and the host that has it', async () => {
+  test('Zones shows each zone with its tick health, players and host', async () => {
     const { page, mistakes } = await open('/worlds');
     const cell = page.locator('[data-health]').filter({ hasText: '1' }).first();
     await cell.waitFor();
@@ -142,7 +142,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  test('the live map moves', async () => {
+  test('the live map updates', async () => {
     const { page, mistakes } = await open(`/worlds/zones/${walker.client.zone?.zone}`);
     await page.getByText(/^Live \d/).waitFor();
     const picture = () => page.evaluate(() => document.querySelector('canvas')?.toDataURL() ?? '');
@@ -153,7 +153,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  test('the time slider shows a recorded stretch exactly: each state has the hash it had live', async () => {
+  test('the time slider shows recorded states exactly: each has the hash it had live', async () => {
     const { page, mistakes } = await open('/worlds/zones/0-0');
     const slider = page.getByLabel('Point in time');
     const moment = page.locator('[data-hash]');
@@ -189,7 +189,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  test('a player is shown live, edited on record, and its history tells of it', async () => {
+  test('a player is shown live; an edit is audited and in its history', async () => {
     const { page, mistakes } = await open('/worlds/players');
     await page.getByLabel('Search players').fill('walker');
     await page.getByRole('link', { name: 'Walker' }).click();
@@ -223,7 +223,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  test('Events shows what flows, and a reader that is paused falls behind and catches up', async () => {
+  test('Events shows event rates, and a paused consumer group lags and catches up', async () => {
     const { page, mistakes } = await open('/events');
     await page.getByRole('cell', { name: 'PlayerMoved' }).waitFor();
     const reader = page.getByRole('row').filter({ hasText: 'world-history' });
@@ -238,7 +238,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  test('one can play: keys walk, the server puts a cheat back, and others are heard', async () => {
+  test('Play works: keys move, the server corrects a cheat, and chat arrives', async () => {
     const { page, mistakes } = await open('/worlds/play');
     await page.getByLabel('Player name').fill('Keyboard');
     await page.getByRole('button', { name: 'Enter' }).click();

@@ -57,7 +57,7 @@ function variablesIn(code: string): Record<string, string> {
   return Object.fromEntries(lines.map(([, name = '', value = '']) => [name, value === '…' ? Buffer.alloc(32).toString('base64') : value]));
 }
 
-describe('fault 39: the documents’ code blocks', () => {
+describe('fault 39: code blocks of the documents', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-documents-'));
   const bin = join(folder, 'bin');
   let guarded: Guarded;
@@ -191,7 +191,7 @@ describe('fault 39: the documents’ code blocks', () => {
   // Parts of a file are shown with less indentation, and lines are broken elsewhere for it.
   const onOneLine = (code: string) => code.replaceAll(/\s+/g, ' ').trim();
 
-  test('examples of the clients are the files that other tests run', () => {
+  test('client examples are the files that other tests run', () => {
     const examples = globSync('clients/*/examples/**/*.{ts,tsx}', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'));
     const parts = globSync('tests/modules/{counter,venue}/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'));
     for (const { where, code, document } of [...all('ts'), ...all('tsx')]) {
@@ -203,13 +203,13 @@ describe('fault 39: the documents’ code blocks', () => {
     }
   });
 
-  test('simulations are told as they can be asked for', () => {
+  test('documented simulation options exist', () => {
     const options = readFileSync(join(ROOT, 'tests', 'simulation', 'main.ts'), 'utf8');
     for (const { where, code } of all('sh', isSimulation))
       for (const [, option = ''] of code.matchAll(/--(\w+)/g)) assert.ok(options.includes(option), `${where}: --${option}`);
   });
 
-  test('no block is of a kind that nothing here runs', () => {
+  test('every kind of block is executed', () => {
     const known = new Set(['sh', 'js', 'json', 'ts', 'tsx', '']);
     assert.deepEqual(
       blocks.filter(({ language }) => !known.has(language)),

@@ -26,7 +26,7 @@ test('every operation that the glossary names exists', () => {
   );
 });
 
-test('every place that the glossary names exists, and has the name', () => {
+test('every file in the glossary exists and contains the name', () => {
   const places = [...glossary.matchAll(/((?:`[^`|\n]+`(?:, | and )?)+) in ((?:`[^`|\n]+\/[^`|\n]*`(?:, | and )?)+)/g)];
   assert.ok(places.length > 200, `${places.length} places`);
   const missing: string[] = [];

@@ -126,10 +126,10 @@ function misbehave(honest: Frame[]): Frame[] {
 
 const HUGE_FRAME = `"${'y'.repeat(10 * 1024 * 1024)}"`;
 
-describe('a feed that misbehaves', () => {
+describe('a faulty feed', () => {
   for (const recording of RECORDINGS) {
     const { name, type } = recording;
-    test(`${name}: repeats, swaps, garbage, torn JSON, a huge frame and cut connections change no trade, and all are counted`, async () => {
+    test(`${name}: duplicates, reordering, invalid JSON, a huge frame and lost connections change no trade and are counted`, async () => {
       const set = await stage(recording, misbehave, true);
       const { player, running, frames } = set;
       try {
@@ -207,7 +207,7 @@ describe('a feed that misbehaves', () => {
         }
       });
 
-    test(`${name}: while it is silent the API answers 200 and says stale, and afterwards it is live again`, async () => {
+    test(`${name}: while it is silent the API answers 200 with status stale, then live again`, async () => {
       const set = await stage(recording, (honest) => honest, true);
       const { player, running, frames } = set;
       try {

@@ -19,7 +19,7 @@ const CSV_MAP = {
   fields: { open: 'Open', high: 'High', low: 'Low', close: 'Close', volume: 'Volume' },
 } as const;
 
-describe('a source of any kind', () => {
+describe('generic sources', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-generic-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -32,7 +32,7 @@ describe('a source of any kind', () => {
     }
   }
 
-  test('file: eight years of daily bars from a CSV, as candles of a day and of a week', () => {
+  test('file: eight years of daily bars from a CSV file, as daily and weekly candles', () => {
     const path = join(folder, 'daily.csv');
     const rows = dailyBars(2_148);
     const lines = rows.map(([time, ...prices]) => [new Date(time).toISOString().slice(0, 10), ...prices].join(','));
@@ -49,7 +49,7 @@ describe('a source of any kind', () => {
     });
   });
 
-  test('faults 54, 56: a file of trades, the newest first, gives each row once, however often the server starts', async () => {
+  test('faults 54, 56: each row of a trades file, newest first, is imported once across restarts', async () => {
     const path = join(folder, 'newest-first.csv');
     const home = mkdtempSync(join(tmpdir(), 'millrace-again-'));
     const count = 10_000;
@@ -105,7 +105,7 @@ describe('a source of any kind', () => {
     });
   });
 
-  test('http-poll: a document that is fetched again and again, its failures survived', async () => {
+  test('http-poll: a polled document, with failures', async () => {
     let temperature = 20;
     let broken = false;
     const web = createServer((_request, response) => {
@@ -133,7 +133,7 @@ describe('a source of any kind', () => {
     web.close();
   });
 
-  test('websocket: a feed that nobody has written an adapter for', async () => {
+  test('websocket: a feed without an adapter', async () => {
     const venue = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     await once(venue, 'listening');
     venue.on('connection', (socket) =>
@@ -160,7 +160,7 @@ describe('a source of any kind', () => {
     venue.close();
   });
 
-  test('fault 32: instruments that come are taken by pattern, and are the same after a restart', async () => {
+  test('fault 32: instruments are accepted by pattern, and are the same after a restart', async () => {
     const venue = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     await once(venue, 'listening');
     const send = (symbol: string, n: number) => {

@@ -22,9 +22,9 @@ const RECORDINGS = [
   { of: recordings('upbit', 'upbit', 'UPBIT.ws.62.0'), channels: ['trades', 'quotes', 'book'] },
 ].flatMap(({ of, channels }) => of.map((recording) => ({ ...recording, channels })));
 
-describe('a recorded feed, served as its venue would', () => {
+describe('recorded frames, served like the venue', () => {
   for (const { name, type, channels, lines: read } of RECORDINGS)
-    test(`${name}: every trade once, in order, with every digit; candles as the raw frames have them; every frame accounted for`, async () => {
+    test(`${name}: each trade once, in order, with all digits; candles match the raw frames; every frame is counted`, async () => {
       const lines = await read();
       const frames = framesOf(lines);
       const truth = truthOf(type, frames);

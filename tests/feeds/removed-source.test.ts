@@ -10,7 +10,7 @@ import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const sourceOf = (id: string) => ({ id, type: 'simulator', instruments: ['BTC-USDT'], historyMinutes: 2 });
 
-test('fault 69: the history of an instrument whose source was removed can still be asked for, and is stale', async () => {
+test('fault 69: the history of an instrument of a removed source is available and stale', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-removed-source-'));
   const start = (...ids: string[]) =>
     startServer(['up', '--port', '0'], { cwd: folder, env: { ...WITHOUT_WORLD, MILLRACE_SOURCES: JSON.stringify(ids.map(sourceOf)) } });

@@ -14,7 +14,7 @@ const HOUR_MS = 3_600_000;
 /** The start of the hour before this one: what follows is in one hour, and in the past. */
 const START = Math.floor(Date.now() / HOUR_MS - 1) * HOUR_MS;
 
-test('fault 57: an operator repairs an instrument that a wrong clock has spoilt; it stays so after a restart', async () => {
+test('fault 57: an operator repairs an instrument after a wrong clock; the repair survives a restart', async () => {
   const venue = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(venue, 'listening');
   const url = `ws://127.0.0.1:${(venue.address() as AddressInfo).port}`;

@@ -10,7 +10,7 @@ import { startServer, WITHOUT_WORLD } from '../server.ts';
 /** More than passes between two trades of an instrument, even on a busy machine. */
 const OLD_MS = 20_000;
 
-test('fault 38: from the first answer on, no instrument is live with a price of long ago', async () => {
+test('fault 38: from the first response on, no instrument is live with an old price', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-simulated-past-'));
   const sources = JSON.stringify([{ id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT'], historyMinutes: 60 }]);
   // Its past is made up at the first start; at the second one, what is missing since then.

@@ -10,7 +10,7 @@ import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
  * Answers are given again as long as nothing has happened to what they are about; what is told on a channel is never newer than what is answered.
  */
 
-describe('answers that are given again', () => {
+describe('cached responses', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-answers-'));
   const id = 'simulator:BTC-USDT';
   let server: ServerProcess;
@@ -27,7 +27,7 @@ describe('answers that are given again', () => {
 
   const ask = (headers: Record<string, string> = {}) => fetch(`${server.url}/api/v1/instruments/${id}/trades?limit=3`, { headers });
 
-  test('hold every trade that was told of', async () => {
+  test('contain every published trade', async () => {
     let told = 0;
     for await (const { event, data } of millrace.events([`trades:${id}` as `trades:${string}`])) {
       // The simulator first makes up some past, faster than anyone asks.
@@ -39,7 +39,7 @@ describe('answers that are given again', () => {
     }
   });
 
-  test('are nothing when whoever asks has them already, and new when something has happened', async () => {
+  test('are 304 for a current ETag, and new after a change', async () => {
     await millrace.pauseSource({ id: 'simulator' });
     while ((await millrace.getInstrument({ id })).status !== 'stale');
     const first = await ask();

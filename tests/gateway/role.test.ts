@@ -23,7 +23,7 @@ import { type ServerProcess, startServer } from '../server.ts';
 const postgres = ENGINES.find(({ name }) => name === 'PostgreSQL');
 const left = { skip: (postgres && redisProgram()) || process.env.CI ? false : 'there is no PostgreSQL or no Redis on this machine' };
 
-describe('a gateway before two servers', left, () => {
+describe('a gateway in front of two servers', left, () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-gateway-'));
   let database: TestDatabase;
   let redis: TestRedis;
@@ -98,7 +98,7 @@ describe('a gateway before two servers', left, () => {
     return user;
   };
 
-  test('finds the servers that say they are there, and knows which has the world', async () => {
+  test('finds the registered servers, and the one with the world', async () => {
     await untilServers((behind) => behind.filter(({ state }) => state === 'available').length === 2);
     const [self, ...behind] = await servers();
     assert.equal(self?.role, 'gateway');
@@ -115,7 +115,7 @@ describe('a gateway before two servers', left, () => {
     );
   });
 
-  test('signing in, one’s account, keys and markets work through it as without it', async () => {
+  test('sign-in, accounts, keys and markets work through it as directly', async () => {
     const kim = await newUser('kim');
     assert.equal((await kim.get<Account>('GET', '/account')).name, 'kim');
     const { key } = await kim.key('bot', ['market:read']);
@@ -161,7 +161,7 @@ describe('a gateway before two servers', left, () => {
     );
   });
 
-  test('what only a gateway may say is said by nobody else', async () => {
+  test('headers of gateways are accepted from gateways only', async () => {
     const forged = Buffer.from(JSON.stringify({ at: Date.now(), principal: { name: 'me', permissions: ['platform:admin'] } })).toString(
       'base64url',
     );
@@ -173,7 +173,7 @@ describe('a gateway before two servers', left, () => {
     assert.equal(((await atServer.json()) as Problem).code, 'INVALID_TOKEN');
   });
 
-  test('one’s own stream goes through it, over server-sent events and over a WebSocket', async () => {
+  test('private streams work through it, over server-sent events and WebSocket', async () => {
     for (const transport of ['sse', 'websocket'] as const) {
       const client = createClient({ url: gateway.url, credentials: apiKey(operatorKey), transport });
       const told: StreamMessage[] = [];
@@ -205,7 +205,7 @@ describe('a gateway before two servers', left, () => {
     }
   });
 
-  test('a stream ends with its reason when what let it in counts no more', async () => {
+  test('a stream ends with the reason when its credential is revoked', async () => {
     const { key, id } = await owner.key('short', ['market:read']);
     const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': key } });
     await once(socket, 'open');
@@ -222,7 +222,7 @@ describe('a gateway before two servers', left, () => {
     assert.equal(response.statusCode, 401);
   });
 
-  test('GraphQL goes through it: queries, and subscriptions over a WebSocket', async () => {
+  test('GraphQL works through it: queries, and subscriptions over WebSocket', async () => {
     const answer = await fetch(`${gateway.url}/api/v1/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-api-key': operatorKey },
@@ -245,7 +245,7 @@ describe('a gateway before two servers', left, () => {
     await client.dispose();
   });
 
-  test('fault 70: requests of nobody in particular take no server away from the others', async () => {
+  test('fault 70: anonymous requests cannot open the circuit of a server', async () => {
     const { hostname, port } = new URL(gateway.url);
     const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
     for (const target of ['http://x/api/v1/socket', "/api/v1/socket?a='b'", '/api/v1/socket#c', 'http://x/api/v1/graphql', '*'])
@@ -267,7 +267,7 @@ describe('a gateway before two servers', left, () => {
     socket.close();
   });
 
-  test('fault 81: a head that a gateway lets in, servers take, too; a larger one is refused and counts against none', async () => {
+  test('fault 81: servers accept every head that a gateway accepts; a larger one is refused and counts against no server', async () => {
     const ask = async (bytes: number) => {
       const headers = { 'x-api-key': operatorKey, 'x-long': 'x'.repeat(bytes) };
       const asked = request(`${gateway.url}/api/v1/instruments`, { agent: false, headers }).end();
@@ -283,7 +283,7 @@ describe('a gateway before two servers', left, () => {
     );
   });
 
-  test('players come in through it, over TCP and over a WebSocket', async () => {
+  test('players connect through it, over TCP and WebSocket', async () => {
     const world = await owner.get<World>('GET', '/world');
     assert.equal(world.tcpPort, ports.world);
     const kim = await newUser('player');
@@ -296,7 +296,7 @@ describe('a gateway before two servers', left, () => {
     socket.close();
   });
 
-  test('when a server is killed, its users go on at the other, and come back', async () => {
+  test('when a server is killed, its users continue on the other, and return', async () => {
     const [, ...behind] = await servers();
     const count = ({ address }: Server) => behind.find((one) => one.address === address)?.requests ?? 0;
     const user = await newUser('lee');
@@ -335,7 +335,7 @@ describe('a gateway before two servers', left, () => {
     await user.get('GET', '/instruments');
   });
 
-  test('without any server it says so, and whoever balances between gateways hears it', async () => {
+  test('without any server it reports that, also to load balancers', async () => {
     await running.get('one')?.stop();
     await running.get('two')?.stop();
     await untilServers((each) => each.every(({ state }) => state === 'unavailable'));
@@ -352,7 +352,7 @@ describe('a gateway before two servers', left, () => {
     await owner.get('GET', '/instruments');
   });
 
-  test('fault 78: it ends in good order, and tells whatever goes through it', async () => {
+  test('fault 78: it stops in order, and ends streams with a reason', async () => {
     const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': operatorKey } });
     await once(socket, 'open');
     const stream = await fetch(`${gateway.url}/api/v1/stream?channels=tickers`, { headers: { 'x-api-key': operatorKey } });
@@ -371,7 +371,7 @@ describe('a gateway before two servers', left, () => {
   });
 });
 
-test('a gateway that lacks what it shares with the servers does not start, and says what', async () => {
+test('a gateway without the shared database or Redis does not start, and names what is missing', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-gateway-'));
   const failed = await startServer(['up', '--port', '0', '--role', 'gateway', '--data', 'data'], {
     cwd: folder,

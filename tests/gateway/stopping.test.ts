@@ -13,7 +13,7 @@ import { startGuarded } from '../accounts/visitor.ts';
 import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
-test('fault 78: a server that stops answers what was begun, tells its streams, and only then closes what they use', async () => {
+test('fault 78: a stopping server completes requests, ends streams with a reason, and then closes its connections', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-stopping-'));
   const { server, owner, visitor } = await startGuarded(folder, WITHOUT_WORLD);
   const { key } = await owner.key('watch', ['market:read', 'account:read']);

@@ -59,7 +59,7 @@ describe('GraphQL', () => {
   const codeOf = ({ errors }: Answer) => errors?.[0]?.extensions?.code;
   const simulator = 'simulator:BTC-USDT';
 
-  test('passes every audit of GraphQL over HTTP', async () => {
+  test('passes all audits of GraphQL over HTTP', async () => {
     const fetchFn = (input: string, init: RequestInit = {}) => fetch(input, { ...init, headers: { ...init.headers, 'x-api-key': key } });
     for (const audit of serverAudits({ url: () => url, fetchFn })) {
       const result = await audit.fn();
@@ -67,7 +67,7 @@ describe('GraphQL', () => {
     }
   });
 
-  test('answers with the same resources as the HTTP API, and with what belongs to them', async () => {
+  test('returns the resources of the HTTP API and their relations', async () => {
     const { data, errors } = await query(
       viewer,
       `query ($limit: SafeInt) { instruments { data { id status } } instrument(id: "${simulator}") { price getQuote { bid } candles(interval: "1m", limit: $limit) { columns rows } } }`,
@@ -85,7 +85,7 @@ describe('GraphQL', () => {
     assert.ok(instrument.candles.rows.length <= 3);
   });
 
-  test('lets nobody see or do what the routes behind it do not allow, and gives what is left', async () => {
+  test('enforces the access of the routes behind it, and returns the other fields', async () => {
     const text = `{ sources { data { id } } instruments { data { id } } }`;
     const nobody = await query(guarded.visitor(), text);
     assert.deepEqual([nobody.data, codeOf(nobody)], [{ sources: null, instruments: null }, 'UNAUTHENTICATED']);
@@ -99,14 +99,14 @@ describe('GraphQL', () => {
     await query(guarded.owner, `mutation { resumeSource(id: "simulator") { state } }`);
   });
 
-  test('changes nothing for another site’s page, nor by a GET', async () => {
+  test('refuses changes by pages of other sites, and by GET', async () => {
     const foreign = await guarded.owner.refusal('POST', '/graphql', { query: '{ __typename }' }, { origin: 'https://evil.example' });
     assert.equal(foreign, 'ORIGIN_NOT_ALLOWED');
     const text = encodeURIComponent('mutation { pauseSource(id: "simulator") { state } }');
     assert.equal((await guarded.owner.ask('GET', `/api/v1/graphql?query=${text}`)).status, 405);
   });
 
-  test('refuses what asks for too much before looking anything up', async () => {
+  test('refuses expensive queries before any lookup', async () => {
     const many = Array.from({ length: 11 }, (_, index) => `a${index}: instruments { data { id } }`).join(' ');
     const deep = `{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }`;
     const long = `{ ${'__typename '.repeat(2_001)} }`;
@@ -123,7 +123,7 @@ describe('GraphQL', () => {
     assert.equal((await query(viewer, getIntrospectionQuery())).errors, undefined);
   });
 
-  test('fault 24: requests of one connection leave nothing behind on its socket', async () => {
+  test('fault 24: requests of one connection leave no listeners on its socket', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     for (let count = 0; count < 15; count++) {
       const asked = request(url, { method: 'POST', agent, headers: { 'content-type': 'application/json' } }).end(
@@ -137,7 +137,7 @@ describe('GraphQL', () => {
     assert.doesNotMatch(guarded.server.errors(), /MaxListenersExceededWarning/);
   });
 
-  test('takes a query once by its text and then by its hash alone', async () => {
+  test('accepts a persisted query by its hash after its text', async () => {
     const text = `{ instruments { data { id } } }`;
     const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(text).digest('hex') } };
     const ask = async (body: object) => (await (await viewer.ask('POST', '/api/v1/graphql', body)).json()) as Answer;
@@ -148,7 +148,7 @@ describe('GraphQL', () => {
     assert.ok((await ask({ query: text, extensions: wrong })).errors);
   });
 
-  test('fault 18: fragments that spread the next one twice are refused over every transport before they are validated', async () => {
+  test('fault 18: fragments with exponential spreads are refused on every transport before validation', async () => {
     // Not valid, either: what is said first shows what was looked at first.
     const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} nothing }`);
     const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { data { id } } }`;
@@ -166,7 +166,7 @@ describe('GraphQL', () => {
     assert.match(JSON.stringify(await overWebSocket(url, {}, { query: text })), /"error".*QUERY_TOO_LARGE/);
   });
 
-  test('fault 18: long documents are not parsed, and variables that no table can keep go no further', async () => {
+  test('fault 18: long documents are not parsed, and variables with NUL characters are refused', async () => {
     const long = `{ __typename } #${'x'.repeat(40_000)}`;
     assert.equal(codeOf(await query(guarded.visitor(), long)), 'QUERY_TOO_LARGE');
     assert.match(JSON.stringify(await overWebSocket(url, {}, { query: long })), /"error".*QUERY_TOO_LARGE/);
@@ -197,7 +197,7 @@ describe('GraphQL', () => {
     });
   }
 
-  test('streams to the client graphql-sse, with a place to resume from', async () => {
+  test('streams to the client graphql-sse, resumable', async () => {
     const client = createSseClient({ url, headers: { 'x-api-key': key }, retryAttempts: 0 });
     const text = `subscription ($from: String) { trades(instrument: "${simulator}", from: $from) { position event data { price } gap { reason } } }`;
     const subscribed = (variables: Record<string, unknown>) =>
@@ -209,7 +209,7 @@ describe('GraphQL', () => {
     client.dispose();
   });
 
-  test('streams to the client graphql-ws, with an access token that is shown when the connection begins', async () => {
+  test('streams to the client graphql-ws, with an access token in connection_init', async () => {
     const { accessToken } = await viewer.get<AccessToken>('POST', '/auth/token');
     const client = createWebSocketClient({
       url: url.replace('http', 'ws'),
@@ -230,7 +230,7 @@ describe('GraphQL', () => {
     await client.dispose();
   });
 
-  test('ends a WebSocket, and says why, when the user whose token it was shown is kept out', async () => {
+  test('ends a WebSocket with the reason when its user is disabled', async () => {
     const member = await guarded.member('viewer');
     const { user } = await member.get<Account>('GET', '/account');
     const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
@@ -254,7 +254,7 @@ describe('GraphQL', () => {
     assert.match(reason, /^not-any-more/);
   });
 
-  test('lets nobody in over a WebSocket with a token that is none, or for another site’s page', async () => {
+  test('refuses a WebSocket with an invalid token, or from a page of another site', async () => {
     const client = createWebSocketClient({
       url: url.replace('http', 'ws'),
       webSocketImpl: WebSocket,
@@ -274,7 +274,7 @@ describe('GraphQL', () => {
   });
 });
 
-test('fault 18: where operations are listed, no others are answered over any transport', async () => {
+test('fault 18: with listed operations, others are refused on every transport', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-operations-'));
   const text = '{ instruments { data { id } } }';
   const hash = createHash('sha256').update(text).digest('hex');

@@ -27,12 +27,12 @@ import { counterModule } from './counter/module.ts';
 
 const TRADES = { 'A-B': 400, 'C-D': 250 } as const;
 
-test('the two registries have the same modules: what documents and clients know is what the server opens', () => {
+test('the registries of contracts and of the server have the same modules', () => {
   const opened = new Set(MODULES.map(({ contract }) => contract.name));
   assert.deepEqual([...opened, 'system'].sort(), CONTRACTS.map(({ name }) => name).sort());
 });
 
-test('its section of the configuration has defaults, is checked, and takes the environment', () => {
+test('its configuration section has defaults, is checked, and accepts environment variables', () => {
   const load = (environment: Record<string, string>) =>
     loadConfig({ file: undefined, folder: tmpdir(), environment, flags: {}, contracts: [...CONTRACTS, counterContract] });
   assert.deepEqual(settingsOf(counterContract, load({})), { counters: { step: 1 } });
@@ -41,7 +41,7 @@ test('its section of the configuration has defaults, is checked, and takes the e
   assert.throws(() => load({ MILLRACE_COUNTERS__STEPS: '5' }), /counters\.steps: 5\n.*Known keys: step/);
 });
 
-test('a section of the configuration that exists already is refused, with the name of the module', () => {
+test('an existing configuration section is refused, with the name of the module', () => {
   const load = (...contracts: ModuleContract[]) => loadConfig({ file: undefined, folder: tmpdir(), environment: {}, flags: {}, contracts });
   const other = { ...counterContract, name: 'other', config: { counters: Type.Object({}) } };
   assert.throws(() => load(...CONTRACTS, counterContract, other), /Module "other" declares the configuration section "counters"/);
@@ -75,13 +75,13 @@ describe('its command', () => {
     return written.join('');
   };
 
-  test('runs with the settings, and refuses what it does not know', async () => {
+  test('runs with the settings, and refuses unknown options', async () => {
     assert.equal(await run('counters', 'step'), '7\n');
     assert.match(await run('counters', 'stop'), /unknown command 'stop'/);
     assert.match(await run('counters', 'step', '--steps', '1'), /unknown option '--steps'/);
   });
 
-  test('may not have the group of another module', () => {
+  test('cannot declare the command group of another module', () => {
     const add = () =>
       addModuleCommands(
         new Command(),
@@ -131,7 +131,7 @@ describe('a module that counts trades, added to those of the server', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('REST and its projection: every trade is counted once, also after a restart', async () => {
+  test('REST and projection: each trade is counted once, also after a restart', async () => {
     await until(async () => (await counts())['C-D'] === TRADES['C-D'], 'the reactor has counted');
     assert.deepEqual(await counts(), TRADES);
     await server.stop();
@@ -141,7 +141,7 @@ describe('a module that counts trades, added to those of the server', () => {
     for (const [id, count] of Object.entries(TRADES)) assert.deepEqual(await server.get(`/api/v1/counters/${id}`), { id, count });
   });
 
-  test('OpenAPI, access matrix and metrics have it', async () => {
+  test('OpenAPI, the access matrix and the metrics contain it', async () => {
     const { paths } = await server.get<{ paths: Record<string, object> }>('/api/v1/openapi.json');
     assert.deepEqual(
       Object.keys(paths).filter((path) => path.includes('counters')),
@@ -172,7 +172,7 @@ describe('a module that counts trades, added to those of the server', () => {
     assert.match(JSON.stringify(data), /"counters"/);
   });
 
-  test('a stream begins with the value, and gets each change', async () => {
+  test('a stream starts with the value and gets each change', async () => {
     const heard: unknown[] = [];
     await readEvents(`${server.url}/api/v1/stream?channels=counters:E-F`, {}, ({ event, data }) => {
       if (event !== 'counter') return true;
@@ -186,7 +186,7 @@ describe('a module that counts trades, added to those of the server', () => {
     ]);
   });
 
-  test('the console’s event statistics and consumer groups have it', async () => {
+  test('event statistics and consumer groups contain it', async () => {
     await until(async () => {
       const { types, topics } = await server.get<EventStats>('/api/v1/events/stats');
       return (

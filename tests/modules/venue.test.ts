@@ -37,7 +37,7 @@ test('the configuration checks its sources like those of other venues', () => {
   assert.throws(() => load([{ ...source, type: 'constructor' }]), /sources\[0\]\.type: .*\n.*Use one of/);
 });
 
-describe('a venue from outside the product', () => {
+describe('a venue from outside of the repository', () => {
   const subscriptions: unknown[] = [];
   let venue: WebSocketServer;
   let server: TestPlatform;
@@ -65,7 +65,7 @@ describe('a venue from outside the product', () => {
     venue.close();
   });
 
-  test('law: every trade that it sent is stored once, in order, digit by digit', async () => {
+  test('law: every sent trade is stored once, in order, with all digits', async () => {
     const { rows } = await server.get<{ rows: [time: number, price: string, quantity: string, side: string, id: string][] }>(
       '/api/v1/instruments/example:BTC-USD/trades?order=asc&limit=1000',
     );
@@ -75,7 +75,7 @@ describe('a venue from outside the product', () => {
     );
   });
 
-  test('it was subscribed to by its own symbol, and other frames are counted', async () => {
+  test('it is subscribed to by its own symbol, and other frames are counted', async () => {
     assert.deepEqual(subscriptions, [{ subscribe: ['BTCUSD'] }]);
     const source = await server.get<Source>('/api/v1/sources/example');
     assert.deepEqual([source.type, source.state, source.simulated, source.ignored], ['example', 'live', false, { heartbeat: 1 }]);

@@ -61,7 +61,7 @@ describe('fault 19: a server on a full disk', {
     closeSync(file);
   };
 
-  test('starts, serves what there is, names the disk and the remedy, and goes on by itself when there is room', async () => {
+  test('starts, serves stored data, reports the disk with the remedy, and recovers when there is space', async () => {
     await start();
     assert.equal(
       checkOf(await until<Health>('/health/ready', (health) => checkOf(health, 'disk')?.status !== 'unknown'), 'disk')?.status,

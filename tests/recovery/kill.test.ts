@@ -30,7 +30,7 @@ describe('kill -9 in the middle of a replay', () => {
 
   const reports: number[] = [];
   for (let kill = 1; kill <= KILLS; kill++)
-    test(`kill ${kill} of ${KILLS}: a prefix of the truth comes back, with all that was reported as written`, async () => {
+    test(`kill ${kill} of ${KILLS}: a prefix of the sent trades is stored, including all that were reported as durable`, async () => {
       const trades = TRADES_MIN + Math.floor(Math.random() * (TRADES_MAX - TRADES_MIN));
       const { told, reported, again, end } = await killAfter(trades, folder, String(kill));
       try {
@@ -63,7 +63,7 @@ describe('kill -9 in the middle of a replay', () => {
       }
     });
 
-  test('before most kills something was reported as written: the others came too early for that', () => {
+  test('before most kills some events were reported as durable', () => {
     assert.ok(reports.filter((reported) => reported > 0).length >= KILLS / 2, JSON.stringify(reports));
   });
 });

@@ -47,7 +47,7 @@ describe('a log with several writers', () => {
   }
   const wrongs = () => [...writers.values()].flatMap(({ wrong }) => wrong ?? []);
 
-  test('is written by nobody while it is paused', async () => {
+  test('is not written while it is paused', async () => {
     await Promise.all(Array.from({ length: WRITERS }, (_none, number) => start(number)));
     await log.pauseWrites(async () => {
       const before = log.stats().partitions.map(({ end }) => end);
@@ -63,7 +63,7 @@ describe('a log with several writers', () => {
 
   // A process that dies between being woken and taking the lock takes the wake-up with it (robust futexes know their owner only, not whom they woke). Those
   // that wait then do so until two others meet at the lock, as they do whenever a process opens the store under `pauseWrites`.
-  test('holds nobody up for longer than until the next one opens the log, at whatever moment a writer ends by itself', async () => {
+  test('never blocks longer than until the next process opens it, at whatever moment a writer ends', async () => {
     for (let end = 0; end < ENDS; end++) {
       const { child } = writers.get(0) as { child: ChildProcess };
       child.send(end % 2 === 0 ? 'exit' : 'throw');
@@ -75,7 +75,7 @@ describe('a log with several writers', () => {
     }
   });
 
-  test('keeps what it has taken, while writers are killed and started again', async () => {
+  test('keeps all committed events while writers are killed and restarted', async () => {
     for (let kill = 0; kill < KILLS; kill++) {
       // The first is never killed.
       const number = 1 + (kill % (WRITERS - 1));

@@ -5,7 +5,7 @@ import { simulateReactor } from './reactors.ts';
 /** More are for the night: `npm run simulate -- --reactors --seeds 500`. */
 const SEEDS = process.env.TEST_ALL ? 120 : 30;
 
-test('law: every event has its effects in another topic exactly once and in order, whatever crashes, hangs or is delivered again', async () => {
+test('law: every event has its effects in another topic exactly once and in order, despite crashes, hangs and repeated deliveries', async () => {
   const sums = { events: 0, effects: 0, deadLetters: 0, skipped: 0 };
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { mistakes, ...run } = await simulateReactor(seed);

@@ -7,7 +7,7 @@ import { simulate } from './simulate.ts';
 const SEEDS = process.env.TEST_ALL ? 60 : 20;
 
 describe('the world under simulated faults', () => {
-  test('loses nothing, doubles nothing, and is what its record says, whatever a seed brings', async () => {
+  test('loses and duplicates nothing, and equals its log, for every seed', async () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const { mistakes, stats } = await simulate(seed, FAULT_NAMES);
       assert.deepEqual(mistakes, [], `npm run simulate -- --seed ${seed}`);
@@ -15,14 +15,14 @@ describe('the world under simulated faults', () => {
     }
   });
 
-  test('runs the same again with the same seed, and otherwise with another', async () => {
+  test('is deterministic for a seed', async () => {
     const [one, again, other] = [await simulate(7, FAULT_NAMES), await simulate(7, FAULT_NAMES), await simulate(8, FAULT_NAMES)];
     assert.equal(one.fingerprint, again.fingerprint);
     assert.deepEqual(one.story, again.story);
     assert.notEqual(one.fingerprint, other.fingerprint);
   });
 
-  test('goes well when nothing goes wrong', async () => {
+  test('passes without faults', async () => {
     const { mistakes, stats } = await simulate(1, []);
     assert.deepEqual(mistakes, []);
     assert.equal(stats.claims, 3, 'each zone has one owner all the time');

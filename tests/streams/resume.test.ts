@@ -22,7 +22,7 @@ const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT'];
 const FRAMES = 20_000;
 const CHANNELS = PAIRS.map((pair) => `trades:binance:${pair}`).join(',');
 
-describe('a stream that is cut', () => {
+describe('a stream with lost connections', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-streams-'));
   const recording = join(folder, 'frames.txt');
   let truth: MadeUpTrade[] = [];
@@ -52,7 +52,7 @@ describe('a stream that is cut', () => {
     }
   }
 
-  test('a hundred times during a replay has received every event exactly once', async () => {
+  test('a hundred times during a replay receives every event exactly once', async () => {
     // Slow enough that a machine with other work to do connects long before it ends.
     const server = await replay('hundred', { MILLRACE_STREAMS__HISTORY_EVENTS: '100000' }, 0.3);
     await serving(server, async () => {
@@ -78,7 +78,7 @@ describe('a stream that is cut', () => {
     });
   });
 
-  test('for longer than the history reaches is told so with a gap, and goes on from there', async () => {
+  test('for longer than the history gets a gap event and continues', async () => {
     const server = await replay('gap', { MILLRACE_STREAMS__HISTORY_EVENTS: '50' }, 0.25);
     await serving(server, async () => {
       const url = `${server.url}/api/v1/stream?channels=${CHANNELS}`;
@@ -153,7 +153,7 @@ describe('a stream that is cut', () => {
   });
 
   for (const protocol of [undefined, 'millrace.msgpack'] as const)
-    test(`over a WebSocket${protocol ? ' in MessagePack' : ''} goes on from the positions it names`, async () => {
+    test(`over a WebSocket${protocol ? ' in MessagePack' : ''} resumes from its positions`, async () => {
       const server = await replay(`socket-${protocol}`, { MILLRACE_STREAMS__HISTORY_EVENTS: '100000' });
       await serving(server, async () => {
         const seen: string[] = [];
@@ -192,7 +192,7 @@ describe('a stream that is cut', () => {
       });
     });
 
-  test('a WebSocket that is asked nonsense answers with the id, a code and a remedy', async () => {
+  test('invalid WebSocket messages are answered with their id, a code and a remedy', async () => {
     const server = await replay('nonsense');
     await serving(server, async () => {
       const socket = new WebSocket(`${server.url.replace('http', 'ws')}/api/v1/socket`);

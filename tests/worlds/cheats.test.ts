@@ -11,7 +11,7 @@ import { type SmallWorld, startSmallWorld } from './small-world.ts';
 
 const plan = { seed: 7, columns: 1, rows: 1, monsters: 0, items: 10 };
 
-describe('who cheats', () => {
+describe('a cheating client', () => {
   let world: SmallWorld;
   const cheats: Cheat[] = [];
   before(async () => {
@@ -32,7 +32,7 @@ describe('who cheats', () => {
   const place = (id: string) => ({ ...(world.state('0-0').players[id]?.position ?? { x: -1, y: -1 }) });
   const violationsOf = (id: string) => world.state('0-0').players[id]?.violations.byCode ?? {};
 
-  test('by jumping is put back, and it is counted', async () => {
+  test('that jumps is corrected, and it is counted', async () => {
     const cheat = await enter('jumper');
     const { x, y } = place('jumper');
     const answer = await cheat.answer(cheat.command({ t: 'move', x: x > 3_200 ? x - 2_500 : x + 2_500, y }));
@@ -44,7 +44,7 @@ describe('who cheats', () => {
     await until(() => violationsOf('jumper').TELEPORT === 1, 'it is counted');
   });
 
-  test('by walking twice as fast comes no farther than others', async () => {
+  test('that moves twice as fast gets no farther than others', async () => {
     const cheat = await enter('runner');
     const speed = world.state('0-0').players.runner?.motion.speed ?? 0;
     const started = performance.now();
@@ -71,7 +71,7 @@ describe('who cheats', () => {
     assert.ok(travelled <= speed * 1.1 * (seconds + 1), `${travelled} cm in ${seconds} s at ${speed} cm/s`);
   });
 
-  test('by walking through a wall stays on this side', async () => {
+  test('that walks through a wall stays on its side', async () => {
     const cheat = await enter('ghost');
     const blocked = cheat.last('zone')?.blocked ?? new Uint8Array();
     const isBlocked = (column: number, row: number) => {
@@ -96,7 +96,7 @@ describe('who cheats', () => {
     assert.deepEqual(place('ghost'), here);
   });
 
-  test('by taking what is far away, or what another carries, gets nothing', async () => {
+  test('that takes distant items, or items of others, gets nothing', async () => {
     const cheat = await enter('thief');
     const { x, y } = place('thief');
     const far = Object.values(world.state('0-0').items).find((item) => Math.hypot(item.position.x - x, item.position.y - y) > 1_000);
@@ -105,7 +105,7 @@ describe('who cheats', () => {
     assert.deepEqual(world.state('0-0').players.thief?.bag.items, []);
   });
 
-  test('by repeating a number that was accepted has no second effect', async () => {
+  test('that repeats an accepted command number has no second effect', async () => {
     const cheat = await enter('echo');
     const n = cheat.command({ t: 'say', text: 'once' });
     assert.equal((await cheat.answer(n)).t, 'ok');
@@ -115,7 +115,7 @@ describe('who cheats', () => {
     assert.equal(cheat.last('notice'), undefined);
   });
 
-  test('by a thousand commands at once is slowed, then sent away', async () => {
+  test('that sends a thousand commands at once is limited, then disconnected', async () => {
     const cheat = await enter('flood');
     const before_ = place('flood');
     for (let count = 0; count < 1_000; count++) cheat.command({ t: 'move', x: before_.x, y: before_.y });
@@ -128,7 +128,7 @@ describe('who cheats', () => {
     assert.match(again.last('bye')?.message ?? '', /in [1-5] s/);
   });
 
-  test('by frames that are none is told what is wrong, and sent away when it does not stop', async () => {
+  test('that sends invalid frames gets errors, then is disconnected', async () => {
     const cheat = await enter('noise');
     for (const junk of [
       7,
@@ -148,13 +148,13 @@ describe('who cheats', () => {
     assert.equal(await cheat.disconnectReason(), 'TOO_MANY_INVALID_FRAMES');
   });
 
-  test('by a frame that is far too large is sent away before it is read', async () => {
+  test('that sends a huge frame is disconnected before it is read', async () => {
     const cheat = await enter('giant');
     cheat.bytes(Uint8Array.of(0x7f, 0xff, 0xff, 0xff));
     assert.equal(await cheat.disconnectReason(), 'FRAME_TOO_LARGE');
   });
 
-  test('by saying hello so slowly that it never ends is sent away', async () => {
+  test('that sends hello too slowly is disconnected', async () => {
     const loris = new Cheat({ host: '127.0.0.1', port: world.port });
     cheats.push(loris);
     const dripping = setInterval(() => !loris.isEnded && loris.bytes(Uint8Array.of(0)), 200);
@@ -165,7 +165,7 @@ describe('who cheats', () => {
     }
   });
 
-  test('changes nothing for who is honest, and is known to operators', async () => {
+  test('does not affect others, and is visible to operators', async () => {
     const honest = world.state('0-0').players.honest;
     assert.deepEqual([honest?.violations.total, honest?.health.points, honest?.bag.items], [0, 100, []]);
     const flagged = Object.values(world.state('0-0').players).filter(({ violations }) => violations.total > 0);

@@ -87,14 +87,14 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
-  test('are in the metrics, with their zones', async () => {
+  test('are in the metrics with their zones', async () => {
     const text = await (await fetch(`${server.url}/metrics`)).text();
     for (const line of [/^millrace_world_players\{zone="0-0"\} \d+$/m, /^millrace_world_host_zones\{host="zones-1"\} 2$/m])
       assert.match(text, line);
     assert.match(text, /^millrace_world_decision_seconds\{quantile="p99"\} [0-9.e-]+$/m);
   });
 
-  test('killed: the other one takes the zones over at once, the players stay connected, and the zones come back to the next', async () => {
+  test('killed: the other host takes over at once, players stay connected, and the next host gets zones again', async () => {
     const epochs = new Map((await get<WorldZoneStatus[]>('/world/zones')).map(({ zone, epoch }) => [zone, epoch]));
     const [victim] = await hosts();
     assert.ok(victim);
@@ -110,7 +110,7 @@ describe('zone hosts', () => {
     );
   });
 
-  test('fault 30: all killed at once: a process that stood by takes their zones over, and everyone plays on', async () => {
+  test('fault 30: all killed at once: a standby process takes over, and all players continue', async () => {
     const runningOf = async () => new Set((await hosts()).map(({ pid }) => pid));
     const before = await runningOf();
     await until(() => standby(server, before).length === 1, 'a process stands by');
@@ -125,7 +125,7 @@ describe('zone hosts', () => {
     await until(() => standby(server, now).length === 1, 'another one stands by');
   });
 
-  test('standing still: its zones go elsewhere when its lease is over, and it is ended and started anew', async () => {
+  test('suspended: its zones move when its lease expires, and it is killed and restarted', async () => {
     const [sleeper] = await hosts();
     assert.ok(sleeper);
     process.kill(sleeper.pid, 'SIGSTOP');
@@ -135,7 +135,7 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
-  test('replaced: a new one takes over and the old one ends, while everyone plays on', async () => {
+  test('replaced: a new host takes over and the old one ends, while all players continue', async () => {
     const [old] = await hosts();
     assert.ok(old);
     await post(`/world/hosts/${old.id}/replace`, {});
@@ -146,7 +146,7 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
-  test('fault 47: one that is starting cannot be replaced, which changes nothing; once it is there it can, and so can the other', async () => {
+  test('fault 47: a starting host cannot be replaced; a running one can', async () => {
     const ask = (id: string) =>
       fetch(`${server.url}/api/v1/world/hosts/${id}/replace`, {
         method: 'POST',
@@ -178,7 +178,7 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
-  test('edited by an operator, a player is told and the change is on record', async () => {
+  test('a player edited by an operator is notified, and the audit log has the change', async () => {
     const [{ id, client }] = players as [{ id: string; client: WorldClient }];
     const outcome = await post<{ ok: boolean }>(`/world/players/${id}/edits`, {
       component: 'motion',
@@ -195,7 +195,7 @@ describe('zone hosts', () => {
     }, 'the tables have it');
   });
 
-  test('any past moment can be asked for, and is what the zone was then', async () => {
+  test('any past state can be queried, and equals the state of that time', async () => {
     const live = await get<ZonePointInTime>('/world/zones/0-0');
     await post('/world/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
     await until(async () => (await get<ZonePointInTime>(`/world/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');

@@ -28,7 +28,7 @@ function isThere(pid: number): boolean {
   }
 }
 
-test('fault 46: zone hosts that are stopped when their server is killed do not keep the next one from starting', async () => {
+test('fault 46: suspended zone hosts of a killed server do not prevent the next start', async () => {
   writeFileSync(
     join(folder, 'millrace.config.json'),
     JSON.stringify({ sources: [], worlds: { columns: 2, rows: 1, hosts: 2, standby: 0, leaseMs: 1_000 } }),

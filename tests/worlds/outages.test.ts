@@ -4,7 +4,7 @@ import { stopEachInTurn } from './outages.ts';
 
 /* Half a minute each, with the statistics: npm run bench -- outages */
 
-test('the log, the snapshots and the database are each taken away: play goes on, and at the end the tables are what the zones are', async () => {
+test('outages of the log, the snapshots and the database: play continues, and finally the tables equal the zones', async () => {
   const plan = { seed: 3, columns: 2, rows: 2, monsters: 4, items: 20 };
   const { outages, differences, lostEvents } = await stopEachInTurn(plan, 40, 500, 2_500);
   for (const { service, during } of outages)

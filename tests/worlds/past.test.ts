@@ -48,7 +48,7 @@ describe('the past of a zone', () => {
   const audited = { operator: 'kim', reason: 'a test' };
   const restore = (body: object) => ask<RestoreOutcome>('POST', '/world/zones/0-0/restore', { ...body, ...audited });
 
-  test('fault 43, 44: is told exactly, or refused with the moments that are on record', async () => {
+  test('faults 43, 44: is returned exactly, or refused with the recorded range', async () => {
     const { from, to } = await ask<Wire<ZoneRecord>>('GET', '/world/zones/0-0/record');
     assert.equal(from?.seq, 1);
     assert.ok(from && to && to.seq >= 2);
@@ -77,7 +77,7 @@ describe('the past of a zone', () => {
     assert.deepEqual([now.players.length, now.items.length], [before.players.length, before.items.length], 'nothing was brought back');
   });
 
-  test('fault 43: a restore says what it would change before it does', async () => {
+  test('fault 43: a restore has a dry run that lists its changes', async () => {
     const then = await zone();
     const edit = { component: 'bag', fields: { items: [{ id: '', item: 'apple' }] }, ...audited };
     await ask('POST', `/world/players/${id}/edits`, edit);

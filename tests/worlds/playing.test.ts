@@ -45,7 +45,7 @@ describe('playing in the world over TCP', () => {
   });
   after(() => world.stop());
 
-  test('a player joins, sees what is around, moves, and is put right', async () => {
+  test('a player joins, sees its surroundings, moves, and is corrected', async () => {
     const corrected: string[] = [];
     const ann = await world.player('ann', { onCorrected: ({ code }) => corrected.push(code) });
     assert.deepEqual(await ann.join(), { ok: true });
@@ -63,7 +63,7 @@ describe('playing in the world over TCP', () => {
     assert.equal(Math.abs((ann.you?.x ?? 0) - x) <= 20, true);
   });
 
-  test('players see each other come, move, speak and go', async () => {
+  test('players see each other arrive, move, chat and leave', async () => {
     const bob = await world.player('bob');
     const said: string[] = [];
     const eve = await world.player('eve', { onNotice: ({ kind, from, text }) => said.push(`${kind} ${from} ${text}`) });
@@ -110,7 +110,7 @@ describe('playing in the world over TCP', () => {
     }
   });
 
-  test('a dropped connection is resumed: same session, notices not missed, no command twice', async () => {
+  test('a lost connection is resumed: same session, no missed notices, no repeated commands', async () => {
     const notices: string[] = [];
     const lee = await world.player('lee', { onNotice: ({ text }) => notices.push(text ?? '') });
     await lee.join();
@@ -126,7 +126,7 @@ describe('playing in the world over TCP', () => {
     await until(() => lee.objects.has('lee'), 'lee sees again');
   });
 
-  test('who does not come back falls asleep, and wakes where it fell asleep', async () => {
+  test('a player that does not return falls asleep, and wakes in the same place', async () => {
     const short = await startSmallWorld({ ...plan, columns: 1 }, { lingerMs: 300 });
     try {
       const pat = await short.player('pat');

@@ -18,8 +18,8 @@ const EXAMPLES = [...PAGE.matchAll(/```frame\n(.+)\n([0-9a-f \n]+)\n```/g)].map(
   bytes: Buffer.from(hex.replaceAll(/\s/g, ''), 'hex'),
 }));
 
-describe('the protocol’s page', () => {
-  test('shows every frame in bytes, but for those it explains in words', () => {
+describe('the page of the protocol', () => {
+  test('shows the bytes of every frame, except those explained in words', () => {
     const shown = new Set(EXAMPLES.map(({ frame }) => frame.t));
     const all = [...Object.keys(CLIENT_FRAMES), ...Object.keys(SERVER_FRAMES)];
     assert.deepEqual(
@@ -31,7 +31,7 @@ describe('the protocol’s page', () => {
   });
 
   for (const { frame, bytes } of EXAMPLES)
-    test(`${JSON.stringify(frame)} is those bytes`, () => {
+    test(`${JSON.stringify(frame)} has these bytes`, () => {
       assert.equal(bytes.readUInt32BE(0), bytes.length - 4);
       assert.deepEqual(unpack(bytes.subarray(4)), frame);
       assert.deepEqual(packr.pack(frame), bytes.subarray(4));
@@ -42,7 +42,7 @@ describe('the protocol’s page', () => {
       );
     });
 
-  test('names every code, as it is', () => {
+  test('lists every code', () => {
     for (const [code, { violation, description }] of Object.entries(REFUSALS))
       assert.ok(PAGE.includes(`| \`${code}\`${violation ? ' *' : ''} | ${description} |`), code);
     for (const [code, description] of Object.entries(DISCONNECT_REASONS))

@@ -11,7 +11,7 @@ import { startServer } from '../server.ts';
 const CLIENT = join(import.meta.dirname, '..', '..', 'clients', 'python', 'millrace_world.py');
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 
-test('a client in another language, written from the page alone, joins, moves and is put right', {
+test('a Python client, written from the documentation alone, joins, moves and is corrected', {
   skip: !hasPython && 'there is no python3',
 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-python-'));

@@ -34,7 +34,7 @@ interface Seen {
 
 const objectsOf = ({ players, monsters, items, inTransit }: ZonePointInTime) => JSON.stringify({ players, monsters, items, inTransit });
 
-describe('questions about the past of a zone whose log has lost its beginning to retention', () => {
+describe('queries of the past of a zone whose log was shortened by retention', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-questions-'));
   const seen: Seen[] = [];
   let server: ServerProcess;
@@ -91,7 +91,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test(`${QUESTIONS} of them are answered exactly, or refused with what is on record`, async () => {
+  test(`${QUESTIONS} of them are answered exactly, or refused with the recorded range`, async () => {
     const { from, snapshots } = (await ask<Wire<ZoneRecord>>(`${ZONE}/record`)).answer;
     assert.ok(from && from.seq > 1, `the record begins at ${JSON.stringify(from)}`);
     const bySeq = new Map(seen.map((one) => [one.seq, one.objects]));

@@ -10,7 +10,7 @@ import { startServer } from '../server.ts';
 
 const SMALL = { MILLRACE_WORLDS__COLUMNS: '1', MILLRACE_WORLDS__ROWS: '1', MILLRACE_SOURCES: '[]' };
 
-test('a snapshot that could not be stored is not answered as if it was', async () => {
+test('a snapshot that could not be stored is reported as failed', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-snapshot-fails-'));
   const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: SMALL });
   const zones = `${server.url}/api/v1/world/zones`;

@@ -9,9 +9,9 @@ const INSTALLED = [
   '/usr/bin/google-chrome',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ];
-/** Folders in which a Linux keeps the libraries that any Chromium needs. */
+/** Library folders of Linux distributions. */
 const LIBRARY_FOLDERS = ['/usr/lib/x86_64-linux-gnu', '/lib/x86_64-linux-gnu', '/usr/lib64', '/lib64', '/usr/lib'];
-/** As root there is no sandbox; and a browser under test has nobody to talk to but us. */
+/** Chromium has no sandbox as root. The browser must connect to nothing but the server under test. */
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -23,7 +23,7 @@ const FLAGS = [
   '--disable-quic',
 ];
 
-/** A real browser: one that is installed, else (or with TEST_BROWSER=npm) the one that an npm package carries. */
+/** Starts a real browser: the installed one, otherwise (or with TEST_BROWSER=npm) that of an npm package. */
 export async function openBrowser(): Promise<Browser> {
   const installed = INSTALLED.find((path) => existsSync(path));
   const executablePath = installed !== undefined && process.env.TEST_BROWSER === undefined ? installed : await browserFromNpm();
@@ -32,7 +32,7 @@ export async function openBrowser(): Promise<Browser> {
 
 const FITS_WITHIN_MS = 5_000;
 
-/** Makes a page so many pixels wide; fails when what is on it is wider. */
+/** Sets the width of a page. Fails when its content is wider. */
 export async function fits(page: Page, width: number): Promise<void> {
   await page.setViewportSize({ width, height: 844 });
   const hasRoom = (wanted: number) =>
@@ -45,7 +45,7 @@ export async function fits(page: Page, width: number): Promise<void> {
   }
 }
 
-/** The package brings the libraries as well, and unpacks them where it believes itself to be on AWS Lambda. */
+/** The package also has the libraries, and unpacks them only on AWS Lambda, which this environment imitates. */
 async function browserFromNpm(): Promise<string> {
   const hasLibraries = LIBRARY_FOLDERS.some((folder) => existsSync(`${folder}/libnss3.so`));
   if (!hasLibraries || process.env.TEST_BROWSER === 'npm-with-libraries') process.env.AWS_EXECUTION_ENV ??= 'AWS_Lambda_nodejs22.x';

@@ -4,14 +4,14 @@ import { resolve } from 'node:path';
 import pg from 'pg';
 
 /*
- * `npm test -- --postgres` has every server that a test starts keep its tables in a real PostgreSQL: a database for each data folder, so that a server
- * that is started again finds what it had.
+ * With `npm test -- --postgres`, every server under test uses a real PostgreSQL, with one database per data folder, so that a restarted server finds its
+ * tables.
  */
 
-/** The server that `npm test -- --postgres` started; undefined when servers under test embed their database. */
+/** URL of the PostgreSQL that `npm test -- --postgres` started; undefined for embedded databases. */
 const SERVER = process.env.TEST_POSTGRES;
 
-/** What a server that is started with these arguments must be told about its database. */
+/** Environment variables that select the database of a server with these arguments. */
 export async function databaseOf(cwd: string, args: readonly string[]): Promise<Record<string, string>> {
   if (SERVER === undefined) return {};
   const name = `m_${createHash('sha256').update(folderOf(cwd, args)).digest('hex').slice(0, 24)}`;
@@ -22,7 +22,7 @@ export async function databaseOf(cwd: string, args: readonly string[]): Promise<
   return { MILLRACE_DATABASE__URL: urlOf(name) };
 }
 
-/** Takes the database away from a server. @returns gives it back; an embedded one comes back by itself */
+/** Stops the database of a server. @returns function that starts it again; an embedded one restarts by itself */
 export async function stopDatabase(pid: number, env: Record<string, string | undefined>): Promise<() => Promise<void>> {
   const url = env.MILLRACE_DATABASE__URL;
   if (url === undefined) {
@@ -41,7 +41,7 @@ export async function stopDatabase(pid: number, env: Record<string, string | und
 
 const folderOf = (cwd: string, args: readonly string[]) => resolve(cwd, args[args.indexOf('--data') + 1] ?? '.');
 
-/** `postgresql://user@/database?host=…`: the same server, another database. */
+/** The URL of another database on the same server. */
 const urlOf = (name: string) => (SERVER as string).replace(/\/postgres\?/, `/${name}?`);
 
 async function admin(work: (client: pg.Client) => Promise<unknown>): Promise<void> {

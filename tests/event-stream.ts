@@ -1,9 +1,9 @@
 import { TIME_FACTOR } from '@millrace/testing';
 
-/** Longest a stream is silent on a machine of usual speed while a test waits for its next event. */
+/** Time limit for the next event of a stream, on a machine of usual speed. */
 const SILENT_MS_MAX = 60_000;
 
-/** One server-sent event, as it came. */
+/** One server-sent event, as received. */
 export interface StreamEvent {
   readonly id: string;
   readonly event: string;
@@ -12,10 +12,10 @@ export interface StreamEvent {
 }
 
 /**
- * Reads server-sent events with nothing but fetch, until the connection ends, is aborted, or the callback says enough.
- * Ends quietly when the connection breaks: that is what is being tested.
- * @param options.silentMsMax longest without an event, on a machine of usual speed; a minute where it is not given
- * @throws when no event comes for so long: the test waits for one that never will
+ * Reads server-sent events with fetch, until the connection ends, is aborted, or the callback returns true. A lost connection is not an error, because
+ * tests cause it.
+ * @param options.silentMsMax maximum time without an event, on a machine of usual speed; default one minute
+ * @throws when no event arrives in this time
  */
 export async function readEvents(
   url: string,

@@ -10,25 +10,25 @@ const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
 export interface ServerProcess {
   readonly url: string;
   readonly child: ChildProcess;
-  /** What it wrote to standard error so far. */
+  /** Standard error so far. */
   readonly errors: () => string;
-  /** Takes its database away; what this returns gives it back. */
+  /** Stops its database. @returns function that starts it again */
   stopDatabase(): Promise<() => Promise<void>>;
-  /** Ends the process at once, as a power cut would. */
+  /** Kills the process (SIGKILL). */
   kill(): Promise<void>;
-  /** Asks it to end, and waits until it has. */
+  /** Stops the process (SIGTERM). @returns its exit code */
   stop(): Promise<number | null>;
 }
 
-/** For tests to which the world means nothing: it would start processes of its own. */
+/** For tests without the world, which would start processes. */
 export const WITHOUT_WORLD = { MILLRACE_WORLDS__ENABLED: 'false' } as const;
 
-/** The market that is there when nothing is said of sources; it would first make up three hours of the past, which take a processor seconds. */
+/** Default sources of tests. The default of the server simulates three hours of history, which takes seconds. */
 const MARKET = JSON.stringify([
   { id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'], historyMinutes: 2 },
 ]);
 
-/** Starts the real server as a process of its own, on a free port, and waits for its `ready` line. */
+/** Starts the real server as a process on a free port, and waits for its `ready` line. */
 export async function startServer(
   args: readonly string[],
   options: { cwd: string; env?: Record<string, string>; nodeFlags?: readonly string[]; ownGroup?: boolean },

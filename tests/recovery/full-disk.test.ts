@@ -9,7 +9,7 @@ import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * A server on a file system that is really full: a small one in memory, which only root may mount.
+ * A server on a full file system: a small tmpfs, which only root can mount.
  */
 
 const MIB = 1024 * 1024;

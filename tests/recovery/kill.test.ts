@@ -9,13 +9,13 @@ import { killAfter, metric, PAIRS, prepareReplay } from './killing.ts';
 import type { MadeUpTrade } from './made-up-frames.ts';
 
 /*
- * kill -9 in the middle of 20,000 frames a second, again and again. The laws: what is there of each instrument after the restart is a prefix of the truth,
- * it holds every event that the server had reported as written, and what a watcher was told is without a gap, so that only its end can be gone. (Between
- * instruments there is no order: each is a zone with a record of its own.) How many milliseconds are gone depends on the disk: `npm run bench -- kill`.
+ * SIGKILL in the middle of 20,000 frames per second, several times. The laws, for each instrument (there is no order between instruments): the stored
+ * trades after the restart are a prefix of the sent ones; they include every event that was reported as durable; a subscriber received trades without
+ * a gap, so only the end can be lost. How many milliseconds are lost depends on the disk: `npm run bench -- kill`.
  */
 
 const KILLS = process.env.TEST_ALL ? 5 : 2;
-/** Told before the kill: from a moment after the start to most of the replay. */
+/** Trades that a subscriber receives before the kill: from shortly after the start to most of the replay. */
 const TRADES_MIN = 500;
 const TRADES_MAX = 30_000;
 

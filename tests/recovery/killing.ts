@@ -6,15 +6,15 @@ import { readEvents } from '../event-stream.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 import { type MadeUpTrade, writeFrames } from './made-up-frames.ts';
 
-/** Frames a second that a server is killed in the middle of. */
+/** Frames per second during the kill. */
 const FRAMES_PER_SECOND = 20_000;
 export const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT', 'DDD-USDT', 'EEE-USDT', 'FFF-USDT', 'GGG-USDT', 'HHH-USDT'];
 const SECONDS = 4;
 const TOLD_WITHIN_MS = 60_000;
-/** How often the server is asked what it has written. */
+/** Interval at which the number of durable events is read. */
 const ASK_MS = 50;
 
-/** A trade that a watcher was told of. */
+/** A trade that a subscriber received. */
 interface Told {
   readonly pair: string;
   readonly id: number;
@@ -23,25 +23,25 @@ interface Told {
 }
 
 export interface Killed {
-  /** What a watcher of all trades was told until the server was killed. */
+  /** Trades that a subscriber of all trades received until the kill. */
   readonly told: readonly Told[];
-  /** Events that the server had reported as written before it was killed. */
+  /** Number of events that the server had reported as durable before the kill. */
   readonly reported: number;
   /** Epoch ms. */
   readonly killedAt: number;
-  /** The server that was started again on the same data. */
+  /** The restarted server on the same data. */
   readonly again: ServerProcess;
   end(): Promise<void>;
 }
 
-/** Writes the frames that servers in this folder replay. @returns the trades in them, in their order */
+/** Writes the frames that servers in this folder replay. @returns their trades in order */
 export async function prepareReplay(folder: string): Promise<MadeUpTrade[]> {
   const source = { id: 'binance', type: 'binance', instruments: PAIRS, wsUrl: 'ws://127.0.0.1:9', backfill: false };
   writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [source], worlds: { enabled: false } }));
   return writeFrames(join(folder, 'frames.txt'), { frames: FRAMES_PER_SECOND * SECONDS, perSecond: FRAMES_PER_SECOND, pairs: PAIRS });
 }
 
-/** Kills a server (SIGKILL) as soon as it has told a watcher of so many trades, and starts it again. */
+/** Kills a server (SIGKILL) when a subscriber has received this number of trades, and restarts it. */
 export async function killAfter(trades: number, folder: string, name: string): Promise<Killed> {
   const data = join(folder, `data-${name}`);
   const replay = ['replay', join(folder, 'frames.txt'), '--source', 'binance', '--speed', '1', '--port', '0', '--data', data];
@@ -83,7 +83,7 @@ export async function killAfter(trades: number, folder: string, name: string): P
   };
 }
 
-/** Sum of a metric’s values; undefined when there is none of that name. */
+/** Sum of the values of a metric; undefined for an unknown metric. */
 export async function metric(url: string, name: string): Promise<number | undefined> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const values = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));

@@ -9,15 +9,15 @@ export interface MadeUpTrade {
   readonly quantity: string;
 }
 
-/** Of each instrument. */
+/** Per instrument. */
 export const FIRST_ID = 1_001;
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);
-/** Event time between two frames: a second of replay is some minutes of market, so that many candles close. */
+/** Event time between two frames. One second of replay is some minutes of the market, so that many candles close. */
 const EVENT_STEP_MS = 7;
 
 /**
- * Writes a recording of aggregate trades in the format of the recorded ones, at a steady rate, over several instruments.
- * Returns its trades, in the order of the frames.
+ * Writes generated frames of aggregate trades in the format of recordings, at a constant rate, for several instruments.
+ * @returns their trades, in the order of the frames
  */
 export async function writeFrames(
   path: string,

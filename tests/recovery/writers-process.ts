@@ -1,7 +1,7 @@
 import { openLmdbLog } from '@millrace/log';
 
 /*
- * Appends to a log for as long as it lives, one batch after another, and tells when something is not as it should be. Opens the log and ends when it is told to.
+ * Appends batches to a log until it is killed, and reports errors. Opens the log and ends on request.
  */
 
 const EVENTS = 60;
@@ -21,7 +21,7 @@ async function write(): Promise<void> {
   for (let seq = lastSeq; ; seq += EVENTS) {
     const events = Array.from({ length: EVENTS }, () => ({ type: 'Written', text: 'x'.repeat(300) }));
     const batch = { zone, epoch, firstSeq: seq + 1, version: 1, time: seq, events, metas: null };
-    // Refused with a gap, when what the log had taken before is not there any more.
+    // The log refuses the batch as a gap when committed events are lost.
     await new Promise<void>((taken, failed) => void log.append([batch], taken).catch(failed));
     tell({ seq: seq + EVENTS });
   }

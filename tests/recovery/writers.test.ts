@@ -9,7 +9,7 @@ import { openLmdbLog } from '@millrace/log';
 import { until } from '@millrace/testing';
 
 /*
- * The law of a log that several processes write to: what it has taken stays, whoever is killed and whoever opens it meanwhile.
+ * The law of a log with several writing processes: committed events stay, whichever process is killed or opens the log meanwhile.
  */
 
 const PROGRAM = join(import.meta.dirname, 'writers-process.ts');
@@ -28,7 +28,7 @@ describe('a log with several writers', () => {
   });
 
   async function start(number: number): Promise<void> {
-    // What it says when it ends by a fault is not of interest.
+    // Its output after a fault is not checked.
     const child = fork(PROGRAM, [folder, `zone/${number}`], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
     const writer = { child, seq: 0, wrong: null as string | null };
     const heard = new Set<string>();
@@ -51,7 +51,7 @@ describe('a log with several writers', () => {
     await Promise.all(Array.from({ length: WRITERS }, (_none, number) => start(number)));
     await log.pauseWrites(async () => {
       const before = log.stats().partitions.map(({ end }) => end);
-      // Long enough for each writer to write many times.
+      // Enough time for many writes of each writer.
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert.deepEqual(
         log.stats().partitions.map(({ end }) => end),
@@ -61,8 +61,8 @@ describe('a log with several writers', () => {
     assert.deepEqual(wrongs(), []);
   });
 
-  // A process that dies between being woken and taking the lock takes the wake-up with it (robust futexes know their owner only, not whom they woke). Those
-  // that wait then do so until two others meet at the lock, as they do whenever a process opens the store under `pauseWrites`.
+  // A process that dies between being woken and taking the lock loses the wake-up (a robust futex knows only its owner, not whom it woke). Others then
+  // wait until two processes contend for the lock, which happens whenever a process opens the store under `pauseWrites`.
   test('never blocks longer than until the next process opens it, at whatever moment a writer ends', async () => {
     for (let end = 0; end < ENDS; end++) {
       const { child } = writers.get(0) as { child: ChildProcess };

@@ -13,7 +13,7 @@ interface LiveZone {
   readonly state: World;
 }
 
-/** Everything that must hold when all is well again; what does not is told. */
+/** Checks all laws after the faults have ended. @returns violations */
 export async function checkWorld(
   cluster: Cluster,
   players: readonly SimulatedPlayer[],
@@ -24,7 +24,7 @@ export async function checkWorld(
   const mistakes: string[] = [];
   const live = await liveZones(cluster, answered);
   for (const zone of cluster.zones) if (!live.has(zone)) mistakes.push(`zone ${zone} is open nowhere`);
-  // What the zones have decided since is on record, and read, a moment later.
+  // Events decided meanwhile are in the log and consumed a moment later.
   await answered(new Promise<void>((resolve) => cluster.scheduler.at(cluster.scheduler.now + 2_000, resolve)));
   const skipped = cluster.log.skippedEvents();
   for (const zone of cluster.zones) {
@@ -39,7 +39,7 @@ export async function checkWorld(
   checkCommands(cluster, mistakes);
   checkWhereabouts(live, players, mistakes);
   checkAnswers(cluster.log, players, circumstances, mistakes);
-  // What clients believe now lies between two looks at the zones.
+  // The models of clients are read between two reads of the zones.
   const beliefs = players.filter(({ isPlaying }) => isPlaying).map(({ id, model }) => ({ id, ...model.belief() }));
   checkBeliefs(live, await liveZones(cluster, answered), beliefs, circumstances, mistakes);
   return mistakes;
@@ -54,7 +54,7 @@ async function liveZones({ gateway, zones }: Cluster, answered: <T>(work: Promis
   return live;
 }
 
-/** A zone’s record has no gap and no repeat, and its writers follow each other. */
+/** The log of a zone has no gaps and no duplicates, and its epochs rise. */
 function checkOrder(zone: string, batches: readonly EventBatch[], mistakes: string[]): void {
   let seq = 0;
   let writer = 0;
@@ -66,17 +66,17 @@ function checkOrder(zone: string, batches: readonly EventBatch[], mistakes: stri
   }
 }
 
-/** What is written under an epoch was written by who had claimed it. */
+/** Batches of an epoch were written by its claimer. */
 function checkOwners({ log }: Cluster, mistakes: string[]): void {
   for (const { batch, by } of log.batches) {
     const owner = log.claims.get(`${batch.zone} ${writerOf(batch)}`);
-    // What an owner left on its disk, a later run of the same host writes.
+    // A later run of the same host writes the spool of an earlier one.
     if (owner === undefined || owner.split(' ')[0] !== by.split(' ')[0])
       mistakes.push(`${batch.zone}: epoch ${writerOf(batch)} of ${owner} was written by ${by}`);
   }
 }
 
-/** The live state is what the record says, event for event. */
+/** The live state equals the replayed log. */
 function checkReplay(zone: string, batches: readonly EventBatch[], live: LiveZone, mistakes: string[]): void {
   const replay = new StateReplay(worldZone, zoneAddress(worldZone.kind, zone), undefined);
   try {
@@ -90,7 +90,7 @@ function checkReplay(zone: string, batches: readonly EventBatch[], live: LiveZon
     mistakes.push(`${zone}: replayed to event ${live.seq}, ${differenceOf(state, live.state, 'the state')}`);
 }
 
-/** The first place in which two states differ, in words. */
+/** Describes the first difference of two states. */
 function differenceOf(replayed: unknown, live: unknown, path: string): string | undefined {
   if (Object.is(replayed, live)) return undefined;
   if (typeof replayed !== 'object' || typeof live !== 'object' || replayed === null || live === null)
@@ -102,7 +102,7 @@ function differenceOf(replayed: unknown, live: unknown, path: string): string | 
   return undefined;
 }
 
-/** The table has every event once, and nothing else; but for those that a recorded gap names, which it need not have. */
+/** The table has each event once and nothing else, except for events in recorded gaps. */
 function checkTable(
   { table }: Cluster,
   zone: string,
@@ -126,7 +126,7 @@ function checkTable(
   if (first >= 0) mistakes.push(`${zone}: row ${first} of the table is "${rows[first]}", the log has "${logged[first]}"`);
 }
 
-/** What was confirmed as durable is there, once. */
+/** Each event that was confirmed as durable exists once. */
 function checkConfirmed({ log }: Cluster, operator: Operator, mistakes: string[]): void {
   const found = new Map<string, string[]>();
   for (const { batch } of log.batches)
@@ -142,12 +142,12 @@ function checkConfirmed({ log }: Cluster, operator: Operator, mistakes: string[]
     if (places.length > 1) mistakes.push(`"${text}" happened ${places.length} times: ${places.join(', ')}`);
 }
 
-/** No command of a player had an effect twice. */
+/** No command of a player had two effects. */
 function checkCommands({ log }: Cluster, mistakes: string[]): void {
   const seen = new Map<string, string>();
   const sessions = new Map<string, string>();
   for (const { batch } of log.batches) {
-    // Who plays whom may have been among what was lost.
+    // The session of a player may be among the lost events.
     const lost = batch.loss?.checkpoint.state as World | undefined;
     for (const { id, presence } of Object.values(lost?.players ?? {})) sessions.set(id, presence.session);
     for (const [index, event] of (batch.events as unknown as WorldEvent[]).entries()) {
@@ -165,7 +165,7 @@ function checkCommands({ log }: Cluster, mistakes: string[]): void {
   }
 }
 
-/** Everyone is in one zone, every item in one place. */
+/** Each player is in one zone, each item in one place. */
 function checkWhereabouts(live: ReadonlyMap<string, LiveZone>, players: readonly SimulatedPlayer[], mistakes: string[]): void {
   const places = new Map<string, string[]>();
   const put = (what: string, where: string) => places.set(what, [...(places.get(what) ?? []), where]);

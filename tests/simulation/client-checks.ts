@@ -5,19 +5,19 @@ import type { SimulatedPlayer } from './player.ts';
 import type { SimulatedLog } from './services.ts';
 
 /*
- * What clients were told, against the record and the zones.
+ * Compares the frames of clients with the log and the zones.
  */
 
-/** Side of a cell of sight, cm: a client sees its own and the eight around it (docs/protocols/world.md). */
+/** Side of a visibility cell, cm: a client sees its own cell and the eight around it (docs/protocols/world.md). */
 const CELL_SIDE = 1_600;
 
 interface Accepted {
   readonly numbers: Set<number>;
-  /** Of these the log does not say whether they were accepted: they are in a lost range, and before what the state after it remembers. */
+  /** Commands whose outcome the log does not have: they are in a lost range, and older than the ids in the state after it. */
   readonly unknown: Set<number>;
 }
 
-/** Commands that the log says were accepted, by session. */
+/** Accepted commands according to the log, by session. */
 function acceptedBySession({ batches }: SimulatedLog): Map<string, Accepted> {
   const accepted = new Map<string, Accepted>();
   const sessions = new Map<string, string>();
@@ -31,11 +31,11 @@ function acceptedBySession({ batches }: SimulatedLog): Map<string, Accepted> {
     return known;
   };
   for (const { batch } of batches) {
-    // Events that were lost have had their effect: the state after them tells which commands those were.
+    // Lost events had their effect: the state after them has the ids of their commands.
     const lost = batch.loss?.checkpoint.state as World | undefined;
     const departed = Object.values(lost?.departures ?? {}).map(({ player }) => player);
     for (const { id, presence } of [...Object.values(lost?.players ?? {}), ...departed]) {
-      // One that sleeps keeps what the session had that played it last.
+      // A sleeping player keeps the data of its newest session.
       const session = presence.session || presence.last;
       sessions.set(id, presence.session);
       if (session !== undefined) {
@@ -56,8 +56,8 @@ function acceptedBySession({ batches }: SimulatedLog): Map<string, Accepted> {
 }
 
 /**
- * Every frame agreed with those before it, every command was answered once, and what was answered is what the record says. Where messages between
- * gateway and host are doubled or overtaken, one copy of a command may be refused and the other accepted; links between processes keep the order.
+ * Checks that each frame agrees with earlier ones, that each command has one reply, and that replies agree with the log. If messages between gateway and
+ * host are duplicated or reordered, one copy of a command may be refused and the other accepted; links between processes keep the order.
  */
 export function checkAnswers(
   log: SimulatedLog,
@@ -87,10 +87,10 @@ export function checkAnswers(
 }
 
 /**
- * When nobody acts any more a client knows what its zone is. What has changed between two looks at the zones is not judged.
- * @param before the zones’ states
+ * Checks that the models of clients equal their zones when nobody acts any more. Changes between the two reads of the zones are not checked.
+ * @param before the states of the zones
  * @param later the same, later
- * @param beliefs what clients believed between the two, when what was decided by `before` had reached them
+ * @param beliefs the models of the clients between both reads, when all events decided by `before` had reached them
  */
 export function checkBeliefs(
   before: ReadonlyMap<string, { readonly state: World }>,
@@ -146,7 +146,7 @@ function checkSight(
 
 const placeOf = ({ x, y }: Pick<SeenObject, 'x' | 'y'>) => `${x},${y}`;
 
-/** What a player must see besides monsters, which walk all the time, and where. */
+/** Objects that a player must see, with their positions, except monsters, which move all the time. */
 function inSight({ items, players }: World, { position: own }: Player): Map<string, string> {
   const cellOf = (at: number) => Math.floor((at % ZONE_SIZE) / CELL_SIDE);
   const awake = Object.values(players).filter(({ presence }) => presence.session !== '');

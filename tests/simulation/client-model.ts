@@ -9,27 +9,27 @@ import {
 } from '@millrace/contracts';
 
 /*
- * What a client may believe, from the frames alone: written from docs/protocols/world.md, without the server’s code. It holds position, bag, n, e, zone
- * and sight after every frame, and notes each frame that contradicts what came before.
+ * Model of a client, from its frames alone: written from docs/protocols/world.md, without code of the server. It has position, bag, n, e, zone and visible
+ * objects after each frame, and records each frame that contradicts earlier ones.
  */
 
 /** Side of a zone, cm. */
 const ZONE_SIDE = 6_400;
-/** How far below the newest accepted number a `zone` frame tells which were accepted. */
+/** Window below the newest accepted number for which a `zone` frame lists the accepted ones. */
 const ACCEPTED_BELOW = 48;
-/** A refusal of a repeat says nothing of the first one. */
+/** Refusals of a repetition that leave the outcome of the first command open. */
 export const REPEATED = 'DUPLICATE_COMMAND';
 const COUNTED: readonly string[] = ['move', 'take', 'use', 'say'];
 
 export type Command = Extract<ClientFrame, { n: number }>;
 
-/** What may happen to a player beside what its client asked for. */
+/** Faults and operator actions that affect a player besides the commands of its client. */
 export interface Circumstances {
-  /** Whether what a host sends may be lost, doubled or overtaken: then what is seen may be old, and is not judged. */
+  /** Whether messages of a host may be lost, duplicated or reordered: then visible objects may be old, and are not checked. */
   readonly areFramesLost: boolean;
-  /** Whether wall clocks are set: then ticks may go back. */
+  /** Whether wall clocks are changed: then ticks may go back. */
   readonly areClocksSet: boolean;
-  /** Whether operators may have changed where players are and what they carry. */
+  /** Whether operators may have changed positions and bags of players. */
   readonly areEdited: boolean;
 }
 
@@ -38,12 +38,12 @@ interface Place {
   readonly y: number;
 }
 
-/** Where a client believes to be, and what it believes to see. */
+/** Zone, position and visible objects, according to the client. */
 export interface Belief {
   readonly zone: string | null;
   readonly you: Yourself | null;
   readonly sight: ReadonlyMap<string, SeenObject>;
-  /** Its session, and the newest accepted command of that. */
+  /** Its session, and the newest accepted command of the session. */
   readonly session: { readonly id: string; readonly n: number } | null;
 }
 
@@ -51,11 +51,11 @@ export interface Belief {
 interface SessionModel {
   readonly id: string;
   readonly sent: Map<number, Command>;
-  /** The answer to each command: null for `ok`, else the code. */
+  /** The reply to each command: null for `ok`, otherwise the code. */
   readonly answers: Map<number, string | null>;
-  /** `ok` that a later `zone` frame did not name: a crash has undone them. */
+  /** Commands with `ok` that a later `zone` frame does not list: a crash has undone them. */
   readonly undone: Set<number>;
-  /** The newest accepted command that counts, as the client knows. */
+  /** The newest command that is known as accepted and not undone. */
   n: number;
   e: number;
 }
@@ -68,7 +68,7 @@ export class ClientModel {
   readonly sight = new Map<string, SeenObject>();
   readonly #player: string;
   readonly #circumstances: Circumstances;
-  /** A client that sends a command again that had no answer may get two. */
+  /** Whether the client repeats commands without a reply, and so may get two replies. */
   readonly #repeats: boolean;
   readonly #taken = new Set<string>();
   #session: SessionModel | null = null;
@@ -87,13 +87,13 @@ export class ClientModel {
     return this.#session;
   }
 
-  /** What the client believes at this moment. */
+  /** Current state of the model. */
   belief(): Belief {
     const { zone, you, sight } = this;
     return structuredClone({ zone, you, sight, session: this.#session && { id: this.#session.id, n: this.#session.n } });
   }
 
-  /** Commands of the session that have no answer. */
+  /** Commands of the session without a reply. */
   get unanswered(): number[] {
     const { sent, answers } = this.#session ?? { sent: new Map<number, Command>(), answers: new Map() };
     return [...sent.keys()].filter((n) => !answers.has(n));
@@ -132,7 +132,7 @@ export class ClientModel {
     }
   }
 
-  /** The session is over, and what it was asked gets no answer any more. */
+  /** Ends the session: its pending commands get no reply. */
   ended(): void {
     this.#session = null;
     this.zone = null;
@@ -157,7 +157,7 @@ export class ClientModel {
     if (!session || !command) return this.#wrong(`command ${n} was answered and never sent`);
     const before = session.answers.get(n);
     if (before !== undefined && !this.#repeats) return this.#wrong(`command ${n} was answered twice: ${before ?? 'ok'}, ${code ?? 'ok'}`);
-    // What was sent again and had been accepted is DUPLICATE_COMMAND: the first answer holds.
+    // A repeated command that was accepted is DUPLICATE_COMMAND: the first reply counts.
     if (before === null) return;
     session.answers.set(n, code);
     if (code !== null) return;
@@ -166,7 +166,7 @@ export class ClientModel {
     if (command.t === 'leave') this.zone = null;
   }
 
-  /** Whether a place lies in the zone that the client is in: `ok` may come after the `zone` frame of the next one. */
+  /** Whether a position lies in the zone of the client: `ok` may arrive after the `zone` frame of the next zone. */
   #isHere({ x, y }: Place): boolean {
     return this.zone === `${Math.floor(x / ZONE_SIDE)}-${Math.floor(y / ZONE_SIDE)}`;
   }
@@ -194,7 +194,7 @@ export class ClientModel {
     this.#see(you, `zone ${zone}`);
   }
 
-  /** @param frame what says so */
+  /** @param frame the frame with this information */
   #see(you: Yourself, frame: string): void {
     if (you.id !== this.#player) this.#wrong(`${frame} tells of ${you.id}`);
     if (you.health < 0 || you.health > you.most) this.#wrong(`${frame} tells of ${you.health} of ${you.most} health`);

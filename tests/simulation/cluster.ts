@@ -11,12 +11,12 @@ import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedLog, Simulat
 
 const LEASE_MS = 1_000;
 const RESTART_MS = 500;
-/** So small that a log which stays away long enough fills it. */
+/** Small enough to be filled by a long outage of the log. */
 const SPOOL_BYTES = 24 * 1024;
 
-/** How often what may throw does. */
+/** Probability that a faulty function throws. */
 const THROWS = 0.1;
-/** Messages that a host’s observers send, and nobody else. */
+/** Messages that only observers of a host send. */
 const OBSERVED: ReadonlySet<string> = new Set(['cast', 'notice', 'snapshot', 'recovered']);
 
 const PLAN: WorldPlan = { seed: 7, columns: 3, rows: 1, monsters: 2, items: 12 };
@@ -26,11 +26,11 @@ interface Host {
   readonly disk: SimulatedDisk;
   running: RunningZoneHost | null;
   runs: number;
-  /** What of it throws now and then. */
+  /** Parts of it that throw at random. */
   throws: 'nothing' | 'zones' | 'observers';
 }
 
-/** All of Millrace’s world on simulated machines: the real parts, put together as the server does. */
+/** The whole world on simulated machines: the real parts, composed like in the server. */
 export class Cluster {
   readonly scheduler: Scheduler;
   readonly network: Network;
@@ -42,13 +42,13 @@ export class Cluster {
   readonly files: SimulatedFiles;
   readonly table = new SimulatedTable();
   readonly zones: readonly ZoneId[] = allZones(PLAN);
-  /** What went on, for who wants to understand a failure. */
+  /** Trace of the run, for the analysis of a failure. */
   readonly story: string[] = [];
   gateway: Gateway | null = null;
   #coordinator: Coordinator | null = null;
   #ports = new Map<string, HostPort>();
   #secrets = 0;
-  /** Often, so that some are taken while the log is unavailable. */
+  /** Frequent, so that some are taken while the log is unavailable. */
   readonly #hotEveryMs: number;
 
   constructor(scheduler: Scheduler, hosts: number) {
@@ -102,7 +102,7 @@ export class Cluster {
       leaseMs: LEASE_MS,
       hostsExpected: this.hosts.length,
       send: (id, assignment) => this.#toHost(id, assignment),
-      // As the server ends a host that may hold the log’s lock. Others are let be: the log must refuse what they decide later.
+      // The server kills only a host that may hold the lock of the log. Others continue: the log must refuse their later decisions.
       onHost: (id, what) => {
         const host = this.hosts.find(({ machine }) => machine.name === id);
         if (what !== 'silent' || !host || this.log.holder !== host.machine) return;
@@ -116,7 +116,7 @@ export class Cluster {
     });
   }
 
-  /** The server and, because they live by its word, all hosts. */
+  /** Crashes the server, and with it all hosts, which depend on its leases. */
   crashServer(): void {
     this.server.crash();
     this.gateway = null;
@@ -154,7 +154,7 @@ export class Cluster {
           clock: machine,
           definition: {
             ...worldZone,
-            // Half-way: the state has changed already.
+            // In the middle of the command: the state has already changed.
             evolve: (state, event) => {
               worldZone.evolve(state, event);
               if (host.throws === 'zones' && this.scheduler.chance(THROWS)) throw new Error('a zone throws');
@@ -168,21 +168,21 @@ export class Cluster {
         },
       );
     } catch (error) {
-      // As a process would: it ends, and is started again later.
+      // Like a process: it ends and is restarted later.
       this.note(`${owner} did not start: ${error}`);
       this.crashHost(host, true);
       this.server.after(RESTART_MS, () => this.server.isUp && !machine.isUp && this.startHost(host));
     }
   }
 
-  /** `isNoticed`: its process is seen to end; otherwise only its lease tells. */
+  /** @param isNoticed whether the end of its process is detected; otherwise only its lease expires */
   crashHost(host: Host, isNoticed: boolean): void {
     host.machine.crash();
     host.running = null;
     if (isNoticed) this.server.after(5, () => this.#coordinator?.left(host.machine.name));
   }
 
-  /** Its zones go elsewhere, if there is somewhere; it ends in good order and starts anew. */
+  /** Moves its zones to other hosts, if there are any, stops it in order, and restarts it. */
   replaceHost(host: Host): void {
     const { machine } = host;
     this.drain(host);
@@ -200,7 +200,7 @@ export class Cluster {
   startReader(): void {
     this.reader.start();
     const consumer = new ConsumerGroup(this.log.for(this.reader, 'reader'), this.table.for(this.reader), this.reader);
-    // An operator who sees that it was overtaken, and lets it go on.
+    // An operator sees that the group was overtaken by retention, and resumes it.
     const look = () => {
       if (consumer.stats().overtaken.length > 0) void consumer.skipDropped().catch(() => {});
       this.reader.after(1_000, look);

@@ -3,10 +3,10 @@ import type { Interventions } from './interventions.ts';
 import { type SimulatedPlayer, sayHello } from './player.ts';
 import { noFaults, type ServiceFaults } from './services.ts';
 
-/** What happens to the world, and what ends it, if something has to. */
+/** Starts a fault. @returns function that ends it, if necessary */
 type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[], interventions: Interventions) => (() => void) | null;
 
-/** How near a border is near, cm. */
+/** Distance from a border that counts as near, cm. */
 const NEAR_BORDER = 500;
 const ZONE_SIDE = 6_400;
 
@@ -15,7 +15,7 @@ const begin = (faults: ServiceFaults, change: Partial<ServiceFaults>) => {
   return () => void Object.assign(faults, noFaults());
 };
 
-/** Everything that may go wrong, by name, for `--faults`. */
+/** All faults by name, for `--faults`. */
 export const FAULTS = {
   'network-bad': ({ network, server, hosts, scheduler }) => {
     const { machine } = scheduler.pick(hosts);
@@ -103,7 +103,7 @@ export const FAULTS = {
       host.throws = 'nothing';
     };
   },
-  // The two that are worst together: a zone is to go elsewhere while nothing can be recorded.
+  // The worst combination: a zone must move while nothing can be stored.
   'drain-in-outage': (cluster) => {
     const host = cluster.scheduler.pick(cluster.hosts);
     const end = begin(cluster.log.faults, { unavailable: true });
@@ -113,7 +113,7 @@ export const FAULTS = {
       cluster.welcome(host);
     };
   },
-  // A host ends at the end of an outage, before it could write what it has, and stays down: others have what its snapshots carry.
+  // A host ends at the end of an outage, before it could write its events, and stays down: others have only its snapshots.
   'crash-in-outage': (cluster) => {
     const { scheduler, log } = cluster;
     const host = scheduler.pick(cluster.hosts);
@@ -141,7 +141,7 @@ export const FAULTS = {
     machine.pause();
     return () => machine.resume();
   },
-  // One that has much to do: a turn then decides what came for several of its zones.
+  // A busy host: one turn decides commands of several zones.
   'host-busy': ({ hosts, scheduler }) => {
     const { machine } = scheduler.pick(hosts);
     machine.busyMs = scheduler.between(50, 600);
@@ -149,7 +149,7 @@ export const FAULTS = {
       machine.busyMs = 0;
     };
   },
-  // One that stands still while it holds the lock of the log, until the server ends it.
+  // A host that is paused while it holds the lock of the log, until the server kills it.
   'lock-holder-pause': (cluster) => {
     const host = cluster.scheduler.pick(cluster.hosts);
     if (!host.machine.isUp || host.machine.isPaused || cluster.log.holder) return null;
@@ -199,7 +199,7 @@ export const FAULTS = {
     for (const player of players) if (_cluster.scheduler.chance(0.4)) player.drop();
     return null;
   },
-  // Two devices of one player, which both say hello and join; of one that is new, too.
+  // Two devices of one player that both send hello and join, also of a new player.
   'two-connections': ({ scheduler, gateway: first, server }, players) => {
     for (const player of players) if (scheduler.chance(0.4)) player.rival();
     const newcomer = `newcomer-${Math.round(scheduler.now)}`;
@@ -224,7 +224,7 @@ export const FAULTS = {
     interventions.kick(scheduler.pick(players).id);
     return null;
   },
-  // Those who are about to cross.
+  // Players near a border.
   'death-at-border': (_cluster, players, interventions) => {
     for (const { id, model } of players) {
       const along = (model.you?.x ?? ZONE_SIDE / 2) % ZONE_SIDE;

@@ -13,34 +13,34 @@ import {
 } from '@millrace/worlds';
 import type { Cluster } from './cluster.ts';
 
-/** How far from where a zone is a moment is asked for, events and ms. */
+/** Maximum distance of a queried point from the current one, in events and ms. */
 const PAST_EVENTS = 60;
 const PAST_MS = 15_000;
 const REPLAY_MS_MAX = 3_000;
 const BAG_SPACE = 3;
 
-/** What somebody was told of a zone’s past. */
+/** An answer about the past of a zone. */
 export interface Told {
   readonly zone: ZoneId;
   readonly asked: PointInTime;
   readonly seq: number;
   readonly hash: string;
-  /** Where it was told: a question, a replay, a restore. */
+  /** Kind of the query: point, replay or restore. */
   readonly by: string;
 }
 
-/** What an operator did to a zone’s state. */
+/** A change of the state of a zone by an operator. */
 export interface Restored {
   readonly zone: ZoneId;
   readonly reason: string;
   readonly outcome: RestoreOutcome;
 }
 
-/** What operators do besides announcing: they ask for the past, bring it back, edit, kick, replace hosts. They ask the same code as the HTTP API. */
+/** Actions of operators besides announcements: queries of the past, restores, edits, kicks, replacements of hosts. They use the code of the HTTP API. */
 export class Interventions {
   readonly told: Told[] = [];
   readonly restored: Restored[] = [];
-  /** Moments that were refused. */
+  /** Refused points. */
   readonly refused: { readonly zone: ZoneId; readonly asked: PointInTime; readonly why: string }[] = [];
   readonly #cluster: Cluster;
   #numbered = 0;
@@ -49,7 +49,7 @@ export class Interventions {
     this.#cluster = cluster;
   }
 
-  /** Asks what a zone was, at some moment: of the record, before it, or to come. */
+  /** Queries the state of a zone at a point in the log, before its start, or in the future. */
   async ask(zone: ZoneId): Promise<void> {
     const record = this.#record();
     if (!record) return;
@@ -60,7 +60,7 @@ export class Interventions {
     });
   }
 
-  /** Asks for a stretch of a zone’s past. */
+  /** Queries a replay of a zone. */
   async replay(zone: ZoneId): Promise<void> {
     const record = this.#record();
     if (!record) return;
@@ -73,7 +73,7 @@ export class Interventions {
     });
   }
 
-  /** Brings a zone back to some moment, or asks what that would change. */
+  /** Restores a zone to a point, or requests the dry run. */
   async restore(zone: ZoneId): Promise<void> {
     const record = this.#record();
     const { gateway, zones, scheduler } = this.#cluster;
@@ -110,7 +110,7 @@ export class Interventions {
     this.#command(player, { component: 'position', fields: place });
   }
 
-  /** @param points what health it has then; at 0 it is dead */
+  /** @param points new health; 0 kills the player */
   injure(player: string, points: number): void {
     this.#command(player, { component: 'health', fields: { points } });
   }
@@ -136,7 +136,7 @@ export class Interventions {
     });
   }
 
-  /** The record as the server reads it, where retention has dropped what it dropped; null while there is no server. */
+  /** The log as the server reads it, after retention; null while the server is down. */
   #record(): WorldRecord | null {
     const { gateway, log, hot, files, server } = this.#cluster;
     if (!gateway || !server.isUp) return null;
@@ -149,7 +149,7 @@ export class Interventions {
     };
   }
 
-  /** @returns the moments that the record of a zone says it has */
+  /** @returns the recorded range of a zone */
   async range(zone: ZoneId): Promise<Awaited<ReturnType<typeof recordOf>> | null> {
     const record = this.#record();
     return record && recordOf(record, zone);
@@ -158,14 +158,14 @@ export class Interventions {
   async #someMoment(record: WorldRecord, zone: ZoneId): Promise<PointInTime> {
     const { scheduler, server } = this.#cluster;
     const roll = scheduler.between(0, 1);
-    // Before everything; seconds instead of milliseconds.
+    // Before the start of the log; seconds instead of milliseconds.
     if (roll < 0.1) return scheduler.pick([{ time: 1 }, { seq: 0 }, { time: Math.floor(server.now() / 1_000) }]);
     if (roll < 0.6) return { time: Math.floor(server.now() - scheduler.between(0, PAST_MS)) };
     const newest = (await record.newest(zone)) ?? 0;
     return { seq: Math.max(0, Math.round(newest + 2 - scheduler.between(0, PAST_EVENTS))) };
   }
 
-  /** Half the time the moment before somebody took something, as an operator wants it who gives that back: who took it may be elsewhere since. */
+  /** In half of the cases the point before a player took an item, as for an operator who returns it: the player may be in another zone since. */
   #beforeSomeTake(zone: ZoneId): PointInTime | null {
     const { log, scheduler } = this.#cluster;
     const taken = log
@@ -174,7 +174,7 @@ export class Interventions {
     return taken.length > 0 && scheduler.chance(0.5) ? { seq: scheduler.pick(taken) - 1 } : null;
   }
 
-  /** What the record refuses is noted; while services have faults anything may fail. */
+  /** Records refusals. While services have faults, any request may fail. */
   async #refusing(zone: ZoneId, asked: PointInTime, work: () => Promise<void>): Promise<void> {
     try {
       await work();

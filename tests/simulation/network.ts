@@ -1,6 +1,6 @@
 import type { Machine, Scheduler } from './scheduler.ts';
 
-/** How a link between two machines does, one way. */
+/** Quality of a link between two machines, one way. */
 export interface Condition {
   readonly lost: number;
   readonly repeated: number;
@@ -11,7 +11,7 @@ export interface Condition {
 
 const GOOD: Condition = { lost: 0, repeated: 0, delayMs: [0.05, 1], reordered: false };
 
-/** Messages between machines: each by itself, and as reliable as the link is at the moment. */
+/** Messages between machines, each sent independently, with the current quality of the link. */
 export class Network {
   readonly #scheduler: Scheduler;
   readonly #conditions = new Map<string, Condition>();
@@ -21,7 +21,7 @@ export class Network {
     this.#scheduler = scheduler;
   }
 
-  /** Both ways; null for as good as it gets. */
+  /** Both directions; null for a perfect link. */
   set(one: Machine, other: Machine, condition: Condition | null): void {
     for (const link of [`${one.name}>${other.name}`, `${other.name}>${one.name}`]) {
       if (condition) this.#conditions.set(link, condition);
@@ -33,7 +33,7 @@ export class Network {
     this.#conditions.clear();
   }
 
-  /** The receiver gets a copy, as over any wire. */
+  /** The receiver gets a copy. */
   send<M>(from: Machine, to: Machine, message: M, deliver: (message: M) => void): void {
     const link = `${from.name}>${to.name}`;
     const condition = this.#conditions.get(link) ?? GOOD;
@@ -49,7 +49,7 @@ export class Network {
   }
 }
 
-/** A connection as TCP gives it: bytes in order, until it breaks; then neither side knows what the other has got. */
+/** A connection like TCP: bytes in order until it is lost. Then neither side knows what the other has received. */
 export class Wire {
   isOpen = true;
   readonly #scheduler: Scheduler;

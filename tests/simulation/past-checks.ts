@@ -5,11 +5,10 @@ import type { Cluster } from './cluster.ts';
 import type { Interventions, Told } from './interventions.ts';
 
 /*
- * What operators were told of the past and what they brought back, against the whole record: also where retention has dropped it, so that an answer is
- * exact or a refusal.
+ * Compares answers about the past, and restores, with the whole log, including events that retention has dropped: an answer is exact or a refusal.
  */
 
-/** Everything that a zone was, by the event after which it was that. */
+/** All past states of a zone, by the event before them. */
 class Truth {
   readonly #zone: ZoneId;
   readonly #batches: readonly EventBatch[];
@@ -23,14 +22,14 @@ class Truth {
     return this.#batches.some(({ loss }) => loss);
   }
 
-  /** The newest event of those decided up to a time, epoch ms; 0 when there is none. */
+  /** The newest event decided up to a time, epoch ms; 0 for none. */
   seqAt(time: number): number {
     const next = this.#batches.findIndex((batch) => batch.time > time);
     const last = this.#batches.at(next < 0 ? -1 : next - 1);
     return next === 0 || !last ? 0 : lastSeqOf(last);
   }
 
-  /** The hash of the state after each of some events, rising; none where the event is lost or not there. */
+  /** Hashes of the state after events, in ascending order; none for lost or unknown events. */
   hashes(seqs: readonly number[]): Map<number, string> {
     const wanted = new Set(seqs);
     const hashes = new Map<number, string>();
@@ -50,7 +49,7 @@ class Truth {
   }
 }
 
-/** @param areClocksSet whether events may have been decided at times that do not rise */
+/** @param areClocksSet whether the times of events may go back */
 export function checkPast(
   cluster: Cluster,
   { told, restored }: Interventions,
@@ -96,7 +95,7 @@ function checkTold(
   else if (hashes.get(seq) !== hash) mistakes.push(`${what} was told a state that is not what the record says of event ${seq}`);
 }
 
-/** When all is well, what the record says that it has is told. */
+/** Checks that all states in the recorded range are returned when there is no fault. */
 export function checkRefusals(
   cluster: Cluster,
   zone: ZoneId,

@@ -20,11 +20,11 @@ import type { Machine, Scheduler } from './scheduler.ts';
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
-/** An answer that takes longer makes the player drop its connection and come back. */
+/** Timeout of a reply. After it the player closes its connection and reconnects. */
 const PATIENCE_MS = 2_500;
 const COMMANDS_OPEN_MAX = 4;
 const REACH = 280;
-/** Where the zones of the simulated world meet, cm. */
+/** Borders between the zones of the simulated world, cm. */
 const BORDERS = [6_400, 12_800];
 
 export interface ServerAccess {
@@ -34,12 +34,12 @@ export interface ServerAccess {
 }
 
 /**
- * A player that acts at random. One that is stubborn sends again what got no answer, with the same number, however often its connection drops: what it sends
- * twice must not happen twice. Another does as the protocol says: it names what got no answer when it resumes, and each command must be answered once.
+ * A player that acts at random. A stubborn one repeats commands without a reply, with the same number, after each lost connection: a repetition must have
+ * no second effect. Others follow the protocol: they list commands without a reply when they resume, and each command must have one reply.
  */
 export class SimulatedPlayer {
   readonly id: string;
-  /** When a command was last accepted, ms of the simulation. */
+  /** Time of the newest accepted command, ms of the simulation. */
   acceptedAt = 0;
   accepted = 0;
   isActing = true;
@@ -51,7 +51,7 @@ export class SimulatedPlayer {
   #send: (frame: ClientFrame) => void = () => {};
   #resume: string | null = null;
   #isIn = false;
-  /** Whether its session has been in a zone: then it will be again without asking. */
+  /** Whether its session has been in a zone: then it enters again without a join. */
   #hasEntered = false;
   #n = 0;
   readonly #underWay = new Map<number, { frame: Command; at: number }>();
@@ -76,12 +76,12 @@ export class SimulatedPlayer {
     return this.#isIn;
   }
 
-  /** The network drops the connection. */
+  /** Loses the connection. */
   drop(): void {
     this.#wire?.break();
   }
 
-  /** Another connection of the same player says hello and joins, and stays until it is replaced. */
+  /** Opens another connection of the same player, which sends hello and joins, and stays until it is replaced. */
   rival(): void {
     sayHello(this.id, this.#scheduler, this.#access);
   }
@@ -122,9 +122,9 @@ export class SimulatedPlayer {
       case 'ok':
         return this.#answered(frame.n, true);
       case 'refused':
-        // A stubborn one goes on, where it may have been accepted.
+        // A stubborn player continues, because the command may have been accepted.
         if (frame.code === 'LOST' && this.isStubborn) return;
-        // A leave that came late has been done after all.
+        // A late leave was executed.
         if (frame.code === 'NOT_JOINED' && this.#isIn) this.#left();
         return this.#answered(frame.n, false);
       case 'ping':
@@ -140,10 +140,10 @@ export class SimulatedPlayer {
   #welcomed({ resume, resumed }: ServerFrameOf<'welcome'>): void {
     this.#resume = resume;
     if (resumed && this.#hasEntered) return;
-    // Of a join that is under way it is told what became of it.
+    // The outcome of a pending join is sent.
     if (resumed && !this.isStubborn && [...this.#underWay.values()].some(({ frame }) => frame.t === 'join')) return;
     this.#hasEntered = false;
-    // A new session counts anew, and knows nothing of what the old one was asked.
+    // A new session has new command numbers, and knows none of the old ones.
     if (!resumed) this.#n = 0;
     if (!resumed || this.isStubborn) this.#underWay.clear();
     this.#ask({ t: 'join', n: ++this.#n });
@@ -152,10 +152,10 @@ export class SimulatedPlayer {
   #answered(n: number, isAccepted: boolean): void {
     const asked = this.#underWay.get(n);
     this.#underWay.delete(n);
-    // As the protocol says of a zone that cannot take it now: try again in a moment.
+    // The protocol tells clients to retry when the zone is temporarily unavailable.
     if (asked?.frame.t === 'join' && !isAccepted) this.#joinLater();
     if (asked?.frame.t === 'leave' && isAccepted) this.#left();
-    // There is no way: another direction then, instead of the same for seconds.
+    // Blocked: choose another direction instead of repeating this one for seconds.
     if (asked?.frame.t === 'move' && !isAccepted) this.#heading.until = 0;
     if (!asked || !isAccepted) return;
     this.accepted++;
@@ -202,7 +202,7 @@ export class SimulatedPlayer {
     if (this.#scheduler.now > this.#heading.until) {
       const direction = this.#direction({ x, y }, carried ? [] : items);
       const isDirect = carried !== undefined || items.length > 0;
-      // Mostly east or west: that is where the other zones are.
+      // Mostly east or west, where the other zones are.
       this.#heading = {
         x: Math.cos(direction),
         y: isDirect ? Math.sin(direction) : Math.sin(direction) / 4,
@@ -212,7 +212,7 @@ export class SimulatedPlayer {
     return { t: 'move', n, x: Math.round(x + this.#heading.x * 240), y: Math.round(y + this.#heading.y * 240) };
   }
 
-  /** To an item; with one in the bag, over the nearest border; or anywhere. */
+  /** Target of a move: an item; with an item in the bag, the nearest border; or a random position. */
   #direction({ x, y }: { x: number; y: number }, items: readonly SeenObject[]): number {
     if (this.#scheduler.chance(0.4)) return this.#scheduler.between(0, 2 * Math.PI);
     if (items.length === 0)
@@ -236,7 +236,7 @@ function bytesOf(frame: ClientFrame): Buffer {
   return bytes;
 }
 
-/** A connection of a player that says hello and joins, and nothing else. */
+/** A connection of a player that only sends hello and joins. */
 export function sayHello(player: string, scheduler: Scheduler, access: ServerAccess): void {
   const gateway = access.gateway();
   if (!gateway || !access.server.isUp || access.server.isPaused) return;

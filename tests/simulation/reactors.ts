@@ -7,19 +7,19 @@ import { Machine, Scheduler } from './scheduler.ts';
 import { noFaults, type ServiceFaults, SimulatedHotStore, SimulatedLog } from './services.ts';
 
 /*
- * A reactor between two topics, each with a log and a machine of its own, under faults from a seed: crashes of either side, logs that are unavailable, hung or
- * without an answer, offsets that are lost, retention, commands that make their zone fail. The law: every event that the first log has, and that no operator
- * skipped, has its effects in the second log exactly once, in order, and nothing else has any.
+ * A reactor between two topics, each with its own log and machine, with faults by seed: crashes of both sides, unavailable or hung logs, lost responses,
+ * lost offsets, retention, commands that make their zone fail. The law: each event of the first log that no operator skipped has its effects in the
+ * second log exactly once and in order, and there are no other effects.
  */
 
 const PURSES = ['a', 'b', 'c'].map((key) => zoneAddress('purse', key));
 const BOXES = ['x', 'y'].map((key) => zoneAddress('box', key));
 const GROUP = 'transfers';
-/** How long faults happen, and how long the world has to recover, ms. */
+/** Duration of faults, and of the recovery after them, ms. */
 const FAULTS_MS = 20_000;
 const CALM_MS = 40_000;
 const EVENTS = 120;
-/** How often an operator skips what was dropped, and replays dead letters. */
+/** Interval at which an operator skips dropped events and replays dead letters, ms. */
 const ROUNDS_MAX = 5;
 
 interface Emitted {
@@ -59,7 +59,7 @@ const box = (isBroken: (command: PutCommand) => boolean) =>
       emit({ type: 'Put', key, amount });
     },
     evolve: (state) => void state.puts++,
-    // Fewer than may be delivered again: ids alone would not do.
+    // Fewer than may be delivered again, so that ids alone are not sufficient.
     repliesKept: { number: 3 },
   });
 
@@ -79,7 +79,7 @@ function reactionsTo(amount: number, zone: ZoneAddress, seq: number): (Reaction 
   return [put(0, to(0), true)];
 }
 
-/** A machine with the zones of one topic. What is in memory is lost when it crashes. */
+/** A machine with the zones of one topic. A crash loses its memory. */
 class Side {
   readonly machine: Machine;
   readonly log = new SimulatedLog();
@@ -107,7 +107,7 @@ class Side {
     return host;
   }
 
-  /** @param isWhole otherwise its reactor goes on beside the next one, as a process that was only thought to have ended */
+  /** @param isWhole otherwise its old reactor continues beside the next one, like a process that was wrongly taken for dead */
   crash(isWhole: boolean): void {
     this.machine.crash();
     this.host = null;
@@ -216,7 +216,7 @@ function planFaults(scheduler: Scheduler, from: Side, to: Side, startTarget: () 
   const count = Math.floor(scheduler.between(3, 12));
   for (let index = 0; index < count; index++)
     scheduler.at(scheduler.between(0, FAULTS_MS - 500), () => scheduler.pick(faults)(scheduler.pick([from, to])));
-  // An operator lets a group that retention has overtaken go on, now and then.
+  // From time to time an operator resumes a group that retention has overtaken.
   for (let at = 2_000; at < FAULTS_MS; at += 4_000)
     scheduler.at(
       at,
@@ -227,7 +227,7 @@ function planFaults(scheduler: Scheduler, from: Side, to: Side, startTarget: () 
     );
 }
 
-/** What operators do at the end: they skip what was dropped, and replay dead letters, some of them twice. */
+/** Final actions of operators: they skip dropped events and replay dead letters, some of them twice. */
 async function operate(scheduler: Scheduler, from: Side, to: Side, group: () => ConsumerGroup | null): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     void group()
@@ -236,7 +236,7 @@ async function operate(scheduler: Scheduler, from: Side, to: Side, group: () => 
     await scheduler.runUntil(scheduler.now + 2_000);
   }
   const { deadLetters } = from.log.for(to.machine, GROUP);
-  // A zone may be between two owners: then they try again.
+  // A zone may be between two owners: then they retry.
   for (let round = 0; round < ROUNDS_MAX && deadLetters.list(GROUP).length > 0; round++)
     for (const { id } of deadLetters.list(GROUP)) {
       const times = scheduler.chance(0.5) ? 2 : 1;
@@ -248,7 +248,7 @@ async function operate(scheduler: Scheduler, from: Side, to: Side, group: () => 
     }
 }
 
-/** Holds the effects in the second log against the events in the first. */
+/** Compares the effects in the second log with the events in the first. */
 function check(from: SimulatedLog, to: SimulatedLog): Pick<ReactorRun, 'mistakes' | 'events' | 'effects'> {
   const mistakes: string[] = [];
   const expected = new Map<string, number>();
@@ -259,7 +259,7 @@ function check(from: SimulatedLog, to: SimulatedLog): Pick<ReactorRun, 'mistakes
       const seq = batch.firstSeq + index;
       events++;
       if (isRefused(event.amount)) continue;
-      // Of what was dropped before it was read, a part may have been done.
+      // A part of the events that were dropped before they were read may have been applied.
       const isSkipped = skipped.has(`${batch.zone} ${seq}`);
       for (const { command } of reactionsTo(event.amount, batch.zone, seq)) expected.set(command.key, isSkipped ? 0 : 1);
     }

@@ -1,22 +1,21 @@
 import { Random } from '@millrace/base/random';
 import type { Clock } from '@millrace/kernel';
 
-/** When simulated time begins, epoch ms. */
+/** Start of simulated time, epoch ms. */
 const EPOCH = Date.UTC(2026, 0, 1);
 
 interface Entry {
   readonly time: number;
-  /** Among entries of one moment, the order in which they were planned. */
+  /** Order of scheduling among entries of one time. */
   readonly order: number;
   run: (() => void) | null;
 }
 
 /**
- * The only source of time, order and chance in a simulation: what happens next is what is due next, and every number comes
- * from the seed. So a seed is a whole run, again and again.
+ * The only source of time, order and randomness in a simulation. All random numbers come from the seed, so a seed always gives the same run.
  */
 export class Scheduler {
-  /** Ms since the beginning. */
+  /** Ms since the start. */
   now = 0;
   readonly #random: Random;
   readonly #heap: Entry[] = [];
@@ -26,7 +25,7 @@ export class Scheduler {
     this.#random = new Random(seed);
   }
 
-  /** The returned function calls it off. */
+  /** @returns function that cancels it */
   at(time: number, run: () => void): () => void {
     const entry: Entry = { time: Math.max(time, this.now), order: this.#order++, run };
     this.#push(entry);
@@ -35,7 +34,7 @@ export class Scheduler {
     };
   }
 
-  /** Lets everything happen that is due up to `time`; promises are followed to their end after each step. */
+  /** Runs everything that is due up to `time`, and all pending promise callbacks after each step. */
   async runUntil(time: number): Promise<void> {
     await settled();
     for (let next = this.#heap[0]; next && next.time <= time; next = this.#heap[0]) {
@@ -95,22 +94,21 @@ function isBefore(one: Entry, other: Entry): boolean {
   return one.time < other.time || (one.time === other.time && one.order < other.order);
 }
 
-/** All that waits for promises has run. Nothing in a simulation waits for anything real. */
+/** Resolves when all promise callbacks have run. Nothing in a simulation waits for real input or output. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
 /**
- * A machine of the simulation, and the clock of what runs on it. A crash drops all that it had planned; while it is paused
- * time goes by and nothing of it runs; its wall clock may be set.
+ * A simulated machine and its clock. A crash cancels everything scheduled. While it is paused, time passes and nothing runs. Its wall clock may be set.
  */
 export class Machine implements Clock {
   readonly name: string;
   readonly scheduler: Scheduler;
   isUp = true;
-  /** How far its wall clock is off, ms. */
+  /** Error of its wall clock, ms. */
   offsetMs = 0;
-  /** How long, at most, it has something else to do before it comes to what is next, ms: what arrives meanwhile it finds together. */
+  /** Maximum delay of its event loop, ms: messages that arrive meanwhile are processed together. */
   busyMs = 0;
   #life = 0;
   #isPaused = false;
@@ -121,7 +119,7 @@ export class Machine implements Clock {
     this.scheduler = scheduler;
   }
 
-  /** In whole milliseconds, as the system’s clock gives them. */
+  /** Whole milliseconds, like the system clock. */
   now(): number {
     return Math.floor(EPOCH + this.scheduler.now + this.offsetMs);
   }

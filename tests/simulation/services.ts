@@ -29,20 +29,20 @@ import type { SnapshotFiles } from '@millrace/snapshots';
 import type { Machine, Scheduler } from './scheduler.ts';
 
 const PARTITIONS = 2;
-/** How often one that waits for the writers’ lock looks again, ms. */
+/** Poll interval of the writers’ lock, ms. */
 const LOCK_LOOK_MS = 10;
 
-/** What may be wrong with a service for a while. */
+/** Temporary faults of a service. */
 export interface ServiceFaults {
-  /** Nothing reaches it. */
+  /** Requests do not arrive. */
   unavailable: boolean;
-  /** Every answer takes so much longer, ms. */
+  /** Additional delay of each response, ms. */
   slowMs: number;
-  /** It does what it is asked, and the answer is lost. */
+  /** Requests are executed, and their responses are lost. */
   mute: boolean;
-  /** It does nothing and never answers, not even later. */
+  /** Requests are neither executed nor answered, not even later. */
   hung: boolean;
-  /** What would change something fails. */
+  /** Writes fail. */
   readOnly: boolean;
 }
 
@@ -50,7 +50,7 @@ export const noFaults = (): ServiceFaults => ({ unavailable: false, slowMs: 0, m
 
 const never = <T>() => new Promise<T>(() => {});
 
-/** Asks a service that may have faults. */
+/** Sends a request to a service that may have faults. */
 function asked<T>(machine: Machine, faults: ServiceFaults, what: string, work: () => T): Promise<T> {
   const ms = machine.scheduler.between(0.1, 2) + faults.slowMs;
   if (faults.hung) return never();
@@ -62,7 +62,7 @@ function asked<T>(machine: Machine, faults: ServiceFaults, what: string, work: (
   });
 }
 
-/** The same, for what changes something. */
+/** Like it, for a write. */
 function askedToChange<T>(machine: Machine, faults: ServiceFaults, what: string, work: () => T): Promise<T> {
   return asked(machine, faults, what, () => {
     if (faults.readOnly) throw new Error(`EROFS: ${what} is read-only`);
@@ -70,17 +70,17 @@ function askedToChange<T>(machine: Machine, faults: ServiceFaults, what: string,
   });
 }
 
-/** The log as a service that every machine reaches by itself. It judges by the kernel’s own rule. */
+/** The log as a service of all machines. It accepts batches by the rule of the kernel. */
 export class SimulatedLog {
   readonly faults = noFaults();
-  /** What was taken, in order. */
+  /** Accepted batches, in order. */
   readonly batches: { batch: EventBatch; by: string }[] = [];
-  /** A machine that stands still while it holds the writers’ lock: nobody else can write as long as it lives and stands still. */
+  /** A paused machine that holds the writers’ lock: nobody else can write until it continues or crashes. */
   holder: Machine | null = null;
-  /** Who claimed each epoch of each zone. */
+  /** The claimer of each epoch of each zone. */
   readonly claims = new Map<string, string>();
   readonly #partitions: LoggedBatch[][] = Array.from({ length: PARTITIONS }, () => []);
-  /** Which event stood at each offset of each partition, as `zone seq`; outlives retention. */
+  /** The event at each offset of each partition, as `zone seq`; not subject to retention. */
   readonly #events: string[][] = Array.from({ length: PARTITIONS }, () => []);
   readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
   readonly #listeners = new Map<() => void, Machine>();
@@ -89,12 +89,12 @@ export class SimulatedLog {
   readonly #deadEvents = new Set<string>();
   readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
-  /** Up to which event of each zone retention has dropped the log. */
+  /** Newest event of each zone that retention has dropped. */
   readonly #dropped = new Map<ZoneAddress, number>();
 
   /**
-   * The log as one machine has it.
-   * @param isWhole whether zones are read as if nothing had been dropped: their owners must always come back
+   * The log, as used by one machine.
+   * @param isWhole whether zones are read as if nothing had been dropped, because their owners must always recover
    */
   for(machine: Machine, owner: string, { isWhole = true } = {}): EventLog {
     const log = this;
@@ -144,7 +144,7 @@ export class SimulatedLog {
     return { epoch: head.epoch, lastSeq: head.seq };
   }
 
-  /** Appends of one owner are taken in the order they were sent; they are durable a while later. */
+  /** Appends of one owner are accepted in the order of sending, and become durable later. */
   #append(machine: Machine, owner: string, batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
     const { scheduler } = machine;
     const { slowMs } = this.faults;
@@ -166,7 +166,7 @@ export class SimulatedLog {
   }
 
   #take(batches: readonly EventBatch[], owner: string): Appended[] {
-    // All or nothing: what would leave a gap takes the others with it.
+    // All or nothing: one batch that would leave a gap fails them all.
     const heads = new Map([...this.#heads].map(([zone, head]) => [zone, { ...head }]));
     const fresh: EventBatch[] = [];
     const outcome = batches.map((batch): Appended => {
@@ -208,18 +208,18 @@ export class SimulatedLog {
     return structuredClone(found);
   }
 
-  /** Retention by size: all but the newest of each partition go, read or not. Owners of zones read them all the same. */
+  /** Retention by size: drops all but the newest batches of each partition, read or not. Owners of zones can still read them. */
   dropOldest(): void {
     for (const all of this.#partitions)
       for (const { batch } of all.splice(0, all.length - 1)) this.#dropped.set(batch.zone, lastSeqOf(batch));
   }
 
-  /** Nothing that a crashed machine had running hears of the log any more. */
+  /** Cancels all notifications to a crashed machine. */
   disconnect(machine: Machine): void {
     for (const [listener, of] of this.#listeners) if (of === machine) this.#listeners.delete(listener);
   }
 
-  /** The offsets of a group go back, as far as retention allows: the store lost its newest commits. */
+  /** Moves the offsets of a group back, as far as retention allows: the store lost its newest commits. */
   forgetOffsets(group: string, count: number): void {
     const known = this.#groups.get(group);
     if (!known) return;
@@ -230,18 +230,18 @@ export class SimulatedLog {
     this.#groups.set(group, { ...known, offsets });
   }
 
-  /** Begin of the batch that has an offset. */
+  /** First offset of the batch that contains an offset. */
   #beginOf(partition: number, offset: number): number {
     return this.#partitions[partition]?.find(({ next }) => next > offset)?.offset ?? Math.max(0, offset);
   }
 
-  /** Resolves when nobody else holds the writers’ lock. */
+  /** Resolves when no other machine holds the writers’ lock. */
   async #unlocked(machine: Machine): Promise<void> {
     const isLocked = () => this.holder !== null && this.holder !== machine && this.holder.isUp && this.holder.isPaused;
     while (isLocked()) await new Promise<void>((resolve) => void machine.after(LOCK_LOOK_MS, resolve));
   }
 
-  /** What consumer groups went on without, as `zone seq`. */
+  /** Events that consumer groups skipped, as `zone seq`. */
   skippedEvents(): Set<string> {
     const skipped = new Set<string>();
     for (const { gaps } of this.#groups.values())
@@ -315,13 +315,13 @@ export class SimulatedHotStore {
     };
   }
 
-  /** Memory is memory: it forgets. */
+  /** Loses everything, like a restart of that machine. */
   forget(): void {
     this.#snapshots = [];
   }
 }
 
-/** Files that all machines see. What is being written when its machine goes may be there in part. */
+/** Files shared by all machines. A crash during a write may leave a part of it. */
 export class SimulatedFiles {
   readonly faults = noFaults();
   readonly #files = new Map<string, Buffer>();
@@ -353,7 +353,7 @@ export class SimulatedFiles {
     };
   }
 
-  /** Flips a bit of some file. */
+  /** Flips one bit of a random file. */
   corrupt(): void {
     const content = this.#files.get(this.#scheduler.pick([...this.#files.keys()]));
     if (!content || content.length === 0) return;
@@ -362,10 +362,10 @@ export class SimulatedFiles {
   }
 }
 
-/** The local disk of a machine: survives its crashes, but for the end of what was written last. */
+/** The local disk of a machine: survives crashes, except for the end of the newest write. */
 export class SimulatedDisk implements SpoolDisk {
   isFull = false;
-  /** Whatever is asked of it fails, or what would change something. */
+  /** Whether all requests fail, or only writes. */
   failure: 'none' | 'io' | 'read-only' = 'none';
   readonly #files = new Map<string, Buffer>();
   readonly #texts = new Map<string, string>();
@@ -395,7 +395,7 @@ export class SimulatedDisk implements SpoolDisk {
       },
       write: (bytes, at) => {
         this.#requireWorking(true);
-        // A full disk may take a part before it says so.
+        // A full disk may store a part before it fails.
         const room = this.isFull ? Math.floor(this.#scheduler.between(0, bytes.length)) : bytes.length;
         this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes.subarray(0, room)]));
         this.#requireRoom();
@@ -421,7 +421,7 @@ export class SimulatedDisk implements SpoolDisk {
     this.#texts.set(name, text);
   }
 
-  /** A crash of the machine: of the newest write only a part has come to rest, or something else stands there. */
+  /** A crash of the machine: the newest write is stored in part, or as garbage. */
   tear(): void {
     const content = this.#newest && this.#files.get(this.#newest.name);
     if (!this.#newest || !content) return;
@@ -432,7 +432,7 @@ export class SimulatedDisk implements SpoolDisk {
     this.#files.set(name, Buffer.concat([content.subarray(0, at + kept), Buffer.alloc(isGarbled ? length - kept : 0)]));
   }
 
-  /** A few bytes of a file are not what was written. */
+  /** Corrupts some bytes of a file. */
   garble(): void {
     const [name, content] = this.#scheduler.pick([...this.#files, ['', Buffer.alloc(0)] as const]);
     if (content.length === 0) return;
@@ -452,21 +452,21 @@ export class SimulatedDisk implements SpoolDisk {
   }
 }
 
-/** Newest writes that a database may lose at once. */
+/** Maximum number of newest writes that a database loses at once. */
 const UNDO_MAX = 20;
 
 /**
- * A table in a database: what it says and how far the log was read are stored together. A zone’s events are taken once, by
- * the zone’s mark; one that is missing is never made up for.
+ * A table in a database. Its rows and the offsets are committed together. Events of a zone are applied once, by the newest applied seq of the zone; a
+ * skipped event is never applied later.
  */
 export class SimulatedTable {
   readonly faults = noFaults();
   readonly marks = new Map<ZoneAddress, number>();
   readonly rows = new Map<ZoneAddress, string[]>();
-  /** Events that were passed over: after `seq` of a zone came `next`. */
+  /** Skipped events: after `seq` of a zone came `next`. */
   readonly jumps: { zone: ZoneAddress; seq: number; next: number }[] = [];
   readonly #offsets = new Map<number, number>();
-  /** What undoes each of the newest writes. */
+  /** Undo functions of the newest writes. */
   readonly #undo: (() => void)[] = [];
 
   for(machine: Machine): Projection {
@@ -486,7 +486,7 @@ export class SimulatedTable {
     };
   }
 
-  /** Loses its newest writes, with what they said of offsets: as a database does that crashes before they are on disk, or whose older copy takes over. */
+  /** Loses its newest writes with their offsets, like a database that crashes before a flush, or a replica that takes over. */
   loseNewest(writes: number): void {
     for (const undo of this.#undo.splice(Math.max(0, this.#undo.length - writes)).reverse()) undo();
   }

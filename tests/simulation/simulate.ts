@@ -8,35 +8,35 @@ import { checkPast, checkRefusals } from './past-checks.ts';
 import { SimulatedPlayer } from './player.ts';
 import { Scheduler } from './scheduler.ts';
 
-/** How long things go wrong, and how long they then go right, ms. */
+/** Duration of faults, and of the recovery after them, ms. */
 const TROUBLED_MS = 20_000;
 const HEALING_MS = 14_000;
 const QUIET_MS = 4_000;
-/** Mean time between two faults, and how long one lasts at most. */
+/** Mean time between two faults, and maximum duration of a fault, ms. */
 const BETWEEN_FAULTS_MS = 900;
 const FAULT_MS_MOST = 5_000;
 const PLAYERS = 6;
 
-/** Faults by which what a host sends to players may be lost, doubled or overtaken: nothing of that is told again. */
+/** Faults that lose, duplicate or reorder messages of hosts to players, which are not repeated. */
 const LOSES_FRAMES: readonly FaultName[] = ['network-bad', 'network-cut', 'observer-throws'];
 
-/** Deeds of operators that change where players are and what they carry. */
+/** Actions of operators that change positions and bags of players. */
 const EDITS: readonly FaultName[] = ['operator-restore', 'operator-edit', 'death-at-border'];
-/** How often each zone is asked for its past when all is well again. */
+/** Queries of the past per zone after the recovery. */
 const LAST_QUESTIONS = 4;
 
 export interface Outcome {
   readonly seed: number;
-  /** What should not be; empty when all is well. */
+  /** Violations; empty for a correct run. */
   readonly mistakes: readonly string[];
-  /** Stands for everything that was recorded: the same seed gives the same. */
+  /** Hash of the whole log: equal for equal seeds. */
   readonly fingerprint: string;
-  /** What was done to it, and what those it was done to said. */
+  /** Trace of faults and messages. */
   readonly story: readonly string[];
   readonly stats: { readonly events: number; readonly accepted: number; readonly claims: number };
 }
 
-/** Kinds of faults in a run: with few of them each comes often, and meets itself and its neighbours (swarm testing). */
+/** Number of kinds of faults per run. With few kinds, each occurs often and overlaps with itself and the others (swarm testing). */
 const KINDS = [2, 4, 8, 16, 64];
 
 function someOf(all: readonly FaultName[], scheduler: Scheduler): FaultName[] {
@@ -50,7 +50,7 @@ function someOf(all: readonly FaultName[], scheduler: Scheduler): FaultName[] {
   return some;
 }
 
-/** One whole run of the world under faults of those kinds that its seed chooses among `names`. */
+/** Runs the world with faults of the kinds that the seed selects from `names`. */
 export async function simulate(seed: number, all: readonly FaultName[]): Promise<Outcome> {
   const scheduler = new Scheduler(seed);
   const names = someOf(all, scheduler);
@@ -113,7 +113,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   };
 }
 
-/** Asks each zone for its past when all is well: what it says that it has it tells. A damaged snapshot is listed all the same. */
+/** Queries the past of each zone after the recovery: all states of the listed range must be returned. A damaged snapshot is still listed. */
 async function askForPast(
   cluster: Cluster,
   interventions: Interventions,
@@ -131,7 +131,7 @@ async function askForPast(
   }
 }
 
-/** Lets time pass until a promise of the simulation is kept. */
+/** Advances time until a promise of the simulation is settled. */
 async function answered<T>(scheduler: Scheduler, work: Promise<T>): Promise<T> {
   let isDone = false;
   void work.finally(() => {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { globSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { chmodSync, globSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { availableParallelism, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -83,6 +83,8 @@ const environment: NodeJS.ProcessEnv = {
 };
 
 const unitFolder = mkdtempSync(join(hasMemoryFolder() ? MEMORY_FOLDER : tmpdir(), 'millrace-unit-'));
+// A real PostgreSQL that a test starts as root runs as another user, which must reach its folder.
+chmodSync(unitFolder, 0o711);
 process.once('exit', () => rmSync(unitFolder, { recursive: true, force: true }));
 const started = performance.now();
 const jobs = [

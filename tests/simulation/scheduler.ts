@@ -145,8 +145,8 @@ export class Machine implements Clock {
   }
 
   /**
-   * Asks a service: `work` is done there after a while, whatever becomes of this machine, and the answer comes back here
-   * after as long again, if there still is someone to have it.
+   * Sends a request to a service: `work` runs there after a delay, even if this machine crashes, and the response arrives here after another delay, unless
+   * this machine has crashed.
    */
   ask<T>(ms: number, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {

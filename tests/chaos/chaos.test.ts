@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { runChaos } from './run.ts';
 
 /*
- * Players written in Python from the protocol's page play in a world whose processes are killed and stopped, and keep books. More of them, for longer: npm run chaos.
+ * Players written in Python from the protocol documentation play while processes are killed and suspended, and keep records of all frames. `npm run chaos` has more players and longer runs.
  */
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;

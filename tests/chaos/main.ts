@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { FAULTS, type Fault, runChaos } from './run.ts';
 
-/* npm run chaos -- --runs 10 [--seed n] [--players 200] [--seconds 30] [--faults kill-host,edit]: breaks things while many play, and compares at the end. */
+/* npm run chaos -- --runs 10 [--seed n] [--players 200] [--seconds 30] [--faults kill-host,edit]: injects faults while players play, and compares all records. */
 
 const { values } = parseArgs({
   options: {

@@ -13,7 +13,7 @@ import { type ServerProcess, startServer } from '../server.ts';
 
 const PLAYERS_PROGRAM = join(import.meta.dirname, 'players.py');
 
-/** What is broken, or done by operators, while everybody plays. */
+/** Faults and actions of operators during the play. */
 export const FAULTS = [
   'kill-host',
   'stop-host',
@@ -35,7 +35,7 @@ export interface ChaosReport {
   readonly commands: number;
   readonly accepted: number;
   readonly answered: number;
-  /** What the players were told, or the server says, that cannot be. */
+  /** Contradictions in the frames of players and the answers of the server. */
   readonly differences: readonly string[];
   readonly faults: readonly string[];
 }
@@ -48,7 +48,7 @@ export interface ChaosOptions {
   readonly keep?: boolean;
 }
 
-/** A world with many players, in which things are broken; at the end everything is compared. */
+/** Runs a world with many players and faults, and compares all records at the end. */
 export async function runChaos({ seed, players, seconds, faults = FAULTS, keep = false }: ChaosOptions): Promise<ChaosReport> {
   const random = new Random(seed);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-chaos-'));
@@ -100,7 +100,7 @@ export async function runChaos({ seed, players, seconds, faults = FAULTS, keep =
   }
 }
 
-/** The server and its processes, and what can be done to them. */
+/** The server and its processes, with their faults. */
 class Stage {
   #server: ServerProcess;
   readonly #start: () => Promise<ServerProcess>;
@@ -124,7 +124,7 @@ class Stage {
         return killAll(await this.#hosts());
       case 'stop-host': {
         const [pid] = await this.#hosts();
-        // Longer than its lease, sometimes: what it had is given to another, and it must not go on.
+        // Sometimes longer than its lease: its zones move to another host, and it must not continue.
         const forMs = this.#random.integer(100, 4_000);
         note(forMs > 1_000 ? 'kill-host (stopped)' : fault);
         return this.#pause(pid, forMs);
@@ -195,7 +195,7 @@ class Stage {
       .map(({ pid }) => pid);
   }
 
-  /** Whatever it answers: a refusal has changed nothing. */
+  /** Ignores the response: a refusal changes nothing. */
   async #post(path: string, body: object): Promise<void> {
     const headers = { 'content-type': 'application/json' };
     await fetch(`${this.url}/api/v1/world/${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
@@ -210,7 +210,7 @@ class Stage {
       await setTimeout(forMs);
       process.kill(pid, 'SIGCONT');
     } catch {
-      // It is gone already.
+      // It has already ended.
     }
   }
 
@@ -224,6 +224,6 @@ function killAll(pids: readonly number[]): void {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It is gone already.
+      // It has already ended.
     }
 }

@@ -11,7 +11,7 @@ import { minuteCandles, type TrueTrade, tradesByInstrument, truthOf } from './tr
 import { historyOf } from './venue-history.ts';
 
 /*
- * Bar 3 of "First light": the same recordings from a venue that misbehaves in every way that real ones do.
+ * The recordings, from a venue with all faults of real ones.
  */
 
 const RECORDINGS: readonly Recording[] = [
@@ -31,8 +31,8 @@ interface Stage {
 }
 
 /**
- * A venue and a platform that listens to it; the platform is quick to notice silence and quick to come back.
- * @param staleAfterMs how long a source may be silent: for long, where the venue waits for the test, and a frame must not get lost in a reconnection
+ * Starts a venue and a platform that reads it, with short timeouts and reconnection delays.
+ * @param staleAfterMs silence timeout of the source: long where the venue waits for the test, because a reconnection could lose a frame
  */
 async function stage(
   { type, lines: read }: Recording,
@@ -106,7 +106,7 @@ async function qualities({ running, type, lines, trades }: Stage): Promise<Quali
 
 const sum = (list: readonly Quality[], of: (quality: Quality) => number) => list.reduce((total, quality) => total + of(quality), 0);
 
-/** Every second frame twice, every fifth pair swapped, garbage and torn JSON in between. */
+/** Every second frame twice, every fifth pair swapped, invalid and truncated JSON between them. */
 function misbehave(honest: Frame[]): Frame[] {
   const frames: Frame[] = [];
   for (let index = 0; index < honest.length; index++) {
@@ -214,7 +214,7 @@ describe('a faulty feed', () => {
         const pair = set.trades[0]?.instrument;
         const middle = Math.floor(frames.length / 2);
         await played(player, middle);
-        // Whoever notices the silence comes again at once, and a connection is a sign of life.
+        // A source that detects silence reconnects at once, and a connection counts as activity.
         player.isUnavailable = true;
         await running.until(({ faults }) => (faults.silence ?? 0) > 0);
         for (const path of ['', '/candles', '/trades', '/quality']) {
@@ -232,8 +232,7 @@ describe('a faulty feed', () => {
 });
 
 /**
- * Frames of 30 seconds that are never sent: the first such stretch in which an instrument has trades that goes on trading
- * afterwards, so that the gap has an end.
+ * Selects 30 seconds of frames that are not sent: the first range with trades of an instrument that also trades afterwards, so that the gap has an end.
  */
 function gapOf(lines: readonly RecordedLine[], type: string): { from: number; to: number } {
   const received = lines.filter(({ kind }) => kind === 'received');
@@ -252,10 +251,10 @@ function gapOf(lines: readonly RecordedLine[], type: string): { from: number; to
   throw new Error('the recording has no stretch that would do');
 }
 
-/** Upbit sends trades out of order, so what was lost may be newer than the first that came. */
+/** Upbit sends trades out of order, so lost trades may be newer than the first received one. */
 const UPBIT_DISORDER_MS = 10_000;
 
-/** For each instrument that missed trades and traded again: one gap that covers them, ending with the first trade after it. */
+/** Checks for each instrument with lost trades that one gap covers them and ends with the next trade. */
 async function gapsHaveBounds(set: Stage, arrived: readonly TrueTrade[], missed: readonly TrueTrade[]): Promise<void> {
   let checked = 0;
   for (const [pair, lost] of tradesByInstrument(missed)) {

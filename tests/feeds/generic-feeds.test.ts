@@ -10,7 +10,7 @@ import type { CandleFrame, Instrument, ReadingFrame, SourceConfig, TradeFrame } 
 import { WebSocketServer } from 'ws';
 import { platform, type TestPlatform } from './running.ts';
 
-/* Sources that are no exchange: whatever has JSON, CSV or Parquet, by configuration alone. */
+/* Sources without an adapter: JSON, CSV or Parquet, by configuration alone. */
 
 const DAY_MS = 86_400_000;
 const CSV_MAP = {
@@ -54,7 +54,7 @@ describe('generic sources', () => {
     const home = mkdtempSync(join(tmpdir(), 'millrace-again-'));
     const count = 10_000;
     const start = Date.UTC(2026, 0, 5);
-    // Ten of one moment, and equal ones among them.
+    // Ten trades of one time, some of them equal.
     const rows = Array.from({ length: count }, (_none, index) => `${start + Math.floor(index / 10) * 1_000},${100 + (index % 3)},1`);
     writeFileSync(path, ['time,price,size', ...rows.toReversed(), ''].join('\n'));
     const map = [{ as: 'trades', pair: 'A-B', time: 'time', fields: { price: 'price', quantity: 'size' } }];
@@ -217,7 +217,7 @@ describe('generic sources', () => {
 
 type Bar = readonly [time: number, open: number, high: number, low: number, close: number, volume: number];
 
-/** Bars of so many working days from Thursday, 19 August 2004. */
+/** Bars of working days from Thursday, 19 August 2004. */
 function dailyBars(count: number): Bar[] {
   const bars: Bar[] = [];
   let close = 100;

@@ -2,8 +2,7 @@ import { crc32 } from 'node:zlib';
 import { parseRecordedLine, type RecordedLine } from '@millrace/collector';
 
 /*
- * What five venues would have sent over half a minute of a made-up market, in their own formats as their documentation has them: for every clone, which
- * has no recordings of real ones. The same each time.
+ * Frames of five venues for half a minute of a simulated market, in the documented formats, for clones without recordings. Deterministic.
  */
 
 export type Imitated = 'binance' | 'binance-futures' | 'coinbase' | 'kraken-trades' | 'kraken-quotes' | 'kraken-book' | 'upbit';
@@ -16,7 +15,7 @@ const MARKETS = [
   { base: 'CCC', quote: 'EUR', tick: 6, price: 35_210 },
 ] as const;
 const LEVELS = 25;
-/** A frame of some kind comes about so often. */
+/** Mean interval between frames of each kind. */
 const STEP_MS = 25;
 
 type Side = 'buy' | 'sell';
@@ -33,11 +32,11 @@ interface Trade {
 
 interface Change {
   readonly pair: readonly [base: string, quote: string];
-  /** Of all that was told of this pair’s book, counted from 1. */
+  /** Number of the newest book update of the pair, from 1. */
   readonly number: number;
   readonly time: number;
   readonly side: Side;
-  /** Quantity "0" takes the level away. */
+  /** Quantity "0" removes the level. */
   readonly level: Level;
   readonly book: Book;
 }
@@ -47,10 +46,10 @@ interface Book {
   readonly sell: Map<string, string>;
 }
 
-/** How one venue says it. */
+/** The format of one venue. */
 interface Format {
   readonly url: string;
-  /** What the client sends, and what it is answered. */
+  /** Messages of the client, and their responses. */
   readonly opening: (pairs: readonly (readonly [string, string])[]) => { readonly sent: string[]; readonly received: string[] };
   readonly whole?: (pair: readonly [string, string], book: Book, time: number) => string;
   readonly trade?: (trade: Trade) => string;
@@ -59,7 +58,7 @@ interface Format {
   readonly binary?: true;
 }
 
-/** Lines of a recording as they would stand in its file. */
+/** Lines of a recording, as in its file. */
 export function imitationOf(venue: Imitated): RecordedLine[] {
   const format = FORMATS[venue];
   const pairs = MARKETS.map(({ base, quote }) => [base, quote] as const);
@@ -128,7 +127,7 @@ function openMarket({ base, quote, tick, price: opening }: (typeof MARKETS)[numb
     },
   };
 
-  /** A price on its side of everything on the other one. */
+  /** A price that does not cross the other side. */
   function freshLevel(side: Side): string {
     const others = [...book[side === 'buy' ? 'sell' : 'buy'].keys()].map((known) => Math.round(Number(known) * 10 ** tick));
     const best = side === 'buy' ? Math.min(...others) : Math.max(...others);
@@ -137,13 +136,13 @@ function openMarket({ base, quote, tick, price: opening }: (typeof MARKETS)[numb
   }
 }
 
-/** Levels from the best on. */
+/** Levels, best first. */
 function sorted(book: Book, side: Side): Level[] {
   const sign = side === 'buy' ? -1 : 1;
   return [...book[side]].sort(([a], [b]) => sign * (Number(a) - Number(b)));
 }
 
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
+/** Pseudo-random numbers in [0, 1), equal for equal seeds (mulberry32). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -273,7 +272,7 @@ const FORMATS: Readonly<Record<Imitated, Format>> = {
     }),
     whole: (pair, book) =>
       JSON.stringify({ type: 'snapshot', product_id: product(pair), asks: sorted(book, 'sell'), bids: sorted(book, 'buy') }),
-    // The side is the maker’s.
+    // The side of the maker.
     trade: ({ pair, number, time, price, quantity, side }) =>
       JSON.stringify({
         type: 'match',
@@ -377,7 +376,7 @@ const FORMATS: Readonly<Record<Imitated, Format>> = {
       ],
       received: [],
     }),
-    // Numbers stand as they are written: their digits count.
+    // Numbers keep their digits.
     trade: ({ pair, number, time, price, quantity, side }) =>
       `{"ty":"trade","cd":"${upbitCode(pair)}","tms":${time + 9},"td":"2026-01-05","ttm":"08:59:48","ttms":${time},"tp":${price},"tv":${quantity},` +
       `"ab":"${side === 'buy' ? 'BID' : 'ASK'}","pcp":${price},"c":"RISE","cp":0.0,"sid":${time}${String(number % 1_000).padStart(4, '0')},"st":"REALTIME"}`,

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { type RecordedLine, readRecordedLines } from '@millrace/collector';
 import { type WebSocket, WebSocketServer } from 'ws';
 
-/** What a venue serves over HTTP: an answer for a path, or undefined for a 404. */
+/** HTTP responses of a venue by path; undefined for a 404. */
 export type Rest = (url: URL) => unknown;
 
 export interface Frame {
@@ -13,8 +13,8 @@ export interface Frame {
 }
 
 /**
- * Serves recorded frames over a real WebSocket as their venue would: right after connecting where the subscription stands in
- * the URL, after the client’s first message elsewhere. Frames that were sent stay sent over reconnections, as time does.
+ * Serves recorded frames over a real WebSocket like their venue: after connecting if the URL has the subscription, otherwise after the first message of
+ * the client. A reconnection continues after the sent frames.
  */
 export class Player extends EventEmitter {
   readonly frames: Frame[];
@@ -26,7 +26,7 @@ export class Player extends EventEmitter {
   #client: WebSocket | null = null;
   connections = 0;
   sent = 0;
-  /** Whether nobody who asks to be connected is. */
+  /** Whether connections are refused. */
   isUnavailable = false;
 
   constructor(frames: Frame[], startsByItself: boolean, rest: Rest = () => undefined) {
@@ -49,7 +49,7 @@ export class Player extends EventEmitter {
     return { wsUrl: `ws://127.0.0.1:${port}`, restUrl: `http://127.0.0.1:${port}` };
   }
 
-  /** Stops before this frame, until `play` goes on. */
+  /** Pauses before this frame, until `play`. */
   pauseAt(frame: number): void {
     this.#stopAt = frame;
   }
@@ -59,7 +59,7 @@ export class Player extends EventEmitter {
     if (this.#client) void this.#run(this.#client);
   }
 
-  /** Time passes for the venue while nobody listens. */
+  /** Skips frames, as during a lost connection. */
   skipTo(frame: number): void {
     this.#at = frame;
   }
@@ -68,13 +68,13 @@ export class Player extends EventEmitter {
     return this.#at;
   }
 
-  /** Cuts the connection without a word, as a lost network does. */
+  /** Ends the connection without a close frame, like a lost network. */
   cut(): void {
     (this.#client as unknown as { _socket: Socket } | null)?._socket.destroy();
     this.#client = null;
   }
 
-  /** Sends something that is not in the recording. */
+  /** Sends a message that is not in the recording. */
   inject(text: string | Buffer): void {
     this.#client?.send(text);
     this.sent++;

@@ -4,12 +4,12 @@ import { truthOf } from './truth.ts';
 const ROUNDS = 3;
 
 /**
- * The recordings are half a minute long. Their trades three times in a row, each round later and with the numbers that would have
- * followed, make a market of a minute and a half, so that a gap of 30 seconds has something on both sides.
+ * Repeats the trades of a recording of half a minute three times, with later times and following numbers, so that a gap of 30 seconds has trades on both
+ * sides.
  */
 export function prolonged(type: string, lines: readonly RecordedLine[]): RecordedLine[] {
   const opening = lines.filter(({ kind }) => kind !== 'received');
-  // What Coinbase sends as the last match before the subscription is of any age, and would be out of place in a later round.
+  // The last match before the subscription, which Coinbase sends first, has any age and does not belong in a later round.
   const isLive = (text: string) => !text.includes('"last_match"') && truthOf(type, [{ text }]).trades.length > 0;
   const received = lines.filter((line) => line.kind === 'received').filter(({ text }) => isLive(text));
   const spanSeconds = Math.ceil(((received.at(-1)?.at ?? 0) - (received[0]?.at ?? 0)) / 1_000) + 1;

@@ -8,8 +8,8 @@ import { platform, recordings, total } from './running.ts';
 import { minuteCandles, tradesByInstrument, truthOf } from './truth.ts';
 
 /*
- * Bar 2 of "First light": every recording, of imitated venues and (where there are some) of real ones, is served over a real WebSocket as its venue would serve it, and the real
- * adapter reads it with only its URL changed.
+ * Every recording, of imitated venues and of real ones where available, is served over a real WebSocket like its venue, and the real adapter reads it with
+ * only its URL changed.
  */
 
 const RECORDINGS = [
@@ -56,7 +56,7 @@ describe('recorded frames, served like the venue', () => {
     });
 });
 
-/** Trades that wait for a number that never came are released after a moment: all of them must arrive. */
+/** Trades that wait for a missing number are released after a timeout: all must arrive. */
 async function allRecorded(running: Awaited<ReturnType<typeof platform>>, count: number): Promise<void> {
   await until(async () => {
     await running.settled();
@@ -65,7 +65,7 @@ async function allRecorded(running: Awaited<ReturnType<typeof platform>>, count:
   }, `${count} trades are recorded`);
 }
 
-/** Kraken sends a checksum with every update: all of them must have agreed. */
+/** Kraken sends a checksum with every update: all must agree. */
 async function booksAreWhole(running: Awaited<ReturnType<typeof platform>>, pairs: readonly string[], type: string): Promise<void> {
   for (const pair of pairs) {
     const book = await running.get<{ synced: boolean; breaks: number; bids: unknown[] }>(

@@ -11,7 +11,7 @@ import { WebSocketServer } from 'ws';
 import { platform } from './running.ts';
 
 const HOUR_MS = 3_600_000;
-/** The start of the hour before this one: what follows is in one hour, and in the past. */
+/** Start of the previous hour, so that all times are in one past hour. */
 const START = Math.floor(Date.now() / HOUR_MS - 1) * HOUR_MS;
 
 test('fault 57: an operator repairs an instrument after a wrong clock; the repair survives a restart', async () => {
@@ -35,7 +35,7 @@ test('fault 57: an operator repairs an instrument after a wrong clock; the repai
   await first.until(({ state }) => state === 'live');
   send(1, 1_000, 10);
   await first.until((source) => source.frames === frames);
-  // As an older version has taken it: microseconds instead of milliseconds.
+  // As stored by an older version: microseconds instead of milliseconds.
   const wrong = { id: 'wrong', order: 0, time: START * 1_000, price: '10', quantity: '1', side: 'buy' };
   first.host('market').send(zoneAddress('instrument', 'odd:A-B'), { type: 'RecordTrade', trade: wrong, numbered: false });
   send(2, 2_000, 12);

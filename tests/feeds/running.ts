@@ -11,10 +11,10 @@ import { contentOf } from '../response.ts';
 import { type Imitated, imitationOf } from './imitations.ts';
 import { recordedLines } from './player.ts';
 
-/** Where frames recorded from real venues are; where there are none, those of our own imitations are all that is tested. */
+/** Folder with recorded frames of real venues. Without it, only imitated frames are tested. */
 const FRAMES = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'frames');
 
-/** What a venue sent, from an imitation or from a file of real frames. */
+/** Frames of a venue, imitated or recorded. */
 export interface Recording<Type extends string = string> {
   readonly name: string;
   readonly type: Type;
@@ -30,16 +30,16 @@ export function recordings<Type extends string>(type: Type, imitation: Imitated,
 
 export interface TestPlatform extends Running {
   get<T>(path: string): Promise<T>;
-  /** Resolves when the source is as wanted. */
+  /** Resolves when the source meets the condition. */
   until(wanted: (source: Source) => boolean): Promise<Source>;
-  /** Everything decided so far is in the store. */
+  /** Resolves when all decided events are in the store. */
   settled(): Promise<void>;
   end(): Promise<void>;
-  /** Stops the server, and keeps its folder. */
+  /** Stops the server and keeps its folder. */
   stop(): Promise<void>;
 }
 
-/** The whole platform in this process, on a free port and a folder of its own. */
+/** Starts the whole platform in this process, with a free port and a new folder. */
 export async function platform(
   sources: SourceConfig[],
   folder = mkdtempSync(join(tmpdir(), 'millrace-')),

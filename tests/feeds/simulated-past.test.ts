@@ -7,13 +7,13 @@ import type { Instrument, Source, Wire } from '@millrace/contracts';
 import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
-/** More than passes between two trades of an instrument, even on a busy machine. */
+/** Longer than the time between two trades of an instrument, even on a busy machine. */
 const OLD_MS = 20_000;
 
 test('fault 38: from the first response on, no instrument is live with an old price', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-simulated-past-'));
   const sources = JSON.stringify([{ id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT'], historyMinutes: 60 }]);
-  // Its past is made up at the first start; at the second one, what is missing since then.
+  // The first start simulates the history, the second one only the time since then.
   for (let start = 0; start < 2; start++) {
     const server = await startServer(['up', '--port', '0'], { cwd: folder, env: { ...WITHOUT_WORLD, MILLRACE_SOURCES: sources } });
     const get = async <T>(path: string) => (await contentOf(await fetch(`${server.url}/api/v1${path}`))) as T;

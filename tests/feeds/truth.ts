@@ -1,6 +1,6 @@
 /*
- * What a recording says, worked out here from the raw frames with none of the product’s code: the trades with every digit,
- * the one-minute candles made of them, and how many frames there are of each kind.
+ * The content of a recording, computed from the raw frames without code of the product: trades with all digits, their one-minute candles, and the number
+ * of frames of each kind.
  */
 
 export interface TrueTrade {
@@ -18,7 +18,7 @@ interface Truth {
   readonly kinds: Map<string, number>;
 }
 
-/** JSON in which numbers are what was written. */
+/** Parses JSON and keeps the digits of numbers. */
 // biome-ignore lint/suspicious/noExplicitAny: the shape differs from venue to venue; the test asserts what matters of it.
 function exact(text: string): any {
   return JSON.parse(text, (_key: string, value: unknown, context?: { source?: string }) =>
@@ -102,7 +102,7 @@ export function tradesByInstrument(trades: readonly TrueTrade[]): Map<string, Tr
   return grouped;
 }
 
-/** `[time, open, high, low, close, volume]` of each minute that has a trade; volumes summed in whole units of the last decimal. */
+/** `[time, open, high, low, close, volume]` of each minute with trades. Volumes are summed as integers of the last decimal. */
 export function minuteCandles(trades: readonly TrueTrade[]): number[][] {
   const minutes = new Map<number, TrueTrade[]>();
   for (const trade of trades) {

@@ -2,8 +2,7 @@ import type { Rest } from './player.ts';
 import type { TrueTrade } from './truth.ts';
 
 /*
- * The venues’ trade history over HTTP, as their documentation describes it, answered from what a recording holds. `known`
- * says which trades have happened by now.
+ * Trade history of the venues over HTTP, by their documentation, answered from a recording. `known` has the trades so far.
  */
 
 export function historyOf(venue: string, known: () => readonly TrueTrade[]): Rest {

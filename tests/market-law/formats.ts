@@ -1,14 +1,14 @@
 import type { SourceConfig } from '@millrace/contracts';
 import { type GivenCandle, type Instrument, isNumbered, type Kind, type Trade } from './story.ts';
 
-/* How each kind of source says what happens, as the venue’s documentation has it, and how Millrace is told to read it. */
+/* The message format of each kind of source, by the documentation of the venue, and its configuration in Millrace. */
 
 const FOLDERS: Partial<Record<Kind, string>> = { 'file-csv': 'rows.csv', 'file-jsonl': 'rows.jsonl' };
 const ISO_DIGITS = 23;
 
-/** @param origin of the outside, as host and port */
+/** @param origin host and port of the simulated venues */
 export function configOf(kind: Kind, pairs: readonly string[], origin: string, folder: string): SourceConfig {
-  // Silence is no part of it: a story that is over is silent, and every reconnection makes events of each instrument.
+  // Silence is not tested here: finished histories are silent, and each reconnection would create events of all instruments.
   const common = { id: kind, reconnectMaxMs: 100, staleAfterMs: 3_600_000 };
   const urls = { wsUrl: `ws://${origin}/ws/${kind}${kind === 'kraken-v2' ? '/v2' : ''}`, restUrl: `http://${origin}/rest/${kind}` };
   const pairsByName = Object.fromEntries(pairs.map((pair) => [pair, pair]));
@@ -55,7 +55,7 @@ export function configOf(kind: Kind, pairs: readonly string[], origin: string, f
     case 'poll-candles': {
       const intervals = ['1m', '5m', '15m'] as const;
       const of = { open: 'o', high: 'h', low: 'l', close: 'c', volume: 'v' };
-      // One document cannot have several intervals: what it is asked for says which.
+      // The request selects the interval, because one document cannot have several.
       const map = intervals.map((interval) => ({
         as: 'candles' as const,
         where: { interval },
@@ -153,7 +153,7 @@ export function quoteFrame({ kind, pair }: Instrument, time: number, price: stri
   }
 }
 
-/** The venue’s past over HTTP. @returns undefined for what it does not serve @param known what has happened, oldest first */
+/** History of the venue over HTTP. @param known trades so far, oldest first @returns undefined for unknown requests */
 export function historyPage(kind: Kind, url: URL, known: (symbol: string) => readonly Trade[]): string | undefined {
   const path = url.pathname.replace(`/rest/${kind}`, '');
   const asked = (name: string) => url.searchParams.get(name);

@@ -4,8 +4,8 @@ import { runHistories } from './run.ts';
 import { KINDS, type Kind } from './story.ts';
 
 /*
- * npm run law -- --runs 42 [--seed n] [--now ms] [--kinds binance,ids] [--recorded] [--keep]: random histories of every kind of source, against the check.
- * The same seed and the same `now`, the time that the histories end with, tell the same histories. `--keep` keeps the folders of runs with differences.
+ * npm run law -- --runs 42 [--seed n] [--now ms] [--kinds binance,ids] [--recorded] [--keep]: checks random histories of all kinds of sources.
+ * Equal seeds and equal `now` (end time of the histories) give equal histories. `--keep` keeps the folders of runs with differences.
  */
 
 const { values } = parseArgs({

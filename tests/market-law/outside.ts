@@ -17,34 +17,34 @@ import {
   type Trade,
 } from './story.ts';
 
-/** How many of an instrument’s newest trades or candles a document holds. */
+/** Number of newest trades or candles of an instrument in a document. */
 const DOCUMENT_TRADES = 12;
 const DOCUMENT_CANDLES = 4;
 const STEPS_AT_ONCE = 40;
-/** Where a subscription has to come first. */
+/** Kinds that need a subscription first. */
 const ASKED_FIRST: readonly string[] = ['coinbase', 'kraken-v1', 'kraken-v2', 'upbit'];
 const WILD_NUMBER = 9_007_199_254_000_000;
 
-/** What was sent, for the check to read. */
+/** Facts about sent messages, for the check. */
 export type Tell = (fact: Record<string, unknown>) => void;
 
-/** The venue of one source: goes through its story, and says what has become known of it. */
+/** Simulated venue of one source: executes its history and records the facts. */
 class Venue {
   readonly story: SourceStory;
   readonly #tell: Tell;
   readonly #folder: string;
   readonly #steps: readonly Step[];
-  /** By symbol, how many trades have happened. */
+  /** Number of trades so far, by symbol. */
   readonly #happened = new Map<string, number>();
   readonly #candles = new Map<Instrument, Map<number, GivenCandle>>();
   readonly #told = new Set<string>();
-  /** Instruments of which a new trade was sent on this connection. */
+  /** Instruments with a new trade on this connection. */
   readonly #live = new Set<Instrument>();
   #socket: WebSocket | null = null;
   #at = 0;
   #historyAnswers: 'right' | '503' = 'right';
   #sent = 0;
-  /** A polled venue is away for so many requests. */
+  /** Number of requests that a polled venue still fails. */
   #awayFor = 0;
   requests = 0;
 
@@ -65,9 +65,9 @@ class Venue {
     return this.#steps.length === 0 ? 1 : this.#at / this.#steps.length;
   }
 
-  /** Sends no more, until somebody connects again. */
+  /** Stops sending until the next connection. */
   attach(socket: WebSocket): void {
-    // What nobody is told of has happened before anybody connects again, and asks for it.
+    // Unsent trades happen before the next connection, which reads the history.
     while (isUnheard(this.#steps[this.#at])) this.#do(this.#steps[this.#at++] as Step);
     this.#socket = socket;
     this.#live.clear();
@@ -83,7 +83,7 @@ class Venue {
     }
   }
 
-  /** Goes on until `until` of its steps are done, or nobody listens; true when it could do something. */
+  /** Executes steps up to `until`, or until there is no connection. @returns whether it executed any */
   go(until: number): boolean {
     const { kind } = this.story;
     if (isPolled(kind)) return false;
@@ -106,7 +106,7 @@ class Venue {
     response.writeHead(200, { 'content-type': 'application/json' }).end(body);
   }
 
-  /** The document as it is now; each request finds some more of the story. */
+  /** The current document; each request executes some more steps. */
   document(response: ServerResponse, until: number): void {
     this.requests++;
     const last = Math.min(this.#steps.length, Math.ceil(this.#steps.length * until));
@@ -135,7 +135,7 @@ class Venue {
         return this.#happen(step.at, step.trade);
       case 'again':
       case 'late':
-        // Without numbers only the first trade on a new connection tells where a gap ends: no venue begins with an old one.
+        // Without trade numbers, the first trade of a new connection ends a gap: no venue starts with an old one.
         if (hasHistory(this.story.kind) && !isNumbered(this.story.kind) && !this.#live.has(step.at)) return;
         return this.#sendTrade(step.at, step.trade);
       case 'frame':
@@ -223,7 +223,7 @@ class Venue {
     return `{"items":[${items}]}`;
   }
 
-  /** Of one interval at a time, in turn. */
+  /** Candles of one interval at a time, in turn. */
   #candleDocument(): string {
     const interval = (['1m', '5m', '15m'] as const)[this.requests % 3];
     const items: string[] = [];
@@ -237,7 +237,7 @@ class Venue {
     return `{"interval":"${interval}","items":[${items}]}`;
   }
 
-  /** Rows in no order. */
+  /** Rows in random order. */
   #writeAll(): void {
     const steps = this.#steps.filter((step) => step.what === 'trade');
     writeFileSync(`${this.#folder}/rows.jsonl`, steps.map(({ at, trade }) => `${itemOf(at.pair, trade, 'file-jsonl')}\n`).join(''));
@@ -245,7 +245,7 @@ class Venue {
     this.#at = this.#steps.length;
   }
 
-  /** Binance’s candles, made of all that has happened, whether or not its history has the trades. */
+  /** Candles of Binance, from all trades, also those that its history lacks. */
   #klines(url: URL): string | undefined {
     if (!url.pathname.endsWith('/klines')) return undefined;
     const asked = (name: string) => url.searchParams.get(name) ?? '';
@@ -281,11 +281,11 @@ class Venue {
 
 const nameOf = ({ pair }: Instrument, { number }: Trade) => `${pair} ${number}`;
 const MINUTE_MS = 60_000;
-/** Venues’ candles as far as the check compares them. */
+/** Fields of venue candles that the check compares. */
 const LENGTHS: Readonly<Record<string, number>> = { '1m': MINUTE_MS, '5m': 5 * MINUTE_MS, '15m': 15 * MINUTE_MS, '1h': 60 * MINUTE_MS };
 
 function kindOfNumber(kind: SourceStory['kind'], text: string): string {
-  // Where prices stand without quotes, nonsense would be no JSON at all.
+  // In formats with unquoted prices, such a value would be invalid JSON.
   return kind === 'kraken-v2' || kind === 'upbit' ? 'null' : text;
 }
 
@@ -305,12 +305,12 @@ function sumOf(decimals: readonly string[]): string {
   return places === 0 ? digits : `${digits.slice(0, -places)}.${digits.slice(-places)}`;
 }
 
-/** All venues, behind one port. */
+/** All venues, on one port. */
 export class Outside {
   readonly #venues: Map<string, Venue>;
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
-  /** How far the stories may go, from 0 to 1. */
+  /** Progress limit of the histories, from 0 to 1. */
   #until = 0;
   #running = true;
 
@@ -329,12 +329,12 @@ export class Outside {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Lets the stories go on so far. */
+  /** Raises the progress limit of the histories. */
   goOn(until: number): void {
     this.#until = until;
   }
 
-  /** How far the slowest and the fastest story are. */
+  /** Progress of the slowest and the fastest history. */
   get progress(): { slowest: number; fastest: number } {
     const all = [...this.#venues.values()].map(({ progress }) => progress);
     return { slowest: Math.min(...all), fastest: Math.max(...all) };
@@ -373,7 +373,7 @@ export class Outside {
   }
 }
 
-/** What the check has to know of a story before it begins. */
+/** Facts about a history that the check needs before its start. */
 export function factsOf(story: SourceStory): Record<string, unknown>[] {
   return story.instruments.flatMap((at) => [
     { fact: 'instrument', instrument: idOf(at), kind: story.kind, numbered: isNumbered(story.kind) },
@@ -381,7 +381,7 @@ export function factsOf(story: SourceStory): Record<string, unknown>[] {
   ]);
 }
 
-/** Whether a step needs nobody who listens. */
+/** Whether a step needs no connection. */
 function isUnheard(step: Step | undefined): boolean {
   return step?.what === 'unsent' || step?.what === 'history' || (step?.what === 'frame' && !step.isSent);
 }

@@ -6,7 +6,7 @@ import { Random } from './random.ts';
 import { FLAWS, hasHistory, type Instrument, isNumbered, type Kind, type SourceStory, type Step, type Trade } from './story.ts';
 
 /*
- * Stories made of what venues really sent: their frames as they stand, with lost connections, repeats, delays and frames that never come put in between.
+ * Histories from recorded frames of venues, with added lost connections, duplicates, delays and missing frames.
  */
 
 const RECORDINGS = [
@@ -17,12 +17,12 @@ const RECORDINGS = [
   ...recordings('upbit', 'upbit', 'UPBIT.ws.62.0').map((one) => ({ ...one, kind: 'upbit' as Kind })),
 ];
 
-/** One story of each kind; of a venue that has a real recording and an imitated one, either. */
+/** One history of each kind, from a real or an imitated recording. */
 export async function recordedStories(seed: number): Promise<SourceStory[]> {
   const random = new Random(seed);
   const kinds = [...new Set(RECORDINGS.map(({ kind }) => kind))];
   const stories: SourceStory[] = [];
-  // One after another, so that a seed gives the same stories each time.
+  // Sequentially, so that a seed always gives the same histories.
   for (const kind of kinds) {
     const recording = random.pick(RECORDINGS.filter((one) => one.kind === kind));
     const lines = await recording.lines();
@@ -64,7 +64,7 @@ function storyOfFrames(
   return { kind, id: kind, instruments: [...instruments.values()], steps: troubled(kind, frameSteps, random) };
 }
 
-/** What can happen to frames on the way. */
+/** Faults of frames. */
 function troubled(kind: Kind, frames: readonly Step[], random: Random): Step[] {
   const all: Step[] = [];
   const later: { after: number; step: Step }[] = [];
@@ -73,7 +73,7 @@ function troubled(kind: Kind, frames: readonly Step[], random: Random): Step[] {
   let away = 0;
   for (const [index, step] of frames.entries()) {
     if (step.what !== 'frame') continue;
-    // Nobody listens to a repeat while the connection is lost.
+    // No duplicates while the connection is lost.
     if (away === 0) for (const due of later.filter(({ after }) => after === index)) all.push(due.step);
     if (cuts.has(index)) {
       if (hasHistory(kind) && random.chance(0.3)) all.push({ what: 'history', answers: '503' });

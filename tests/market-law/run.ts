@@ -20,38 +20,38 @@ import { idOf, KINDS, type Kind, storyOf } from './story.ts';
 const run = promisify(execFile);
 const CHECK = join(import.meta.dirname, 'check.py');
 const CHECK_MB_MAX = 64;
-/** Nothing has changed for so long, which is longer than a history that fails is waited for: everything that came in is where it belongs. */
+/** Time without changes after which all data is stored. Longer than the retry delay of a failed history request. */
 const QUIET_MS = 7_000;
 const LOOK_EVERY_MS = 250;
 const TOLD_WITHIN_MS = 1_000;
-/** Watchers stay while the check waits for what is on its way. */
+/** Time that subscribers stay while the check waits for pending data. */
 const SILENT_MS_MAX = 1_800_000;
-/** Instruments whose streams are listened to. */
+/** Instruments with a subscriber. */
 const WATCHED_MAX = 60;
 
 export interface Verdict {
   readonly instruments: number;
   readonly trades: number;
   readonly candles: number;
-  /** What is not as it has to be. */
+  /** Differences found by the check. */
   readonly differences: readonly string[];
 }
 
 export interface RunOptions {
   readonly seed: number;
-  /** The made-up stories end with it, epoch ms. */
+  /** End of the generated histories, epoch ms. */
   readonly now?: number;
   readonly kinds?: readonly Kind[];
-  /** A handful of instruments of each kind. */
+  /** Whether to use only a few instruments of each kind. */
   readonly few?: boolean;
-  /** What venues really sent, in the place of made-up stories. */
+  /** Whether to use recorded frames instead of generated histories. */
   readonly recorded?: boolean;
-  /** Keeps the folder of a run with differences, and says where it is. */
+  /** Whether to keep the folder of a run with differences, and print its path. */
   readonly keep?: boolean;
 }
 
 /**
- * Tells a server the stories of all kinds of sources, kills it and starts it again on the way, and lets the check compare what it says then with what was sent.
+ * Runs the histories of all kinds of sources against a server, kills and restarts it meanwhile, and runs the check on its data and the sent messages.
  * @throws when the check itself cannot run
  */
 export async function runHistories(options: RunOptions): Promise<Verdict> {
@@ -72,7 +72,7 @@ export async function runHistories(options: RunOptions): Promise<Verdict> {
       folder,
     ),
   );
-  // Each life is short, and all of them ask the venues: what they may be asked a second is not what this is about.
+  // Rate limits of venues are not tested here: each server lives for a short time and reads much history.
   writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources, worlds: { enabled: false } }));
   const watched = stories.flatMap(({ instruments }) => instruments.map(idOf)).filter(() => random.chance(0.2));
   const channels = watched.slice(0, WATCHED_MAX).flatMap((id) => [`trades:${id}`, `candles:${id}:1m`, `candles:${id}:5s`]);
@@ -85,7 +85,7 @@ export async function runHistories(options: RunOptions): Promise<Verdict> {
       const isLast = life === kills;
       const end = isLast ? 1 : (life + 0.4 + random.next() * 0.6) / (kills + 1);
       tell({ fact: 'life', life });
-      // What happens while nobody listens has happened when the server asks for it.
+      // Trades during a lost connection happen before the server reads the history.
       outside.goOn(end);
       server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
       const listening = listen(server.url, channels, life, tell);
@@ -99,7 +99,7 @@ export async function runHistories(options: RunOptions): Promise<Verdict> {
       }
       if (isLast) {
         const live = await check(folder, seed, server.url);
-        // Some watchers stay until the server is gone.
+        // Some subscribers stay until the server is killed.
         if (live.differences.length > 0 || random.chance(0.5)) listening.end();
         listening.expectEnd();
         await server.stop();
@@ -129,11 +129,11 @@ export async function runHistories(options: RunOptions): Promise<Verdict> {
 
 interface Listening {
   end(): void;
-  /** The server is told to stop, and ends the stream. */
+  /** Resolves when the stopping server has ended the stream. */
   expectEnd(): void;
 }
 
-/** Writes down what a watcher is told. */
+/** Records the events of a subscriber. */
 function listen(url: string, channels: readonly string[], life: number, tell: (fact: Record<string, unknown>) => void): Listening {
   const abort = new AbortController();
   let isEndExpected = false;
@@ -152,7 +152,7 @@ function listen(url: string, channels: readonly string[], life: number, tell: (f
   };
 }
 
-/** Resolves when nothing has changed for a while, and watchers have been told of it. */
+/** Resolves when nothing has changed for a while and subscribers have received everything. */
 async function quiet(url: string, outside: Outside, isOver: () => boolean): Promise<void> {
   let before = '';
   let since = performance.now();
@@ -172,7 +172,7 @@ async function quiet(url: string, outside: Outside, isOver: () => boolean): Prom
     'everything that was sent is taken',
     60_000,
   );
-  // This is answered when the store has it all; what it has made anew is told then.
+  // This request is answered when all is stored; recomputed candles are published then.
   const [first] = await get<Instrument[]>(url, '/api/v1/instruments');
   if (first) await get(url, `/api/v1/instruments/${first.id}/candles?limit=1`);
   await setTimeout(TOLD_WITHIN_MS);
@@ -189,7 +189,7 @@ async function check(folder: string, seed: number, url: string): Promise<Verdict
   return JSON.parse(stdout) as Verdict;
 }
 
-/** Moves old days to the archive, as the server does every some minutes. */
+/** Moves old days to the archive, as the server does every few minutes. */
 async function archive(folder: string): Promise<void> {
   const series = await openDuckDbSeries({ folder: seriesFolder(folder), memoryMiB: 256, archiveAfterDays: 2, keepDays: 365 });
   await series.archive(Date.now());
@@ -198,7 +198,7 @@ async function archive(folder: string): Promise<void> {
 
 const seriesFolder = (folder: string) => join(folder, 'data', 'series');
 
-/** All rows of the store as they lie there, read past the platform’s own code. */
+/** All rows of the store, read without code of the platform. */
 async function dump(folder: string, name: string): Promise<void> {
   const out = join(folder, name);
   mkdirSync(out);

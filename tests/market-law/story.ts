@@ -1,8 +1,8 @@
 import { Random } from './random.ts';
 
 /*
- * What happens at a made-up venue: for each instrument its trades in the order in which they happened, and what its source does with them on the way.
- * Nothing here knows how Millrace works; documents tell what a source of each kind promises.
+ * Generates the history of a simulated venue: the trades of each instrument in order, and the faults of their delivery. It uses no code of Millrace and
+ * only what the documentation says about each kind of source.
  */
 
 export const KINDS = [
@@ -23,7 +23,7 @@ export const KINDS = [
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Instruments of a source of each kind: what venues allow of history requests a second bounds those that are asked for it. */
+/** Instruments per source of each kind, limited by the rate of history requests that venues allow. */
 const INSTRUMENTS: Record<Kind, number> = {
   binance: 40,
   'binance-futures': 40,
@@ -47,7 +47,7 @@ export const isFile = (kind: Kind) => kind.startsWith('file-');
 export const isPolled = (kind: Kind) => kind.startsWith('poll-');
 
 export interface Trade {
-  /** In the order in which they happened, from 1. */
+  /** Number in order of time, from 1. */
   readonly number: number;
   readonly id: string;
   /** Epoch ms, and microseconds within it. */
@@ -71,21 +71,21 @@ export interface Instrument {
   /** BASE-QUOTE. */
   readonly pair: string;
   readonly trades: readonly Trade[];
-  /** Of a source that gives candles: their length, and each as it was told, several times while it was forming. */
+  /** For a source of candles: the interval, and each sent version of each candle. */
   readonly interval: '1m' | '5m' | '15m';
   readonly candles: readonly GivenCandle[];
 }
 
 export const idOf = ({ source, pair }: Instrument) => `${source}:${pair}`;
 
-/** One thing that happens at a source, in this order. */
+/** One step of a source. Steps are executed in order. */
 export type Step =
   | { readonly what: 'trade'; readonly at: Instrument; readonly trade: Trade }
-  /** It happened, and is not sent. */
+  /** The trade happens and is not sent. */
   | { readonly what: 'unsent'; readonly at: Instrument; readonly trade: Trade }
-  /** Sent once more, or only now: it happened before. */
+  /** An earlier trade is sent again, or late. */
   | { readonly what: 'again' | 'late'; readonly at: Instrument; readonly trade: Trade }
-  /** A frame as a venue really sent it, with the trades that are in it. */
+  /** A recorded frame of a venue, with its trades. */
   | {
       readonly what: 'frame';
       readonly text: string;
@@ -95,7 +95,7 @@ export type Step =
     }
   | { readonly what: 'candle'; readonly at: Instrument; readonly candle: GivenCandle }
   | { readonly what: 'quote'; readonly at: Instrument; readonly time: number }
-  /** Something that is no trade, and must be set aside. */
+  /** An invalid message, which must be quarantined. */
   | { readonly what: 'bad'; readonly at: Instrument; readonly flaw: (typeof FLAWS)[number]; readonly trade: Trade }
   | { readonly what: 'wild'; readonly at: Instrument; readonly trade: Trade }
   | { readonly what: 'cut' }
@@ -114,10 +114,10 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-/** How long a history is: from candles of seconds only to some of each length. */
+/** Length of a history, ms: from candles of seconds only to several of each interval. */
 const SPANS = [20 * SECOND, 3 * MINUTE, 40 * MINUTE, 5 * HOUR, 2 * DAY] as const;
 
-/** @param now nothing happens later, epoch ms */
+/** @param now end of the history, epoch ms */
 export function storyOf(kind: Kind, seed: number, now: number, few = false): SourceStory {
   const random = new Random(seed);
   const id = kind;
@@ -168,7 +168,7 @@ function tradesOf(kind: Kind, start: number, span: number, random: Random): Trad
       side: random.pick(['buy', 'sell'] as const),
       isForgotten: random.chance(0.02),
     };
-    // What has no id and agrees in everything cannot be told from a repeat: none of those.
+    // No two equal trades without ids, because they cannot be distinguished from duplicates.
     const key = `${micros} ${trade.price} ${trade.quantity} ${trade.side}`;
     const quantity = seen.has(key) ? `${trade.quantity}${trade.quantity.includes('.') ? '' : '.'}${index + 1}` : trade.quantity;
     seen.add(key);
@@ -176,7 +176,7 @@ function tradesOf(kind: Kind, start: number, span: number, random: Random): Trad
   });
 }
 
-/** Many of one second, many of one moment, many just before and after a candle’s end. */
+/** Times with many in one second, many equal ones, and many just before and after the end of a candle. */
 function timeIn(start: number, span: number, random: Random): number {
   const time = start + random.integer(0, span);
   const way = random.next();
@@ -218,7 +218,7 @@ function candlesOf(start: number, span: number, length: number, random: Random):
   return told;
 }
 
-/** Puts what happens at each instrument together, each in its own order. */
+/** Interleaves the steps of the instruments, each in its own order. */
 function shuffled(lists: readonly Step[][], random: Random): Step[] {
   const steps: Step[] = [];
   const waiting = lists.filter((list) => list.length > 0).map((list) => ({ list, at: 0 }));
@@ -248,7 +248,7 @@ function tradeSteps(kind: Kind, instruments: readonly Instrument[], random: Rand
   return isFile(kind) ? steps : withOutages(steps, random, hasHistory(kind));
 }
 
-/** What happens to each trade of an instrument: sent, sent twice, later, or not at all. */
+/** Delivery of each trade of an instrument: once, twice, late, or never. */
 function instrumentSteps(kind: Kind, at: Instrument, random: Random): Step[] {
   if (isFile(kind)) return at.trades.map((trade) => ({ what: 'trade', at, trade }));
   const steps: Step[] = [];
@@ -256,7 +256,7 @@ function instrumentSteps(kind: Kind, at: Instrument, random: Random): Step[] {
   const isUnruly = random.chance(0.3);
   for (const [index, trade] of at.trades.entries()) {
     for (const due of later.filter(({ after }) => after === index)) steps.push(due.step);
-    // The last ones come, so that every gap has an end.
+    // The last trades are sent, so that each gap has an end.
     const isLast = index >= at.trades.length - 2;
     if (random.chance(0.15)) steps.push({ what: 'quote', at, time: trade.time + random.pick([0, 500, 1_500, 8_000, 70_000]) });
     if (random.chance(0.03)) steps.push({ what: 'bad', at, flaw: random.pick(FLAWS), trade });
@@ -275,7 +275,7 @@ function instrumentSteps(kind: Kind, at: Instrument, random: Random): Step[] {
   return steps;
 }
 
-/** Lost connections, during which things go on happening, and a history that does not answer. */
+/** Adds lost connections, during which trades continue, and failing history requests. */
 function withOutages(steps: readonly Step[], random: Random, withHistory: boolean): Step[] {
   const all: Step[] = [];
   const cuts = random.integer(0, 3);

@@ -12,7 +12,7 @@ import {
 import { until } from '@millrace/testing';
 import { pack, unpack } from 'msgpackr';
 
-/** A client that sends whatever it likes. */
+/** A client that sends arbitrary frames. */
 export class Cheat {
   readonly frames: ServerFrame[] = [];
   isEnded = false;
@@ -56,7 +56,7 @@ export class Cheat {
     return this.#n;
   }
 
-  /** The answer to a command. */
+  /** The reply to a command. */
   async answer(n: number): Promise<ServerFrameOf<'ok'> | ServerFrameOf<'refused'>> {
     const isIt = (frame: ServerFrame) => (frame.t === 'ok' || frame.t === 'refused') && frame.n === n;
     await until(() => this.frames.some(isIt), `command ${n} is answered`);
@@ -72,7 +72,7 @@ export class Cheat {
     return this.frames.findLast((frame) => frame.t === t) as ServerFrameOf<T> | undefined;
   }
 
-  /** The code it was sent away with. */
+  /** The code of its disconnection. */
   async disconnectReason(withinMs = 10_000): Promise<string | undefined> {
     await until(() => this.isEnded, 'the connection is ended', withinMs);
     return this.last('bye')?.code;

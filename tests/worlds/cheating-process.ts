@@ -2,22 +2,22 @@ import type { ServerFrame } from '@millrace/contracts';
 import { Cheat } from './cheat.ts';
 
 /*
- * Cheats in a process of their own, each at its trick until the parent lets go: told where to and with which tokens, they report each second what they
- * were told.
+ * Cheating clients in their own process, each with one trick, until the parent disconnects. They get the address and their tokens from the parent, and
+ * report the received codes every second.
  */
 
 export interface CheatingOrders {
   readonly host: string;
   readonly port: number;
-  /** One a cheat; they share the tricks out. */
+  /** One token per client; the tricks are distributed. */
   readonly tokens: readonly string[];
 }
 
 export interface CheatingReport {
-  /** Frames and connections so far that were tried, and the codes that came back. */
+  /** Sent frames, connections, and received codes so far. */
   readonly tried: number;
   readonly refused: Readonly<Record<string, number>>;
-  /** Commands that were accepted, of which a walk at twice the pace has some. */
+  /** Accepted commands: moves at twice the speed have some. */
   readonly accepted: number;
 }
 
@@ -32,7 +32,7 @@ interface Place {
   readonly y: number;
 }
 
-/** What a cheat does every 50 ms. */
+/** The step of a cheating client, every 50 ms. */
 const tricks: ((cheat: Cheat, place: Place, step: number) => void)[] = [
   (cheat, { x, y }) => cheat.command({ t: 'move', x: x > 3_200 ? x - 2_500 : x + 2_500, y }),
   (cheat, { x, y }, step) => cheat.command({ t: 'move', x: x + (step % 40 < 20 ? 50 : -50), y }),
@@ -51,9 +51,9 @@ let tried = 0;
 let accepted = 0;
 const refused: Record<string, number> = {};
 
-/** Goes on for ever: who is sent away comes again. */
+/** Cheats without end: reconnects after each disconnection. */
 async function cheat({ host, port }: CheatingOrders, token: string, trick: (typeof tricks)[number]): Promise<void> {
-  // From an address of its own, so that what is counted by address does not touch the honest.
+  // From a separate address, so that limits by address do not affect honest clients.
   const address = { host, port, localAddress: '127.0.0.2' };
   for (;;) {
     const one = await Cheat.joined(address, token).catch(() => null);

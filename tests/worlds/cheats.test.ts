@@ -6,7 +6,7 @@ import { Cheat } from './cheat.ts';
 import { type SmallWorld, startSmallWorld } from './small-world.ts';
 
 /*
- * Players that do not play by the rules, byte by byte: refused with a code, counted, and nothing of it happens.
+ * Cheating clients: their frames are refused with a code, counted, and have no effect.
  */
 
 const plan = { seed: 7, columns: 1, rows: 1, monsters: 0, items: 10 };
@@ -53,7 +53,7 @@ describe('a cheating client', () => {
     let travelled = 0;
     let refused = 0;
     let heading = 1;
-    // However fast this machine is: each step is twice as far as the time since the one before allows.
+    // On any machine: each step is twice as long as the time since the previous one allows.
     while ((refused <= 5 || performance.now() - started < 2_500) && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       const now = performance.now();
@@ -67,7 +67,7 @@ describe('a cheating client', () => {
     }
     const seconds = (performance.now() - started) / 1_000;
     assert.ok(refused > 5, `${refused} steps were refused`);
-    // A tenth more is granted, and one second’s walk at once.
+    // The server allows a tenth more, and one second of movement at once.
     assert.ok(travelled <= speed * 1.1 * (seconds + 1), `${travelled} cm in ${seconds} s at ${speed} cm/s`);
   });
 

@@ -11,7 +11,7 @@ import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * Real zone host processes under a real server: killed, paused, replaced, with players in their zones.
+ * Real zone host processes of a real server: killed, suspended, replaced, with players in their zones.
  */
 
 const PLAYERS = 24;
@@ -20,7 +20,7 @@ describe('zone hosts', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-hosts-'));
   let server: ServerProcess;
   const players: { id: string; client: WorldClient }[] = [];
-  /** Players whose connection went away. */
+  /** Players with a lost connection. */
   const dropped: string[] = [];
 
   before(async () => {
@@ -62,7 +62,7 @@ describe('zone hosts', () => {
     return (await contentOf(response)) as T;
   }
   const hosts = () => get<WorldHostStatus[]>('/world/hosts');
-  /** Everyone can speak, and each is in exactly one zone. */
+  /** Checks that all players can chat, and that each is in exactly one zone. */
   async function everyonePlays(): Promise<void> {
     await Promise.all(
       players.map(({ client }) =>
@@ -160,7 +160,7 @@ describe('zone hosts', () => {
       process.kill(victim.pid, 'SIGKILL');
       await until(async () => (await hosts()).some(({ id, state }) => id === victim.id && state === 'starting'), 'it is starting');
       const { status } = await ask(victim.id);
-      // It may have come between the two questions.
+      // It may have arrived between the two requests.
       if (status === 409) return true;
       assert.equal(status, 200);
       return false;
@@ -202,7 +202,7 @@ describe('zone hosts', () => {
   });
 });
 
-/** Processes of zone hosts that are none of these. */
+/** Processes of zone hosts, except these. */
 function standby({ child: { pid } }: ServerProcess, hosts: ReadonlySet<number>): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
   const isZoneHost = (child: number) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('zone-host-process');

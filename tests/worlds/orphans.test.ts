@@ -15,7 +15,7 @@ let server: ServerProcess | null = null;
 
 after(async () => {
   await server?.stop();
-  // Where the test has failed half-way.
+  // If the test failed before.
   for (const pid of stopped) if (isThere(pid)) process.kill(pid, 'SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 });

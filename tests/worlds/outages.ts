@@ -19,7 +19,7 @@ type Service = (typeof SERVICES)[number];
 
 interface Outage {
   readonly service: Service;
-  /** Answers to moves as the bots saw them, ms, while all was well, while it was away, and afterwards. */
+  /** Reply times of moves, measured by the bots, ms: before, during and after the outage. */
   readonly before: readonly number[];
   readonly during: readonly number[];
   readonly after: readonly number[];
@@ -27,16 +27,16 @@ interface Outage {
 
 interface OutageReport {
   readonly outages: readonly Outage[];
-  /** Rows of players that are not what the zones say; empty when all are. */
+  /** Rows of players that differ from the zones. */
   readonly differences: readonly string[];
   readonly players: number;
-  /** What was lost because nothing could be recorded. */
+  /** Events that were lost because they could not be stored. */
   readonly lostEvents: number;
 }
 
 /**
- * Takes the log, the hot store, the cold store and the database away from a world that is played in, one after the other,
- * and brings each back. At the end the tables are held against the zones.
+ * Stops and restarts the log, the hot store, the cold store and the database, one after another, while bots play. Compares the tables with the zones at
+ * the end.
  */
 export async function stopEachInTurn(plan: WorldPlan, players: number, calmMs: number, outageMs: number): Promise<OutageReport> {
   const away = new Set<Service>();
@@ -89,7 +89,7 @@ export async function stopEachInTurn(plan: WorldPlan, players: number, calmMs: n
   }
 }
 
-/** The same thing, whose every asynchronous answer is a failure while it cannot be reached. */
+/** A proxy of an object whose asynchronous methods fail during an outage. */
 function reachable<T extends object>(thing: T, isReachable: () => boolean): T {
   return new Proxy(thing, {
     get(target, name) {
@@ -100,7 +100,7 @@ function reachable<T extends object>(thing: T, isReachable: () => boolean): T {
   });
 }
 
-/** What goes over the wire to a service. */
+/** Methods that call a service. */
 const ASKED: ReadonlySet<string> = new Set(['claim', 'append', 'readFrom', 'save', 'list', 'load', 'apply', 'offsets']);
 
 async function playWith(flock: ChildProcess, world: SmallWorld, players: number) {

@@ -11,7 +11,7 @@ import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * What operators ask of a zone’s past, and bring back from it: through the API of a real server.
+ * Queries of the past of a zone, and restores, through the API of a real server.
  */
 
 describe('the past of a zone', () => {

@@ -8,7 +8,7 @@ import { type SmallWorld, startSmallWorld } from './small-world.ts';
 
 const plan: WorldPlan = { seed: 7, columns: 2, rows: 1, monsters: 5, items: 20 };
 
-/** Puts a player somewhere, as an operator would. */
+/** Moves a player to a position, like an operator. */
 async function put(world: SmallWorld, id: string, place: { x: number; y: number }): Promise<void> {
   const zone = world.gateway.zoneOf(id) ?? '';
   const reply = await world.gateway.command(
@@ -19,7 +19,7 @@ async function put(world: SmallWorld, id: string, place: { x: number; y: number 
   assert.deepEqual((reply as { ok: boolean }).ok, true, JSON.stringify(reply));
 }
 
-/** Walks in steps an honest client would take; through the open border rows where nothing stands. */
+/** Walks in steps of an honest client, through free rows at the border. */
 async function walk(client: WorldClient, to: { x: number; y: number }): Promise<void> {
   for (let tries = 0; tries < 400; tries++) {
     const { you } = client;

@@ -7,10 +7,10 @@ import { Packr, unpack } from 'msgpackr';
 import { Value } from 'typebox/value';
 
 /*
- * docs/protocols/world.md is what others write clients from: its bytes, frames and codes must be the server’s own.
+ * Others write clients from docs/protocols/world.md: its bytes, frames and codes must be those of the server.
  */
 
-// Tables are padded by the formatter.
+// The formatter pads tables.
 const PAGE = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'protocols', 'world.md'), 'utf8').replaceAll(/ +\|/g, ' |');
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const EXAMPLES = [...PAGE.matchAll(/```frame\n(.+)\n([0-9a-f \n]+)\n```/g)].map(([, json = '', hex = '']) => ({

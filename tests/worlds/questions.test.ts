@@ -12,8 +12,8 @@ import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * The law of questions about the past, over the API of a real server: whatever moment is asked for is told as it was seen when it was the present, or
- * refused with the moments that are on record. What was seen is all that the answers are held against.
+ * The law of queries of the past, over the API of a real server: any past state is returned as it was observed live, or refused with the recorded range.
+ * The answers are compared only with live observations.
  */
 
 const ZONE = '/world/zones/0-0';
@@ -21,10 +21,10 @@ const PLAYERS = 3;
 const SEEN_MIN = 400;
 const QUESTIONS = 1_000;
 const SEED = Number(process.env.QUESTION_SEED ?? 1);
-/** A step that is late stands for a time up to five steps ago, and so do its events (kernel/ticks.ts). */
+/** A late step, and its events, have a time of up to five steps ago (kernel/ticks.ts). */
 const LATE_MS_MAX = 300;
 
-/** The zone as it was seen live, and between which times, epoch ms. */
+/** Live observation of a zone, with its time range, epoch ms. */
 interface Seen {
   readonly seq: number;
   readonly objects: string;
@@ -73,7 +73,7 @@ describe('queries of the past of a zone whose log was shortened by retention', (
       const { you } = client;
       if (you && random.chance(0.3)) void client.move(you.x + random.integer(-60, 60), you.y + random.integer(-60, 60));
       if (random.chance(0.02)) void client.say(`at ${seen.length}`);
-      // One of them soon behind what retention drops: the record begins there.
+      // One of them is shortly after the events that retention drops: the recorded range starts there.
       if (random.chance(0.01) || seen.length === Math.floor(SEEN_MIN * 0.55))
         await ask(`${ZONE}/snapshots`, { store: random.pick(['hot', 'cold']) });
     }
@@ -116,7 +116,7 @@ describe('queries of the past of a zone whose log was shortened by retention', (
       told++;
       if (isSeq) assert.equal(answer.seq, seq);
       else {
-        // What was told before that time had been decided by then; what was asked for after it may have been decided later.
+        // States observed before that time were decided by then; states requested after it may have been decided later.
         const least = seen.findLast((one) => one.told < time)?.seq ?? 0;
         const most = seen.find((one) => one.asked > time + LATE_MS_MAX)?.seq ?? Number.POSITIVE_INFINITY;
         assert.ok(

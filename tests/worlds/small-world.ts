@@ -22,7 +22,7 @@ const LIMITS: WorldLimits = {
   lingerMs: 5_000,
 };
 
-/** Where a small world is recorded. */
+/** Stores of a small world. */
 export interface SmallStores {
   readonly log: EventLog;
   readonly hot: SnapshotStore;

@@ -24,7 +24,7 @@ test('a snapshot that could not be stored is reported as failed', async () => {
     async () => ((await contentOf(await fetch(zones))) as WorldZoneStatus[]).every(({ host }) => host !== null),
     'the zone has a host',
   );
-  // The folder is a file: nothing can be written into it, not even by root.
+  // The folder is a file, so that nobody can write to it, not even root.
   const cold = join(folder, 'data', 'worlds', 'snapshots', 'cold');
   rmSync(cold, { recursive: true, force: true });
   mkdirSync(dirname(cold), { recursive: true });

@@ -7,7 +7,7 @@ import { allPlayers, worldProjection } from '@millrace/worlds/tables';
 import { EMPTY } from '../../platform/database/testing/engines.ts';
 
 /*
- * The world’s tables in a process of their own, with a database that can be stopped: its socket is closed and its engine ended.
+ * The tables of the world in a separate process, with a database that can be stopped: it closes the socket and ends the engine.
  */
 
 export type ToTables = { log: string; tables: string } | 'away' | 'back' | 'players';

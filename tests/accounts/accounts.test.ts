@@ -11,7 +11,7 @@ import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
 
 /*
- * Users of a running server, as their programs and browsers would use it.
+ * Users of a running server, with the requests of browsers and programs.
  */
 
 describe('accounts', () => {
@@ -45,7 +45,7 @@ describe('accounts', () => {
       await visitor.refusal('POST', '/auth/sign-up', { ...wish, email: 'park@example.com', password: 'short', invitation: wordIn(link) }),
       'PASSWORD_REJECTED',
     );
-    // What was refused has not used the invitation up.
+    // A refused request has not used the invitation.
     await visitor.signUp('Park', 'PARK@example.com', wordIn(link));
     assert.equal((await visitor.get<Account>('GET', '/account')).role, 'trader');
   });
@@ -84,7 +84,7 @@ describe('accounts', () => {
     const authenticator = URI.parse(uri) as TOTP;
     assert.equal(authenticator.issuer, 'Millrace');
     assert.equal(recoveryCodes.length, 10);
-    // Until a code was confirmed, nothing has changed.
+    // Nothing changes before a code is confirmed.
     assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
     const wrong = String((Number(authenticator.generate()) + 1) % 1_000_000).padStart(6, '0');
     assert.equal(await member.refusal('POST', '/account/two-factor/confirm', { code: wrong }), 'INCORRECT_CODE');
@@ -99,7 +99,7 @@ describe('accounts', () => {
     await again.get('POST', '/auth/two-factor', { code: next });
     assert.equal((await again.get<Account>('GET', '/account')).email, email);
 
-    // A code lets in once, also the one that was used to turn it on.
+    // A code works once, also the one that confirmed the setup.
     const looker = guarded.visitor();
     await looker.signIn(email as string);
     assert.equal(await looker.refusal('POST', '/auth/two-factor', { code: next }), 'INVALID_CODE');
@@ -179,11 +179,11 @@ describe('accounts', () => {
     assert.equal(await program.refusal('GET', '/account'), 'FORBIDDEN');
     const [listed] = await member.get<ApiKey[]>('GET', '/account/keys');
     assert.ok(listed?.lastUsedAt && !JSON.stringify(listed).includes(key));
-    // A key may not make keys, whatever its scopes are.
+    // A key cannot create keys, whatever its scopes are.
     const wide = await member.key('wide', ['account:read', 'account:write', 'market:read']);
     const widely = guarded.visitor({ authorization: `Bearer ${wide.key}` });
     assert.equal(await widely.refusal('POST', '/account/keys', { name: 'more', scopes: ['market:read'] }), 'FORBIDDEN');
-    // Nor let anyone in, who might then do more than it.
+    // It cannot invite users either, who could have more permissions.
     const manager = guarded.visitor({ 'x-api-key': (await owner.key('manager', ['tenant:read', 'tenant:manage', 'platform:admin'])).key });
     await manager.get('GET', '/tenants/main/users');
     assert.equal(await manager.refusal('POST', '/tenants/main/invitations', { role: 'admin' }), 'FORBIDDEN');
@@ -246,7 +246,7 @@ describe('accounts', () => {
   test('an unavailable database is reported without the content of queries, and recovery needs no action', async () => {
     const giveBack = await guarded.server.stopDatabase();
     const unknown = guarded.visitor({ 'x-api-key': `mill_never-seen-before${'x'.repeat(26)}` });
-    // A key that is not known must be looked up; whose session is remembered has lists that must be read.
+    // Unknown keys need a lookup; a cached session needs the tables for lists.
     for (const [visitor, path] of [
       [unknown, '/instruments'],
       [owner, '/account/keys'],
@@ -268,7 +268,7 @@ describe('accounts', () => {
     const { key } = await owner.key('greppable', ['market:read']);
     await guarded.visitor({ 'x-api-key': key }).get('GET', '/instruments');
     const files = readdirSync(join(folder, 'data'), { recursive: true, withFileTypes: true })
-      // Tables hold hashes; that they hold no more is looked at, too. Sockets and locks hold nothing.
+      // Tables have only hashes, which is checked too. Sockets and locks have no content.
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));
     const places: [string, string][] = [
@@ -277,7 +277,7 @@ describe('accounts', () => {
       ['the audit log', await (await owner.ask('GET', '/api/v1/tenants/main/audit/export')).text()],
       ...files.map((file): [string, string] => [file, readFileSync(file, 'latin1')]),
     ];
-    // Where the tables are embedded their files are among them.
+    // The files of an embedded database are among them.
     assert.ok(files.length > (process.env.TEST_POSTGRES ? 5 : 50), `${files.length} files`);
     for (const secret of [PASSWORD, 'another mill, another stream', key])
       for (const [place, text] of places) assert.ok(!text.includes(secret), `${secret.slice(0, 8)}… is in ${place}`);

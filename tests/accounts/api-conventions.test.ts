@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ApiKey, AuditEntry, Page, Problem } from '@millrace/contracts';
 import { type Guarded, startGuarded } from './visitor.ts';
 
-/* What a reader of Stripe’s and GitHub’s APIs expects of any API, asked of the resources of accounts. */
+/* Conventions that users of the APIs of Stripe and GitHub expect, on the resources of accounts. */
 
 describe('the conventions of the API', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-conventions-'));
@@ -88,7 +88,7 @@ describe('the conventions of the API', () => {
     assert.equal(await guarded.owner.refusal('POST', '/account/keys', wish, { 'idempotency-key': 'a b' }), 'BAD_REQUEST');
     const other = await guarded.member('trader');
     assert.equal((await other.ask('POST', '/api/v1/account/keys', wish, key)).headers.get('idempotency-replayed'), null);
-    // What operators do is recorded once, however often it is repeated.
+    // An action of an operator has one audit entry, however often it is repeated.
     const pause = { 'idempotency-key': randomUUID() };
     for (const isRepeat of [false, true]) {
       const paused = await guarded.owner.ask('POST', '/api/v1/sources/simulator/pause', undefined, pause);

@@ -11,7 +11,7 @@ import { startServer, WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
 
 /*
- * Lines of the OWASP ASVS that no other test shows; docs/security.md has them all.
+ * Requirements of the OWASP ASVS that no other test checks; docs/security.md lists all.
  */
 
 describe('OWASP ASVS 4.0.3, level 2', () => {
@@ -24,7 +24,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
       MILLRACE_ACCOUNTS__SIGN_UP: 'open',
     });
   });
-  /** A new user, by open sign-up: the owner may invite nobody yet. */
+  /** A new user by open sign-up, because the owner cannot invite without two-factor authentication. */
   async function signedUp(email: string): Promise<Visitor> {
     const visitor = guarded.visitor();
     await visitor.get('POST', '/auth/sign-up', { name: email, email, password: PASSWORD });

@@ -12,7 +12,7 @@ import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
 
 /*
- * Someone who wants in and has all the time in the world.
+ * Attacks on authentication and on the HTTP server.
  */
 
 describe('an attacker', () => {
@@ -116,7 +116,7 @@ describe('an attacker', () => {
       codes.add(await guarded.visitor({ 'x-api-key': `mill_${guess}` }).refusal('GET', '/instruments'));
     assert.deepEqual([...codes], ['INVALID_TOKEN', 'RATE_LIMITED']);
     assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('GET', '/instruments'), 'RATE_LIMITED');
-    // Who signed in with a cookie is not held up by an address that guesses.
+    // A user with a session is not delayed by guesses from the same address.
     await victim.get('GET', '/instruments');
   });
 
@@ -230,7 +230,7 @@ describe('an attacker', () => {
   });
 });
 
-/** Sends bytes as they are, and gives all that comes back until the connection ends. */
+/** Sends raw bytes. @returns everything received until the connection ends */
 async function raw(url: string, bytes: string, withinMs = 5_000): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port) });

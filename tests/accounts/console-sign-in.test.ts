@@ -12,7 +12,7 @@ import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 import { PASSWORD } from './visitor.ts';
 
 /*
- * Sign-in to the console in a real browser: the owner comes in, invites someone, turns two-factor authentication on, makes a key.
+ * Sign-in to the console in a real browser: the owner signs up, invites a user, enables two-factor authentication, creates a key.
  */
 
 describe('sign-in to the console, in a browser', () => {
@@ -32,7 +32,7 @@ describe('sign-in to the console, in a browser', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A page on which nothing may go wrong unnoticed. */
+  /** A page that fails the test on any error. */
   async function open(context: BrowserContext, path: string): Promise<{ page: Page; mistakes: string[] }> {
     const page = await context.newPage();
     const mistakes: string[] = [];
@@ -61,7 +61,7 @@ describe('sign-in to the console, in a browser', () => {
   test('the owner signs up with the link of the first start', async () => {
     const [link = ''] = /http\S+invitation=\S+/.exec(server.errors()) ?? [];
     const { page, mistakes } = await open(owner, link);
-    // Its owner may look at a password, paste it, and sees how soon it would be guessed.
+    // The user can show and paste the password, and sees its strength.
     const chosen = page.getByLabel('Password', { exact: true });
     assert.equal(await chosen.getAttribute('autocomplete'), 'new-password');
     await chosen.fill('passwordpassword');
@@ -82,7 +82,7 @@ describe('sign-in to the console, in a browser', () => {
   test('a user whose session ended elsewhere sees the sign-in page', async () => {
     const { page, mistakes } = await open(owner, '/');
     await page.getByRole('status').getByText('Live').waitFor();
-    // As another browser of theirs would.
+    // Like another browser of the user.
     const sessions = `${server.url}/api/v1/account/sessions`;
     const { id } =
       ((await (await owner.request.get(sessions)).json()) as ListPage<UserSession>).data.find(({ isThis }) => isThis) ?? assert.fail();
@@ -145,7 +145,7 @@ describe('sign-in to the console, in a browser', () => {
     await page.close();
   });
 
-  // Each begins with another width, so that every page is loaded at both and made the other.
+  // Each test starts with another width, so that every page is loaded and resized at both widths.
   for (const [colorScheme, widths] of [
     ['light', [1280, 390]],
     ['dark', [390, 1280]],

@@ -10,7 +10,7 @@ import { type Mailbox, startMailbox, tokenIn } from './mailbox.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
 /*
- * What needs mail, with a real mail server on the other side.
+ * Functions that need mail, with a real mail server.
  */
 
 describe('with a mail server', () => {
@@ -84,7 +84,7 @@ describe('with a mail server', () => {
     const code = new TOTP({ secret }).generate();
     await member.get('POST', '/account/two-factor/confirm', { code });
     assert.match(await letterTo(email as string, 'account'), /Two-factor authentication was turned on/);
-    // Someone has looked over a shoulder.
+    // A used code is tried again.
     const thief = guarded.visitor();
     assert.deepEqual(await thief.signIn(email as string, 'a third mill in the valley'), { status: 'two-factor' });
     assert.equal(await thief.refusal('POST', '/auth/two-factor', { code }), 'INVALID_CODE');

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { SMTPServer } from 'smtp-server';
 
-/** A real mail server that keeps what it is given. */
+/** A real mail server that stores received mails. */
 export interface Mailbox {
-  /** What tells a server of ours to send its mail here. */
+  /** Environment variables for a server that sends mail here. */
   readonly env: Record<string, string>;
-  /** A letter to someone with a link to such a page in it, as soon as there is one; each is given once. */
+  /** Resolves with the next mail to an address that has a link to this page. Each mail is returned once. */
   letterTo(address: string, page: string): Promise<string>;
   stop(): Promise<void>;
 }
@@ -47,12 +47,12 @@ export async function startMailbox(): Promise<Mailbox> {
   };
 }
 
-/** The word in the link of a letter. */
+/** The token in the link of a mail. */
 export function tokenIn(text: string): string {
   return new URL(/http\S+/.exec(text)?.[0] ?? '').searchParams.get('token') ?? '';
 }
 
-/** The text of a letter, from its transfer encoding. */
+/** The decoded text of a mail. */
 function bodyOf(raw: string): string {
   const [head = '', ...rest] = raw.split('\r\n\r\n');
   const body = rest.join('\r\n\r\n');

@@ -8,8 +8,8 @@ import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
 
 /*
- * Every route and channel of a running server, from its own list, asked for by everyone: nobody, every role of the home tenant, and every role of
- * another. What each may do stands here once more, by hand.
+ * Every route and channel of a running server, from its own list, requested by anonymous callers, every role of the home tenant, and every role of
+ * another tenant. The expected access is written here by hand.
  */
 
 const MARKET = ['market:read', 'account:read', 'account:write'];
@@ -22,7 +22,7 @@ const MAY: Readonly<Record<Role, { readonly home: readonly string[]; readonly ot
     other: [...MARKET, 'world:play', 'tenant:read', 'tenant:manage'],
   },
 };
-/** Asking for these would end what the test works with. */
+/** Operations that would end the sessions of the test. */
 const LEFT_OUT = new Set(['POST /api/v1/auth/sign-out']);
 
 describe('access rights', () => {
@@ -47,7 +47,7 @@ describe('access rights', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Whether the guard let a request through; what became of it then is not asked here. */
+  /** Whether the guard admitted a request, whatever its result. */
   async function isLetIn(visitor: Visitor, method: string, url: string): Promise<boolean> {
     const path = url.replace(/:\w+/g, 'none').replace(/\*$/, 'none');
     const response = await visitor.ask(method, path, method === 'POST' ? { nothing: 'here' } : undefined);
@@ -132,7 +132,7 @@ describe('access rights', () => {
     assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:main'), 'FORBIDDEN');
     assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:nowhere'), 'FORBIDDEN');
     assert.equal(await guarded.owner.refusal('GET', '/stream?channels=users:somebody-else'), 'FORBIDDEN');
-    // Nor through one’s own tenant.
+    // Nor through the own tenant.
     assert.equal(await stranger.refusal('PATCH', `/tenants/acme/users/${user}`, { disabled: true }), 'UNKNOWN_USER');
     const about = await guarded.owner.key('mine', ['market:read']);
     assert.equal(await stranger.refusal('DELETE', `/account/keys/${about.id}`), 'NOT_FOUND');

@@ -8,7 +8,7 @@ import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
 /*
- * Who did something stays known, whatever people call themselves.
+ * Actors stay identifiable, whatever names users choose.
  */
 
 describe('names', () => {
@@ -52,15 +52,15 @@ describe('names', () => {
     const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'viewer' });
     const wish = { name: 'owner', email: 'second@example.com', password: PASSWORD, invitation: wordIn(link) };
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', wish), 'NAME_TAKEN');
-    // What was refused has not used the invitation up.
+    // A refused request has not used the invitation.
     await guarded.visitor().signUp('Another', 'second@example.com', wordIn(link));
-    // One's own name may be written otherwise, and a name that was given up is free.
+    // A user may change the spelling of the own name, and an abandoned name is free.
     await member.get('PATCH', '/account', { name: own.toUpperCase() });
     await member.get('PATCH', '/account', { name: '  Lee   Min-ji ' });
     assert.equal((await member.get<Account>('GET', '/account')).name, 'Lee Min-ji');
     const other = await guarded.member('trader');
     await other.get('PATCH', '/account', { name: own });
-    // In another tenant it is free as well.
+    // The name is free in another tenant.
     const elsewhere = await guarded.tenant('acme');
     await elsewhere.get('PATCH', '/account', { name: 'Owner' });
     for (const name of ['\u200b', 'a\u202eb'])

@@ -21,7 +21,7 @@ import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
 
 /*
- * What is open is someone’s: it is counted, shown to operators, and ends when what let it in counts no more. And what operators do is on record.
+ * Open streams belong to a user: they are counted, visible to operators, and end with their credential. Actions of operators are audited.
  */
 
 const cookiesOf = (visitor: Visitor) => [...visitor.jar].map(([name, value]) => `${name}=${value}`).join('; ');
@@ -37,7 +37,7 @@ describe('open streams', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** The text of an event stream, to its end. */
+  /** The text of an event stream until its end. */
   async function streamed(headers: Record<string, string>): Promise<{ begun: Promise<void>; text: Promise<string> }> {
     const response = await fetch(`${guarded.server.url}/api/v1/stream?channels=tickers`, { headers });
     assert.equal(response.status, 200);
@@ -84,7 +84,7 @@ describe('open streams', () => {
     assert.deepEqual(usage.streams, { open: 3, limit: 2_000 });
     assert.deepEqual(usage.keys, { made: 0, limit: 500 });
     assert.deepEqual([usage.requests.perSecond, usage.requests.burst], [1_000, 4_000]);
-    // The question itself has cost one, which is back a millisecond later.
+    // The request itself costs one token, which returns a millisecond later.
     assert.ok(usage.requests.remaining >= 3_990 && usage.requests.remaining <= 4_000, `${usage.requests.remaining}`);
     for (const socket of sockets) socket.close();
     await member.ask('POST', '/api/v1/auth/sign-out');
@@ -127,7 +127,7 @@ describe('open streams', () => {
     await other.get('POST', '/auth/sign-out');
     const [code, reason] = await ended;
     assert.deepEqual([code, String(reason).split(':')[0]], [1013, 'not-any-more']);
-    // The first session goes on.
+    // The first session continues.
     assert.equal((await asked(socket, { op: 'subscribe', channels: ['tickers'] })).ok, true);
 
     const closed = once(socket, 'close');
@@ -148,7 +148,7 @@ describe('open streams', () => {
     socket.on('message', (raw) => told.push(JSON.parse(String(raw)).channel));
     assert.equal((await asked(socket, { op: 'authenticate', token: key })).ok, true);
     told.length = 0;
-    // The sources are heard from every second, the tickers with every trade.
+    // The channel of sources has an event per second, tickers one per trade.
     while (told.filter((channel) => channel === 'tickers').length < 30) await once(socket, 'message');
     assert.equal(told.includes('sources'), false);
     socket.close();
@@ -171,7 +171,7 @@ describe('open streams', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as AuditEntry & { tenant: string });
-    // One more: that it was exported is on record, too.
+    // One more entry: the export is audited too.
     assert.equal(documents.length, verdict.entries + 1);
     assert.deepEqual(documents[verdict.entries - 1]?.hash, verdict.hash);
     assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'FORBIDDEN');
@@ -204,7 +204,7 @@ describe('open streams', () => {
     };
     const kim = play();
     assert.deepEqual(await kim.client.join(), { ok: true });
-    // Leaving the console is no reason to leave the world.
+    // Signing out of the console does not leave the world.
     await member.ask('POST', '/api/v1/auth/sign-out');
     assert.deepEqual(await kim.client.say('hello'), { ok: true });
     await guarded.owner.get('PATCH', `/tenants/main/users/${user}`, { role: 'viewer' });

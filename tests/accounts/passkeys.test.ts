@@ -13,10 +13,10 @@ import { type Mailbox, startMailbox, tokenIn } from './mailbox.ts';
 import { type Guarded, PASSWORD, startGuarded, Visitor } from './visitor.ts';
 
 /*
- * Passkeys, made and shown by Chromium’s own WebAuthn with an authenticator that is software (the WebAuthn domain of its DevTools protocol).
+ * Passkeys, created and used by the WebAuthn implementation of Chromium with a virtual authenticator (WebAuthn domain of the DevTools protocol).
  */
 
-/** A device that holds passkeys and looks who its user is. */
+/** A virtual authenticator with user verification. */
 const DEVICE = {
   protocol: 'ctap2',
   transport: 'internal',
@@ -31,7 +31,7 @@ describe('passkeys', () => {
   let guarded: Guarded;
   let mailbox: Mailbox;
   let browser: Browser;
-  /** Where passkeys can be used. */
+  /** Origin at which passkeys can be used. */
   let origin: string;
   let context: BrowserContext;
   let page: Page;
@@ -75,12 +75,12 @@ describe('passkeys', () => {
     await button('Sign out').click();
     await button('Sign in with a passkey').waitFor();
   };
-  /** What this browser’s session is answered, or refused with. */
+  /** The response to a request with the session of this browser. */
   const ask = async <T>(method: 'GET' | 'POST' | 'DELETE', path: string, data?: object): Promise<T> => {
     const answer = await context.request.fetch(`${origin}/api/v1${path}`, { method, ...(data && { data }), headers: { origin } });
     return (answer.status() === 204 ? undefined : rowsOf(await answer.json())) as T;
   };
-  /** What the authenticator makes of what it is asked for; the server has not seen it yet. */
+  /** The response of the authenticator, before it is sent to the server. */
   const made = ({ options }: PasskeyOptions) =>
     page.evaluate(async (json) => {
       const asked = PublicKeyCredential.parseCreationOptionsFromJSON(json as never);
@@ -105,7 +105,7 @@ describe('passkeys', () => {
     await signIn();
     await page.goto(`${origin}/account`);
     await page.getByText('No passkeys').waitFor();
-    // Administrators need two-factor authentication here, and a password alone is not.
+    // Administrators need two-factor authentication here; a password alone is not sufficient.
     await page.getByText('requires two-factor authentication').waitFor();
     const form = page.locator('form').filter({ has: button('Add passkey') });
     await form.getByLabel('Name').fill('this laptop');
@@ -126,7 +126,7 @@ describe('passkeys', () => {
     assert.ok(audit.some(({ action, detail }) => action === 'passkey added' && detail.name === 'this laptop'));
     const [owner] = await ask<User[]>('GET', '/tenants/main/users');
     assert.deepEqual([owner?.twoFactorEnabled, owner?.passkeys], [false, 1]);
-    // The device has one for this account now, and says so instead of making another.
+    // The authenticator already has a passkey for this account and refuses to create another.
     await page.goto(`${origin}/account`);
     await form.getByLabel('Name').fill('again');
     await button('Add passkey').click();

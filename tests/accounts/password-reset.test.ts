@@ -47,7 +47,7 @@ describe('fault 37: a forgotten password without a mail server', () => {
     const { link, expiresAt } = await guarded.owner.get<Wire<ResetLink>>('POST', pathOf(account));
     assert.ok(Date.parse(expiresAt) > Date.now());
     assert.equal((await choose(earlier, NEWER)).status, 400);
-    // Whatever is wrong with the password does not use the link up.
+    // A refused password does not use the link.
     assert.equal((await choose(link, 'short')).status, 400);
     assert.equal((await choose(link, NEWER)).status, 204);
     assert.equal((await choose(link, PASSWORD)).status, 400);

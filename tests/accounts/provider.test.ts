@@ -14,7 +14,7 @@ import { startServer, WITHOUT_WORLD } from '../server.ts';
 import { PASSWORD, Visitor, wordIn } from './visitor.ts';
 
 /*
- * Signing in with the word of another site: a real provider of OpenID Connect, with its own login and consent.
+ * Sign-in with a real OpenID Connect provider, with its own login and consent.
  */
 
 const CLIENT = { client_id: 'millrace', client_secret: 'a secret between the two' };
@@ -29,7 +29,7 @@ describe('sign-in with an external provider', () => {
     site.listen(0, '127.0.0.1');
     await once(site, 'listening');
     issuer = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
-    // The provider must know where it may send browsers back to before there is such an address: a port is taken for it.
+    // The provider needs the redirect address before the server starts, so a free port is selected first.
     const port = await freePort();
     const provider = new Provider(issuer, {
       clients: [
@@ -76,7 +76,7 @@ describe('sign-in with an external provider', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Goes where the server sends a browser, signs in there, consents, and comes back. */
+  /** Follows the redirect to the provider, signs in there, consents, and follows the redirect back. */
   async function comeInAs(visitor: Visitor, login: string): Promise<string> {
     const there = new Visitor(issuer);
     let { url } = await visitor.get<{ url: string }>('POST', '/auth/providers/house');
@@ -139,7 +139,7 @@ describe('sign-in with an external provider', () => {
     await smith.signUp('Smith', wish.email, wordIn(invitation.link));
     await withTotp(smith);
     await smith.get('GET', '/sources');
-    // Choosing a new password opens another session, as strong as the one before.
+    // A new password opens another session, as strong as the one before.
     await smith.get('POST', '/account/password', { current: PASSWORD, next: `${PASSWORD} again` });
     await smith.get('GET', '/sources');
 

@@ -11,7 +11,7 @@ import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 import { PASSWORD, Visitor, wordIn } from './visitor.ts';
 
 /*
- * Two servers on one database, without a Redis: what either knows of users must not depend on which of them was asked, or on when it was started.
+ * Two servers on one database, without Redis: data about users must not depend on which server is asked or when it was started.
  */
 
 const postgres = ENGINES.find(({ name }) => name === 'PostgreSQL');
@@ -32,7 +32,7 @@ describe('two servers on one database', left, () => {
     return server;
   };
   const at = (name: 'one' | 'two', headers: Record<string, string> = {}) => new Visitor(running.get(name)?.url ?? '', headers);
-  /** The same browser, at the other server. */
+  /** The same browser on the other server. */
   const elsewhere = (visitor: Visitor, name: 'one' | 'two') => {
     const same = at(name, visitor.headers);
     for (const [cookie, value] of visitor.jar) same.jar.set(cookie, value);
@@ -116,7 +116,7 @@ describe('two servers on one database', left, () => {
       signal: AbortSignal.timeout(20_000),
     });
     await owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: true });
-    // The stream that is open there is ended as soon as the other server knows.
+    // The open stream there ends when the other server reads the revocation.
     assert.match(await stream.text(), /not-any-more/);
     for (const visitor of [park, bearer]) {
       const response = await visitor.ask('POST', '/api/v1/tenants/main/invitations', { role: 'admin' });

@@ -26,7 +26,7 @@ describe('TLS', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Makes a certificate with that name and puts it where the server looks, in one step for each file. */
+  /** Creates a certificate with this name, and replaces the files of the server atomically. */
   function certify(name: string): void {
     const files = ['-keyout', join(folder, 'key.new'), '-out', join(folder, 'cert.new')];
     const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', `/CN=${name}`, ...files]);
@@ -41,7 +41,7 @@ describe('TLS', () => {
     return socket;
   }
 
-  /** Waits for a line of the log. */
+  /** Waits for a log message. */
   async function logged(text: string): Promise<void> {
     while (!server.errors().includes(text)) await new Promise((resolve) => server.child.stderr?.once('data', resolve));
   }

@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, Visitor } from './visitor.ts';
 
 /*
- * A user’s own stream: what is made for it in the background is told at once, to nobody else, and not lost by a break or a crash.
+ * The private stream of a user: results of background work are published at once, to this user only, and survive lost connections and crashes.
  */
 
 interface News {
@@ -32,7 +32,7 @@ const EVENTS = [
 
 const cookiesOf = (visitor: Visitor) => [...visitor.jar].map(([name, value]) => `${name}=${value}`).join('; ');
 
-/** Watches a user’s own channel as a browser would. */
+/** Subscribes to the private channel of a user, like a browser. */
 class Watcher {
   readonly news: News[] = [];
   readonly #source: EventSource;
@@ -200,7 +200,7 @@ describe('the private stream of a user', () => {
     const created = ours.named('decided').find(({ type }) => type === 'AccountCreated');
     assert.equal(created?.zone, `account/${(await member.get<{ user: string }>('GET', '/account')).user}`);
     assert.equal('data' in (created ?? {}), false, 'that it happened, not what is in it');
-    // Something of main comes after all of that, and is the first its feed tells.
+    // An event of the tenant main follows, and is the first one of its feed.
     await guarded.owner.get('POST', '/tenants/main/invitations', { role: 'viewer' });
     await theirs.until(has('audited'));
     assert.deepEqual(
@@ -227,7 +227,7 @@ describe('the private stream of a user', () => {
     await guarded.startAgain();
     const back = new Visitor(guarded.server.url);
     for (const [name, value] of member.jar) back.jar.set(name, value);
-    // What was told a moment before the crash may not have been on record; then it is made again.
+    // A snapshot published just before the crash may not be durable; then it is generated again.
     let kept: AccountSnapshot | null = null;
     await until(async () => {
       kept = (await back.get<AccountStatus>('GET', '/account/snapshot')).snapshot;

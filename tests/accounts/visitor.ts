@@ -3,7 +3,7 @@ import type { Invitation, NewApiKey, NewTenant, Permission, Problem, Role } from
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
-/** Someone with a jar of cookies, as a browser has one; what it sends and gets is JSON. */
+/** An HTTP client with cookies, like a browser. Bodies are JSON. */
 export class Visitor {
   readonly url: string;
   readonly jar = new Map<string, string>();
@@ -36,14 +36,14 @@ export class Visitor {
     return response;
   }
 
-  /** What the server responds with: of a list its first page’s rows. Fails when it refuses. */
+  /** The body of a response: for a list, the rows of its first page. Fails on an error response. */
   async get<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await this.ask(method, `/api/v1${path}`, body);
     assert.ok(response.ok, `${method} ${path}: ${response.status} ${response.ok ? '' : await response.clone().text()}`);
     return (await contentOf(response)) as T;
   }
 
-  /** The code it refuses with; fails when it does not. */
+  /** The code of an error response. Fails on success. */
   async refusal(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<string> {
     const response = await this.ask(method, `/api/v1${path}`, body, headers);
     const answer = (await response.json()) as Problem;
@@ -71,15 +71,15 @@ export const wordIn = (link: string) => new URL(link).searchParams.get('invitati
 
 /** A server with users, and its owner signed in. */
 export interface Guarded {
-  /** The one that runs; another one after `startAgain`. */
+  /** The running server; a new one after `startAgain`. */
   readonly server: ServerProcess;
   readonly owner: Visitor;
   visitor(headers?: Record<string, string>): Visitor;
-  /** A new user with a role in a tenant that exists. */
+  /** Creates a user with a role in an existing tenant. */
   member(role: Role, tenant?: string): Promise<Visitor>;
-  /** A tenant and its first administrator. */
+  /** Creates a tenant with its first administrator. */
   tenant(id: string): Promise<Visitor>;
-  /** Starts the server that has ended, at the same address. */
+  /** Restarts the ended server at the same address. */
   startAgain(): Promise<void>;
 }
 

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A way to the server that can be cut: every connection through it ends at once, and new ones are let through again. */
+/** A TCP proxy to the server. Cutting it ends all connections at once and accepts new ones. */
 export interface CutProxy {
   readonly url: string;
-  /** Connections that were made through it. */
+  /** Number of connections through it so far. */
   readonly connections: () => number;
   cut(): void;
   close(): void;

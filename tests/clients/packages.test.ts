@@ -11,7 +11,7 @@ import { WITHOUT_WORLD } from '../server.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CLIENTS = ['typescript', 'react'] as const;
-/** What the examples use beside the clients, in the versions that are here. */
+/** Other packages that the examples use, in the installed versions. */
 const BESIDE = ['react', 'react-dom', '@types/react', '@types/node'];
 const TYPES_OF_REACT_DOM = '@types/react-dom@19.3.0';
 const BIN = join(ROOT, 'node_modules', '.bin');
@@ -36,7 +36,7 @@ describe('fault 36: packages of the clients', () => {
     return said;
   }
 
-  /** A copy, for packing changes a folder while it lasts, and other tests use it. */
+  /** A copy, because packing changes the folder temporarily and other tests use it. */
   function copyWorkspace(): void {
     mkdirSync(join(workspace, 'node_modules', '@millrace'), { recursive: true });
     for (const name of ['clients', 'contracts', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json', 'LICENSE'])

@@ -47,7 +47,7 @@ describe('the React hooks, in a page of another server', () => {
     browser = await openBrowser();
     page = await browser.newPage();
     const member = await guarded.member('viewer');
-    // A new user's first snapshot is made by itself: it is there before the page counts those that are made.
+    // The first snapshot of a new user is generated automatically, before the page counts snapshots.
     await until(async () => (await member.get<AccountStatus>('GET', '/account/snapshot')).snapshot !== null, 'the first snapshot is made');
     const { key } = await member.key('page', ['market:read', 'account:read', 'account:write']);
     await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/?server=${encodeURIComponent(proxy.url)}&key=${key}`);

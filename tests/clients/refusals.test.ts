@@ -46,7 +46,7 @@ describe('fault 35: a stream that cannot be live reports the reason', () => {
     for (const close of closing.splice(0)) close();
   });
 
-  /** What someone who watches is told until it is over. */
+  /** Notifications of a subscriber until the stream ends. */
   const watched = (client: Millrace) =>
     new Promise<string[]>((resolve) => {
       const told: string[] = [];
@@ -179,7 +179,7 @@ describe('fault 35: a stream that cannot be live reports the reason', () => {
         onError: assert.fail,
       });
     });
-    // Told of each change once: the second reason came while it was waiting already.
+    // Each change is reported once: the second reason came while it was already waiting.
     assert.deepEqual(told, ['connecting', 'waiting DATABASE_UNAVAILABLE', 'live']);
   });
 });

@@ -26,7 +26,7 @@ import { type CutProxy, openCutProxy } from './cut-proxy.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CLIENT = join(ROOT, 'clients', 'typescript');
-/** The browser’s part, minified and gzipped. */
+/** Maximum size for browsers, minified and gzipped. */
 const BYTES_MAX = 15_000;
 const TRADES = 'trades:simulator:BTC-USDT';
 
@@ -157,7 +157,7 @@ describe('the TypeScript client', () => {
     const parse = channelParser(CONTRACTS);
     const missing = new Set<string>(names);
     for await (const { channel, event, data } of client.events(names)) {
-      // Something that its tenant’s feed tells of, once all are watched.
+      // An event for the feed of the tenant, after all channels are subscribed.
       if (missing.size === names.length) await client.createInvitation({ tenant: 'main', role: 'viewer' });
       const contract = parse(channel === 'user' ? 'users:0' : channel)?.contract ?? CHANNELS.users;
       const [wrong] = Value.Errors(payloadOf(contract), data);
@@ -204,13 +204,13 @@ describe('the TypeScript client', () => {
     });
     assert.deepEqual(statuses, ['connecting', 'live', 'waiting', 'live']);
     const [first = 0, last = 0] = [positions[0], positions.at(-1)];
-    // Two connections: what one has heard may still be on its way to the other.
+    // Two connections: an event received on one may still be pending on the other.
     await until(() => (truth.at(-1) ?? 0) >= last, 'the other client has heard as much');
     assert.deepEqual(
       positions,
       truth.filter((one) => one >= first && one <= last),
     );
-    // And so do operations.
+    // Operations too.
     assert.equal((await client.getAccount()).email, email);
     await session.get('POST', '/auth/sign-out');
     assert.equal((await client.getAccount()).email, email);

@@ -12,7 +12,7 @@ import { TIME_FACTOR } from '@millrace/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * Bar 9 of "First light": what is wrong is refused with the offending value and the remedy, and a status that says so.
+ * Invalid input is refused with the offending value, the remedy and an appropriate status.
  */
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
@@ -242,7 +242,7 @@ describe('a request with bad input', () => {
   for (const [method, path, allowed] of [
     ['DELETE', '/api/v1/instruments/sim:BTC-USDT', 'GET, HEAD'],
     ['PUT', '/api/v1/account/keys?x=1', 'GET, HEAD, POST'],
-    // Nobody reads its body there: that it says nothing of its type does not matter.
+    // This endpoint reads no body, so its missing content type does not matter.
     ['QUERY', '/api/v1/sources', 'GET, HEAD'],
     ['GET', '/api/v1/sources/sim/pause', 'POST'],
   ] as const)

@@ -19,7 +19,7 @@ describe('fault 23: a damaged store', () => {
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** A data folder of its own, with a store whose file was changed. */
+  /** A new data folder with a damaged store. */
   const damaged = (name: string, store: string, damage: (path: string) => void): string => {
     cpSync(join(folder, 'sound'), join(folder, name), { recursive: true });
     damage(join(folder, name, store, 'data.mdb'));
@@ -58,7 +58,7 @@ describe('fault 23: a damaged store', () => {
   });
 
   test('doctor does not check the pages of a log in use, because concurrent changes look like damage', async () => {
-    // The newest pages are others by the time they are read.
+    // The newest pages change before they are read.
     const data = damaged('in-use', 'log', (path) => {
       const file = openSync(path, 'r+');
       for (let page = 2; page * 4_096 < statSync(path).size; page++) writeSync(file, Buffer.alloc(4_096, 0xaa), 0, 4_096, page * 4_096);

@@ -12,7 +12,7 @@ test('fault 21: other users of the machine can neither read nor write the data o
     const data = join(cwd, 'data');
     const modeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
     assert.equal(modeOf(data) & 0o077, 0);
-    // PGlite gives its files a mode of its own, whatever the umask; nobody else can enter the folder they are in.
+    // PGlite sets the modes of its files itself; nobody else can enter their folder.
     assert.equal(modeOf(join(data, 'database')) & 0o077, 0);
     const names = readdirSync(data, { recursive: true, encoding: 'utf8' }).filter((name) => !name.startsWith(join('database', '/')));
     const open = names.filter((name) => (modeOf(join(data, name)) & 0o077) !== 0);

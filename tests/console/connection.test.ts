@@ -9,7 +9,7 @@ import { fits, openBrowser } from '../browser.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * What the console says of a server that is gone, or hangs, and how it comes back.
+ * The console while its server is stopped or hangs, and its recovery.
  */
 
 const NARROW = 390;
@@ -50,7 +50,7 @@ describe('fault 33: the console without a server', () => {
   const banner = (page: Page) => page.locator('[data-connection-lost]');
   const back = (page: Page) => banner(page).waitFor({ state: 'detached' });
 
-  /** From here on no wait of the page’s own ends: only what comes from outside can make it connect again. */
+  /** Stops the timers of the page, so that only outside events can make it reconnect. */
   const holdTimers = (page: Page) =>
     page.evaluate(() => {
       window.setTimeout = (() => 0) as unknown as typeof setTimeout;
@@ -88,7 +88,7 @@ describe('fault 33: the console without a server', () => {
       assert.ok(await page.getByRole('button', { name: 'Restart' }).isDisabled());
     }
     assert.ok(await zones.getByRole('button', { name: 'Drain' }).isDisabled());
-    // A page that was not opened before cannot come, and what is there stays.
+    // A page that was not loaded before cannot be opened, and the current one stays.
     await instruments.getByRole('link', { name: 'Account' }).click();
     await looksLost(instruments);
 

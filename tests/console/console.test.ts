@@ -9,7 +9,7 @@ import { fits, openBrowser } from '../browser.ts';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 /*
- * The main job of "First light", as its user sees it: a live, moving chart in a real browser.
+ * The market pages of the console in a real browser.
  */
 
 describe('the console in a browser', () => {
@@ -31,7 +31,7 @@ describe('the console in a browser', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A page that fails the test when anything goes wrong in it. */
+  /** A page that fails the test on any error. */
   async function open(path: string, options: Parameters<Browser['newPage']>[0] = {}): Promise<{ page: Page; mistakes: string[] }> {
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
     const mistakes: string[] = [];
@@ -77,7 +77,7 @@ describe('the console in a browser', () => {
     await page.close();
   });
 
-  // Each begins with another width, so that every page is loaded at both and made the other.
+  // Each test starts with another width, so that every page is loaded and resized at both widths.
   for (const [colorScheme, widths] of [
     ['light', [1280, 390]],
     ['dark', [390, 1280]],

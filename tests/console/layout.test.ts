@@ -12,7 +12,7 @@ import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { openBrowser } from '../browser.ts';
 
 /*
- * Every page at every width, in both themes and languages: nothing is cut off, and every page has a name of its own.
+ * Every page at several widths, in both themes and languages: nothing is clipped, and every page has its own title.
  */
 
 const WIDTHS = [1440, 1280, 1024, 768, 390] as const;
@@ -23,7 +23,7 @@ const FITS_WITHIN_MS = 8_000;
 const SOURCES = [{ id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'BTC-KRW'], tradesPerSecond: 20, historyMinutes: 1 }];
 const WORLDS = { columns: 2, rows: 1, hosts: 2, monsters: 0, items: 4 };
 
-/** Pages of someone who is signed in, each with something that is there once it is drawn. */
+/** Pages of a signed-in user, each with a selector of its content. */
 const PAGES = [
   ['/', 'table'],
   ['/instruments/simulator:BTC-USDT', '[data-testid=chart] canvas'],
@@ -40,10 +40,10 @@ const PAGES = [
   ['/tenants', '[data-table] select'],
   ['/no/such/page', 'main a[href="/"]'],
 ] as const;
-/** Pages of whoever is not signed in. */
+/** Pages of visitors who are not signed in. */
 const SIGNED_OUT_PAGES = ['/sign-in', '/sign-up', '/forgot-password', '/reset-password?token=x', '/verify-email?token=x'] as const;
 
-/** What is cut off on the page as it is now. */
+/** Clipped elements of the current page. */
 function cutOff(): string[] {
   const found: string[] = [];
   const nameOf = (element: Element) => `${element.tagName.toLowerCase()} "${(element.textContent ?? '').trim().slice(0, 40)}"`;
@@ -52,7 +52,7 @@ function cutOff(): string[] {
     const box = element.getBoundingClientRect();
     if (box.width <= 1 || box.height <= 1 || element.closest('[data-testid=chart], [data-table=cards] thead') || !element.checkVisibility())
       continue;
-    // A table may scroll in its own box, which can be reached by keys; text may be continued in a tooltip, with dots to say so.
+    // A table may scroll in its own box, if it is keyboard accessible. Text may end with an ellipsis and a tooltip.
     const bounds = [...ancestors(element)].find((one) => getComputedStyle(one).overflowX !== 'visible');
     const mayGoOn = bounds && (bounds.matches('[data-table][tabindex], [role=toolbar], pre') || isDotted(bounds));
     if (mayGoOn || isDotted(element)) continue;

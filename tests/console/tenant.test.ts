@@ -26,7 +26,7 @@ describe('the users page of a tenant', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A page of the owner's, who is signed in. */
+  /** A page of the signed-in owner. */
   async function openUsers(locale: string): Promise<Page> {
     const context = await browser.newContext({ locale });
     const { jar } = guarded.owner;

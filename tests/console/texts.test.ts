@@ -8,10 +8,10 @@ import { korean } from '../../apps/web/src/text/korean.ts';
 const FOLDER = join(import.meta.dirname, '..', '..', 'apps', 'web', 'src', 'text');
 const LANGUAGES = { english, korean } as const;
 const HANGUL = /\p{Script=Hangul}/u;
-/** What is the same in Korean: terms that operators use as they are. */
+/** Terms that Korean operators use untranslated. */
 const SAME_IN_BOTH = /^(RTT|RTO|RPO|API|[{}a-z .·,]*)$/;
 
-/** The names that a language defines, as they are written in its source files. */
+/** Names of texts in the source files of a language. */
 function namesIn(language: string): string[] {
   const parts = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(
     (file) => file === `${language}.ts` || (file.startsWith(join(language, '/')) && !file.endsWith('errors.ts')),

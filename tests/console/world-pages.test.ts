@@ -15,10 +15,10 @@ import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
- * The operators’ pages of the world in a real browser, with someone walking about in it.
+ * The operator pages of the world in a real browser, with a walking player.
  */
 
-/** How long states are recorded for the slider to be held against, ms. */
+/** Duration of the live recording that the slider is compared with, ms. */
 const RECORDED_MS = 8_000;
 const STEP_MS = 300;
 
@@ -33,7 +33,7 @@ describe('the world’s pages in a browser', () => {
   const recorded = new Map<number, string>();
 
   before(async () => {
-    // Nothing stirs in this world but who walks in it, so that every state lasts long enough to be seen from outside.
+    // Only the player moves in this world, so that each state lasts long enough to be observed.
     writeFileSync(
       join(folder, 'millrace.config.json'),
       JSON.stringify({ sources: [], worlds: { columns: 2, rows: 1, hosts: 1, monsters: 0, items: 40 } }),
@@ -41,7 +41,7 @@ describe('the world’s pages in a browser', () => {
     server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
     browser = await openBrowser();
     walker = await enter('Walker');
-    // A server is ready before its tables are; a browser’s log would be red with each question that came too early.
+    // A server is ready before its tables; early requests would be errors in the log of the browser.
     await answered(`/world/players/${walker.id}/history`);
     walking = setInterval(() => void step(walker.client), STEP_MS);
     await record();
@@ -75,7 +75,7 @@ describe('the world’s pages in a browser', () => {
     return { id: player, client };
   }
 
-  /** On within the zone, and another way where there is none: nobody knows where a newcomer is put. */
+  /** Walks on within the zone, and turns where it is blocked, because the start position of a new player is random. */
   const headings = [
     { x: 100, y: 0 },
     { x: -100, y: 0 },
@@ -87,7 +87,7 @@ describe('the world’s pages in a browser', () => {
     const [{ x, y } = { x: 0, y: 0 }] = headings;
     if (!you) return;
     const next = { x: you.x + x, y: you.y + y };
-    // It stays in its zone, which some of the pages show.
+    // The player stays in its zone, which some pages show.
     const zone = `${Math.floor(next.x / ZONE_SIZE)}-${Math.floor(next.y / ZONE_SIZE)}`;
     if (zone === client.zone?.zone && client.mayMove(next.x, next.y) && (await client.move(next.x, next.y)).ok) return;
     headings.push(...headings.splice(0, 1));
@@ -111,7 +111,7 @@ describe('the world’s pages in a browser', () => {
     return { page, mistakes };
   }
 
-  /** Fills in who does it and why, and does it. */
+  /** Fills in the operator and the reason, and submits. */
   async function sign(page: Page, action: string, scope = page.locator('form')): Promise<void> {
     const form = scope.filter({ has: page.getByRole('button', { name: action, exact: true }) });
     await form.getByLabel('Operator name').fill('kim');
@@ -158,7 +158,7 @@ describe('the world’s pages in a browser', () => {
     const slider = page.getByLabel('Point in time');
     const moment = page.locator('[data-hash]');
     let steps = 0;
-    // Four moments a second, and none from before there was a world.
+    // Four states per second, and none from before the world existed.
     await until(async () => {
       await page.getByRole('button', { name: '1 min' }).click();
       await moment.waitFor();
@@ -178,7 +178,7 @@ describe('the world’s pages in a browser', () => {
       seen.add(hash);
     }
     assert.ok(compared >= 20 && seen.size >= 3, `${compared} moments were compared, ${seen.size} different states`);
-    // Fault 43: what a restore would change is told before.
+    // Fault 43: the dry run shows the changes of a restore.
     await page.getByRole('button', { name: 'Preview changes' }).click();
     await page.locator('[data-restore-plan]').getByText('Items restored').waitFor();
     await page.getByRole('button', { name: 'Play', exact: true }).click();
@@ -251,7 +251,7 @@ describe('the world’s pages in a browser', () => {
       await page
         .waitForFunction(
           ([seen, refused]) => {
-            // Where something stands in the way, one is put right instead.
+            // If an obstacle blocks the way, the player is corrected instead.
             const at = document.querySelector('[data-refusals]');
             return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen || at?.getAttribute('data-refusals') !== refused;
           },
@@ -271,7 +271,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  // Each begins with another width, so that every page is loaded at both and made the other.
+  // Each test starts with another width, so that every page is loaded and resized at both widths.
   for (const [colorScheme, widths] of [
     ['light', [1280, 390]],
     ['dark', [390, 1280]],

@@ -11,8 +11,8 @@ import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { writeFrames } from '../recovery/made-up-frames.ts';
 
 /*
- * Fault 39: what the documents tell one to type works as it stands. Every block of code of README, how-tos and clients is run here against a server with users, with the
- * address of the server, a real key and shorter times put in; a block that no rule is for fails.
+ * Fault 39: code blocks of the documents work as written. Every block of README, how-tos and clients runs against a server with users, with the address of
+ * the server, a real key and shorter times inserted. A block without a rule fails.
  */
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -22,9 +22,9 @@ const DOCUMENTS = [
   'README.ko.md',
   ...globSync(['docs/*.md', 'docs/how-to/*.md', 'clients/*/README.md', 'modules/*/README.md'], { cwd: ROOT }),
 ];
-/** How long a stream is read, s: long enough for an event of a live channel. */
+/** Time that a stream is read, s: long enough for an event of a live channel. */
 const STREAM_S = 4;
-/** Longest that a response takes, s. */
+/** Timeout of a response, s. */
 const RESPONSE_S_MAX = 30;
 
 interface Block {
@@ -44,7 +44,7 @@ const all = (language: string, isMeant: (code: string) => boolean = () => true) 
   blocks.filter((block) => block.language === language && isMeant(block.code));
 
 const isCloned = (code: string) => code.startsWith('git clone');
-/** A simulation is a test of its own; here it is only seen that the options exist. */
+/** Simulations have their own tests; here only their options are checked. */
 const isSimulation = (code: string) => code.includes('npm run simulate');
 const isEnvironment = (code: string) => /^MILLRACE_/.test(code);
 const isShell = (code: string) => !isCloned(code) && !isSimulation(code) && !isEnvironment(code);
@@ -72,7 +72,7 @@ describe('fault 39: code blocks of the documents', () => {
     const scopes = ['market:read', 'account:read', 'platform:read', 'platform:operate', 'tenant:read', 'world:play'] as const;
     ({ key } = await guarded.owner.key('documents', [...scopes]));
     mkdirSync(bin);
-    // `npm` and `curl` as the documents call them. What serves for ever is only checked, and streams are read for a while.
+    // `npm` and `curl` as in the documents. Commands that run without end are only checked, and streams are read for a while.
     const program = (name: string, lines: string[]) => {
       writeFileSync(join(bin, name), ['#!/bin/bash', ...lines, ''].join('\n'));
       chmodSync(join(bin, name), 0o755);
@@ -88,7 +88,7 @@ describe('fault 39: code blocks of the documents', () => {
       '[ "$1" = millrace ] && [ "$2" = -- ] || { echo "npm does not know: $*" >&2; exit 64; }',
       'shift 2',
       'case "$1" in',
-      // Kills of many hosts are measured by a benchmark; a recording of a day is replayed by another test.
+      // Drills are measured by a benchmark; replays have their own test.
       '  drill) shift; echo "$@"; exit 0;;',
       `  replay) ${millrace} "$@" --exit --port 0;;`,
       'esac',
@@ -112,7 +112,7 @@ describe('fault 39: code blocks of the documents', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** As it is typed, with what stands for something of one's own put in. */
+  /** The block with values for its placeholders. */
   const filledIn = (code: string) =>
     code
       .replaceAll('http://127.0.0.1:7420', guarded.server.url)
@@ -146,7 +146,7 @@ describe('fault 39: code blocks of the documents', () => {
 
   for (const { document, where, code } of all('sh', isShell))
     test(`${where} runs`, async () => {
-      // What the document has told to set before is set.
+      // Variables that earlier blocks of the document set.
       const told = blocks
         .filter((block) => block.document === document && isEnvironment(block.code))
         .map((block) => variablesIn(block.code));
@@ -188,7 +188,7 @@ describe('fault 39: code blocks of the documents', () => {
       }
     });
 
-  // Parts of a file are shown with less indentation, and lines are broken elsewhere for it.
+  // Parts of a file have less indentation, so their lines are broken at other places.
   const onOneLine = (code: string) => code.replaceAll(/\s+/g, ' ').trim();
 
   test('client examples are the files that other tests run', () => {

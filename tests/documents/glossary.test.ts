@@ -8,7 +8,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const OPERATION = /^(GET|POST|PATCH|DELETE) /;
 const glossary = readFileSync(join(ROOT, 'docs', 'glossary.md'), 'utf8');
 
-/** Files behind a path of the glossary; a folder stands for its files. */
+/** Files of a path in the glossary; for a folder, its files. */
 function textOf(path: string): string {
   const pattern = path.endsWith('/') ? `${path}**/*.{ts,tsx}` : path;
   return globSync(pattern, { cwd: ROOT })

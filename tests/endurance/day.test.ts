@@ -6,13 +6,13 @@ import type { Instrument } from '@millrace/contracts';
 import { platform, total } from '../feeds/running.ts';
 
 /*
- * Bar 7 of "First light": 24 simulated hours at full speed. Memory stays flat, and nothing is lost or doubled between source and store.
+ * 24 simulated hours at full speed: memory stays flat, and nothing is lost or duplicated between source and store.
  */
 
 const PAIRS = ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'];
 const TRADES_PER_SECOND = 2;
 const DAY_SECONDS = 86_400;
-/** What caches and pools may add once everything has warmed up. */
+/** Maximum growth of caches and pools after the warm-up. */
 const GROWTH_MIB_MAX = 40;
 const MIB = 1024 * 1024;
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { TIME_FACTOR } from '@millrace/testing';
 import { fuzzServer } from './running.ts';
 
-/** Long enough to ask every operation several times; `npm run fuzz` goes on for longer, with another seed each time. */
+/** Long enough for several requests to every operation. `npm run fuzz` runs longer, with any seed. */
 const MILLISECONDS = 12_000 * TIME_FACTOR;
 
 test('random requests to every operation neither fail nor hang nor reveal internals', async () => {

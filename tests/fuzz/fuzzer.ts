@@ -4,15 +4,15 @@ import fc from 'fast-check';
 import { Value } from 'typebox/value';
 
 /*
- * Asks every operation of an OpenAPI document for what its schemas allow, for what they almost allow, and for nonsense, as several callers, and looks at
- * what comes back: nothing may fail, hang or tell of the server’s inside.
+ * Sends valid, almost valid and invalid requests to every operation of an OpenAPI document, as several callers. No response may be a failure, hang, or
+ * reveal internals of the server.
  */
 
-/** Longest an answer may take. Signing in costs half a second of a processor by intent, and there are two. */
+/** Timeout of a response. Sign-in costs half a second of a processor by intent. */
 const HANG_MS = 15_000;
-/** Requests under way at a time. */
+/** Concurrent requests. */
 const CONCURRENT = 8;
-/** What only a server that fails says: stacks, files, queries, addresses of other processes. */
+/** Internals that only a failing server reveals: stacks, files, queries, addresses of other processes. */
 export const INSIDE =
   /node_modules|\bat (?:async )?[\w.<>]+ \(|file:\/\/|\.ts:\d+|\bselect\b.*\bfrom\b|insert into|ECONN|EPIPE|DrizzleQuery|\/tmp\/|\/home\/|\/root\/|better-auth/i;
 
@@ -52,7 +52,7 @@ export interface FuzzOptions {
     readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
     readonly components: { readonly parameters: Readonly<Record<string, Parameter>> };
   };
-  /** Headers that say who asks, by name of the caller; the first two ask most. */
+  /** Headers by name of the caller; the first two send most requests. */
   readonly callers: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Operations that would end the run. */
   readonly droppedUpdates: ReadonlySet<string>;
@@ -63,12 +63,12 @@ export interface FuzzOptions {
 export interface FuzzReport {
   readonly requests: number;
   readonly operations: number;
-  /** Answers by status. */
+  /** Number of responses by status. */
   readonly statuses: Readonly<Record<number, number>>;
   readonly findings: readonly string[];
 }
 
-/** Known words of a server that cannot do it now; any other 5xx is a finding. */
+/** Expected codes of a temporarily unavailable server; any other 5xx is a finding. */
 const AWAY = new Set(['DATABASE_UNAVAILABLE', 'ZONE_UNAVAILABLE', 'TOO_MANY_CONNECTIONS']);
 
 export async function fuzz({ url, document, callers, droppedUpdates, milliseconds, seed }: FuzzOptions): Promise<FuzzReport> {
@@ -114,7 +114,7 @@ export async function fuzz({ url, document, callers, droppedUpdates, millisecond
   return { requests, operations: asked.size, statuses, findings };
 }
 
-/** What is wrong with a successful response according to the schema of its operation, formats of times included. */
+/** Differences of a successful response from its schema, including time formats. */
 function mismatchOf(operationId: string, status: number, text: string): string | null {
   const { response, contentType } = ENDPOINTS[operationId as EndpointName] as Endpoint;
   if (contentType !== undefined) return null;
@@ -153,7 +153,7 @@ const NASTY = fc.constantFrom<unknown>(
   { __proto__: null, constructor: { prototype: { admin: true } } },
 );
 
-/** A value that the schema allows, in most of its places. @param nastiness how often a place holds something else, in percent */
+/** A mostly valid value of a schema. @param nastiness percentage of places with an invalid value */
 function arbitraryOf(schema: Schema, nastiness: number): fc.Arbitrary<unknown> {
   return fc.oneof(
     { weight: 100 - nastiness, arbitrary: good(schema, nastiness) },
@@ -175,7 +175,7 @@ function good(schema: Schema, nastiness: number): fc.Arbitrary<unknown> {
     }
     case 'integer': {
       const { minimum: min = Number.MIN_SAFE_INTEGER, maximum: max = Number.MAX_SAFE_INTEGER } = schema;
-      // As large as it may be, too: a table or a date may hold less than the schema allows.
+      // Also the maximum: a table or a date may accept less than the schema.
       return fc.oneof(
         fc.integer({ min: Math.max(min, -1_000), max: Math.min(max, 2 ** 31 - 1) }),
         fc.maxSafeInteger().map((value) => Math.min(max, Math.max(min, value))),
@@ -204,7 +204,7 @@ interface Asking {
   readonly body: string;
 }
 
-/** The operation's parameters; those that several operations share are in the components of the document. */
+/** The parameters of the operation; shared ones are in the components of the document. */
 function parametersOf({ parameters }: Operation, shared: Readonly<Record<string, Parameter>>): readonly Parameter[] {
   return parameters.map((one) => {
     const parameter = '$ref' in one ? shared[one.$ref.replace('#/components/parameters/', '')] : one;
@@ -223,7 +223,7 @@ function asking(
   return fc.constantFrom(0, 10, 40).chain((nastiness) =>
     fc
       .record({
-        // Those who did not sign in may ask twenty times a second, and are refused with RATE_LIMITED beyond that.
+        // Anonymous callers may send 20 requests per second; more are refused with RATE_LIMITED.
         caller: fc.oneof(...callers.map((caller, index) => ({ weight: index < 2 ? 20 : 1, arbitrary: fc.constant(caller) }))),
         values: fc.record(Object.fromEntries(parameters.map(({ name, schema: one }) => [name, arbitraryOf(one, nastiness)]))),
         left: fc.array(fc.boolean(), { minLength: parameters.length, maxLength: parameters.length }),
@@ -256,11 +256,11 @@ function asking(
   );
 }
 
-/** What a header can hold: node:http itself refuses anything else, and this is about what servers refuse. */
+/** Characters that a header can have. node:http refuses others itself, and this tests the server. */
 const headerOf = (value: unknown) =>
   (typeof value === 'string' ? value : String(JSON.stringify(value))).replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, '').trim();
 
-/** Asks as node:http does, which sends paths as they are; fetch would tidy them up. */
+/** Sends a request by node:http, which keeps paths unchanged; fetch would normalise them. */
 function send(
   url: string,
   method: string,

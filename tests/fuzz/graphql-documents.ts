@@ -13,7 +13,7 @@ import {
 } from 'graphql';
 
 /*
- * GraphQL documents from a seed: most are valid, some almost, some are made to cost much. They use aliases, nested fragments, directives and variables.
+ * Random GraphQL documents by seed: most are valid, some almost valid, some expensive. They use aliases, nested fragments, directives and variables.
  */
 
 export interface GraphQlRequest {
@@ -99,11 +99,11 @@ export class GraphQlDocuments {
   readonly #schema: GraphQLSchema;
   readonly #random: Random;
   readonly #droppedUpdates: ReadonlySet<string>;
-  /** Types of the fragments of the document that is being made. */
+  /** Types of the fragments of the current document. */
   #fragments: string[] = [];
-  /** Aliases given so far: two fields under one name conflict. */
+  /** Number of aliases so far, to keep names unique. */
   #aliases = 0;
-  /** How often a place holds what the schema does not allow there, from 0 to 1. */
+  /** Probability of an invalid value, from 0 to 1. */
   #nastiness = 0;
 
   /** @param droppedUpdates fields of mutations that are never selected */
@@ -146,7 +146,7 @@ export class GraphQlDocuments {
     return { query: `${head} ${text}`, variables, operationName, isSubscription: operation === 'subscription' };
   }
 
-  /** Fragments that a document uses; an unused one makes it invalid. */
+  /** Used fragments of a document; an unused one makes it invalid. */
   #spreadIn(selections: string, bodies: readonly string[]): readonly number[] {
     if (this.#chance(this.#nastiness)) return bodies.map((_body, index) => index);
     const used = new Set<number>();
@@ -161,7 +161,7 @@ export class GraphQlDocuments {
     return [...used];
   }
 
-  /** @param fragment number of the first fragment that may be spread: spreads of earlier ones would be circles */
+  /** @param fragment number of the first fragment that may be spread; earlier ones would be cycles */
   #selections(type: GraphQLNamedType | undefined, depth: number, fragment: number): string {
     if (!isObjectType(type)) return '{ __typename }';
     const fields = Object.values(type.getFields()).filter(({ name }) => !this.#droppedUpdates.has(name));
@@ -207,13 +207,13 @@ export class GraphQlDocuments {
     return String(this.#pick([0, 1, 2, 50, 1_000, -1, 1_700_000_000_000, 2 ** 31, 2 ** 53 - 1]));
   }
 
-  /** @param usual what is allowed there; nothing is on operations and definitions of fragments */
+  /** @param usual allowed directives; none on operations and fragment definitions */
   #directives(usual?: string): string {
     if (this.#chance(this.#nastiness)) return this.#pick(DIRECTIVES);
     return usual ?? (this.#chance(0.1) ? this.#pick(DIRECTIVES.slice(0, 4)) : '');
   }
 
-  /** A document that makes a server work that does not bound what it reads. */
+  /** A document that is expensive for a server without limits. */
   #costly(): string {
     const size = this.#pick([10, 60, 300, 1_500, 6_000]);
     const many = (of: (index: number) => string) => Array.from({ length: size }, (_none, index) => of(index)).join(' ');

@@ -5,22 +5,22 @@ import { INSIDE } from './fuzzer.ts';
 import { GraphQlDocuments, type GraphQlRequest } from './graphql-documents.ts';
 
 /*
- * Sends GraphQL documents as several callers, over HTTP, server-sent events and WebSocket: nothing may fail, hang or tell of the server’s inside, and
- * each answer has the shape that GraphQL promises.
+ * Sends GraphQL documents as several callers, over HTTP, server-sent events and WebSocket. No response may be a failure, hang, or reveal internals of the
+ * server, and each has the format of GraphQL.
  */
 
-/** Longest an answer may take. */
+/** Timeout of a response. */
 const HANG_MS = 15_000;
-/** A stream that was begun is left after its first event, or after this. */
+/** Maximum time for the first event of a stream. */
 const STREAM_MS = 500;
-/** Longest target of a GET; a server refuses longer ones before it reads them. */
+/** Maximum length of the target of a GET; the server refuses longer ones unread. */
 const TARGET_CHARACTERS_MAX = 12_000;
 const CONCURRENT = 4;
 const FINDINGS_MAX = 20;
 
 export interface GraphQlFuzzOptions {
   readonly url: string;
-  /** Headers by name of the caller; the first asks most. */
+  /** Headers by name of the caller; the first sends most requests. */
   readonly callers: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly droppedUpdates: ReadonlySet<string>;
   readonly milliseconds: number;
@@ -29,7 +29,7 @@ export interface GraphQlFuzzOptions {
 
 export interface GraphQlFuzzReport {
   readonly requests: number;
-  /** Answers by transport and by code of the first error, `data` where there was none. */
+  /** Number of responses by transport and by code of the first error (`data` without an error). */
   readonly answers: Readonly<Record<string, number>>;
   readonly slowestMs: number;
   readonly findings: readonly string[];
@@ -110,7 +110,7 @@ async function overHttp(address: string, init: RequestInit, isStream: boolean): 
   const response = await fetch(address, { ...init, signal: AbortSignal.any([left.signal, AbortSignal.timeout(HANG_MS)]) });
   if (!isStream || !response.headers.get('content-type')?.startsWith('text/event-stream'))
     return { status: response.status, text: await response.text() };
-  // A stream may have nothing to tell for long: that it was begun is enough.
+  // A stream may have no event for long: its start is sufficient.
   const leave = setTimeout(() => left.abort(), STREAM_MS);
   let text = '';
   try {
@@ -128,7 +128,7 @@ async function overHttp(address: string, init: RequestInit, isStream: boolean): 
   return { status: response.status, text: data ?? '{"data":null}' };
 }
 
-/** The first result of an operation; an empty one where a subscription has nothing to tell yet. */
+/** The first result of an operation; empty for a subscription without an event. */
 function overWebSocket(address: string, headers: Readonly<Record<string, string>>, params: object): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(address.replace('http', 'ws'), 'graphql-transport-ws', { headers });
@@ -145,7 +145,7 @@ function overWebSocket(address: string, headers: Readonly<Record<string, string>
     );
     socket.on('error', (error) => done(() => reject(error)));
     socket.on('close', (code, reason) => {
-      // What the protocol does not allow ends the connection (4400 to 4499); anything else is a failure.
+      // Protocol violations end the connection (4400 to 4499); other codes are failures.
       if (code >= 4400 && code < 4500)
         done(() => resolve({ status: 400, text: `{"errors":[{"message":"closed","extensions":{"code":"${code}"}}]}` }));
       else done(() => reject(new Error(`the connection ended with ${code} ${reason}`)));
@@ -169,7 +169,7 @@ interface Result {
   readonly errors?: readonly { readonly message?: unknown; readonly extensions?: { readonly code?: unknown } }[];
 }
 
-/** What is wrong with an answer; null where nothing is. */
+/** Describes what is wrong with a response; null for a correct one. */
 function problemOf({ status, text }: Reply): string | null {
   if (status >= 500) return `${status} ${text.slice(0, 400)}`;
   let result: Result;
@@ -178,19 +178,19 @@ function problemOf({ status, text }: Reply): string | null {
   } catch {
     return `${status} is no JSON: ${text.slice(0, 200)}`;
   }
-  // What is refused before GraphQL sees it is a problem document, as everywhere.
+  // Requests that are refused before GraphQL get a problem document.
   if (status >= 400 && 'code' in result && 'remedy' in result) return null;
   if (result.data === undefined && !result.errors?.length) return `has neither data nor errors: ${text.slice(0, 300)}`;
   for (const { message, extensions } of result.errors ?? []) {
     if (typeof message !== 'string') return `has an error without message: ${text.slice(0, 300)}`;
     if (/^Unexpected error|Internal/i.test(message) || extensions?.code === 'INTERNAL_SERVER_ERROR') return `failed: ${text.slice(0, 600)}`;
-    // Names of fields are the client’s own words.
+    // Field names come from the client.
     if (INSIDE.test(message.replaceAll(/"[^"]*"/g, ''))) return `tells of its inside: ${message.slice(0, 300)}`;
   }
   return null;
 }
 
-/** The code of the first error, its message where it has none, or `data`. */
+/** The code of the first error, otherwise its message, or `data`. */
 function codeOf({ status, text }: Reply): string {
   const { code, errors } = JSON.parse(text.startsWith('{') ? text : '{}') as { code?: string } & Result;
   if (code !== undefined) return code;

@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util';
 import { fuzzGraphQlServer, fuzzServer, schemathesisServer } from './running.ts';
 
 /*
- * Fuzzes a server for as long as one likes: npm run fuzz -- --seconds 300 --seed 7
- * With --schemathesis that program does it, which also compares what is answered with what the document promises.
- * With --graphql the server gets GraphQL documents instead, over HTTP, server-sent events and WebSocket.
+ * Fuzzes a server: npm run fuzz -- --seconds 300 --seed 7
+ * With --schemathesis, that program sends the requests, and also compares the responses with the OpenAPI document.
+ * With --graphql, sends GraphQL documents over HTTP, server-sent events and WebSocket.
  */
 
 const { values } = parseArgs({

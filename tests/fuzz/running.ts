@@ -7,7 +7,7 @@ import { type FuzzReport, fuzz } from './fuzzer.ts';
 import { fuzzGraphQl, type GraphQlFuzzReport } from './graphql-fuzzer.ts';
 import { runSchemathesis } from './schemathesis.ts';
 
-/** They would end what the run asks with, or wait for what never comes. */
+/** Operations that would end the sessions of the run, or never respond. */
 const LEFT_OUT = new Set([
   'signOut',
   'deleteSession',
@@ -17,16 +17,16 @@ const LEFT_OUT = new Set([
   'confirmTwoFactor',
   'replaceHost',
   'drainHost',
-  // Would leave the owner with ten requests a second.
+  // Would limit the owner to ten requests per second.
   'updateTenant',
 ]);
 
-/** What the server logged that an operator would have to look at. */
+/** Log messages that need the attention of an operator. */
 export interface Logged {
   readonly failures: readonly string[];
 }
 
-/** Fuzzes a server of its own for a while. Throws when it has ended. */
+/** Starts a server and fuzzes it. @throws when the server has ended */
 export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzReport & Logged> {
   return withServer(async (guarded, cookie) =>
     fuzz({
@@ -40,7 +40,7 @@ export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzRepo
   );
 }
 
-/** Sends GraphQL documents to a server of its own for a while. Throws when it has ended. */
+/** Starts a server and sends GraphQL documents. @throws when the server has ended */
 export function fuzzGraphQlServer(milliseconds: number, seed: number): Promise<GraphQlFuzzReport & Logged> {
   return withServer(async (guarded, cookie) =>
     fuzzGraphQl({ url: guarded.server.url, callers: await callersOf(guarded, cookie), droppedUpdates: LEFT_OUT, milliseconds, seed }),
@@ -62,7 +62,7 @@ async function callersOf({ owner }: Guarded, cookie: string): Promise<Record<str
   return { owner: { cookie }, key: { 'x-api-key': key }, nobody: {}, forger: { authorization: 'Bearer x.y.z' } };
 }
 
-/** Has Schemathesis ask a server of its own, as its owner. Throws when it has ended. */
+/** Starts a server and runs Schemathesis as its owner. @throws when the server has ended */
 export function schemathesisServer(seconds: number, seed: number): Promise<{ readonly passed: boolean } & Logged> {
   return withServer(async ({ server }, cookie) => ({
     passed: await runSchemathesis({ url: server.url, cookie, droppedUpdates: [...LEFT_OUT, 'stream'], seconds, seed }),
@@ -75,7 +75,7 @@ async function withServer<T extends object>(work: (guarded: Guarded, cookie: str
   try {
     const cookie = [...guarded.owner.jar].map(([name, value]) => `${name}=${value}`).join('; ');
     const done = await work(guarded, cookie);
-    // It still serves.
+    // The server still responds.
     await guarded.owner.get('GET', '/instruments');
     const lines = guarded.server.errors().split('\n');
     return { ...done, failures: lines.filter((line) => /"level":"(error|fatal)"/.test(line) && !line.includes('"an alert"')) };

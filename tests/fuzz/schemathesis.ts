@@ -9,15 +9,15 @@ const program = join(folder, 'bin', 'schemathesis');
 
 export interface SchemathesisOptions {
   readonly url: string;
-  /** Of someone who may do everything. */
+  /** Token of a caller with all permissions. */
   readonly cookie: string;
-  /** Operations that are not asked, by their ids. */
+  /** Ids of excluded operations. */
   readonly droppedUpdates: readonly string[];
   readonly seconds: number;
   readonly seed: number;
 }
 
-/** Has Schemathesis compare what a server answers with what its own document promises. It prints what it finds. */
+/** Runs Schemathesis, which compares the responses of a server with its OpenAPI document and prints its findings. */
 export async function runSchemathesis({ url, cookie, droppedUpdates, seconds, seed }: SchemathesisOptions): Promise<boolean> {
   install();
   const running = spawn(
@@ -38,7 +38,7 @@ export async function runSchemathesis({ url, cookie, droppedUpdates, seconds, se
   return status === 0;
 }
 
-/** Into .runtime/, once: it is a Python program. */
+/** Installs it in .runtime/, once. It is a Python program. */
 function install(): void {
   if (existsSync(program)) return;
   const steps = [

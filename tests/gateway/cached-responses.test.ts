@@ -7,7 +7,7 @@ import { createClient, type Millrace } from '@millrace/client';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 /*
- * Answers are given again as long as nothing has happened to what they are about; what is told on a channel is never newer than what is answered.
+ * Responses are cached until their subject changes. The law: a published event is never newer than a response.
  */
 
 describe('cached responses', () => {
@@ -30,7 +30,7 @@ describe('cached responses', () => {
   test('contain every published trade', async () => {
     let told = 0;
     for await (const { event, data } of millrace.events([`trades:${id}` as `trades:${string}`])) {
-      // The simulator first makes up some past, faster than anyone asks.
+      // The simulator first creates some history, faster than requests arrive.
       if (event !== 'trade' || !('id' in data) || data.time < Date.now() - 2_000) continue;
       const { rows, columns } = await millrace.getTrades({ id, limit: 200 });
       const ids = rows.map((row) => row[columns.indexOf('id')]);

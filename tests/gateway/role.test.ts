@@ -43,13 +43,13 @@ describe('a gateway in front of two servers', left, () => {
     running.set(name, server);
     return server;
   };
-  /** The one with the world. */
+  /** The server with the world. */
   const startOne = () =>
     start('one', {
       MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.one}`,
       MILLRACE_WORLDS__COLUMNS: '1',
       MILLRACE_WORLDS__ROWS: '1',
-      // Otherwise the one above its own, which may be another's.
+      // The default is the port above its own, which may be taken.
       MILLRACE_WORLDS__TCP_PORT: '0',
     });
   const startTwo = () => start('two', { MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.two}`, MILLRACE_WORLDS__ENABLED: 'false' });
@@ -76,10 +76,10 @@ describe('a gateway in front of two servers', left, () => {
       MILLRACE_GATEWAY__TRUSTED_PROXIES: '["127.0.0.1"]',
     };
     await startOne();
-    // The newest link for the owner is the one that counts.
+    // Only the newest owner link is valid.
     const [link = ''] = /http\S+invitation=\S+/.exec((await startTwo()).errors()) ?? [];
     gateway = await start('gateway', { MILLRACE_WORLDS__TCP_PORT: String(ports.world) }, ['--role', 'gateway']);
-    // As whoever balances between gateways waits.
+    // Like a load balancer in front of gateways.
     await until(async () => (await fetch(`${gateway.url}/health/ready`)).status === 200, 'the gateway is ready');
     owner = new Visitor(gateway.url);
     await owner.signUp('Owner', 'owner@example.com', wordIn(link));
@@ -128,7 +128,7 @@ describe('a gateway in front of two servers', left, () => {
     const etag = candles.headers.get('etag') ?? '';
     assert.equal(candles.status, 200);
     assert.ok(etag.startsWith('"'));
-    // It stands in the records where the client is, not where the gateway is.
+    // The log has the address of the client, not of the gateway.
     const from = '127.0.0.7';
     const cookie = [...kim.jar].map(([name, value]) => `${name}=${value}`).join('; ');
     const made = request(`${gateway.url}/api/v1/account/keys`, {
@@ -147,7 +147,7 @@ describe('a gateway in front of two servers', left, () => {
     const admin = new Visitor(gateway.url);
     await admin.signUp('Small admin', 'admin@small.example', wordIn(link));
     const { key } = await admin.key('few', ['market:read']);
-    // Forty at once are free: counted twice, half of these would be refused.
+    // Forty requests at once are allowed: counted twice, half of them would be refused.
     const answers = await Promise.all(
       Array.from({ length: 38 }, () => fetch(`${gateway.url}/api/v1/instruments`, { headers: { 'x-api-key': key } })),
     );
@@ -166,7 +166,7 @@ describe('a gateway in front of two servers', left, () => {
       'base64url',
     );
     const headers = { 'x-millrace-vouch': `${forged}.${'a'.repeat(43)}` };
-    // To the gateway it is nothing; to a server it is wrong.
+    // The gateway ignores the header; a server refuses it.
     const atGateway = await fetch(`${gateway.url}/api/v1/sources`, { headers });
     assert.equal(((await atGateway.json()) as Problem).code, 'UNAUTHENTICATED');
     const atServer = await fetch(`http://127.0.0.1:${ports.one}/api/v1/sources`, { headers });
@@ -189,7 +189,7 @@ describe('a gateway in front of two servers', left, () => {
           });
       };
       await has('account');
-      // The one made of a new account may still be under way.
+      // The first snapshot of a new account may still be pending.
       for (;;) {
         const refused = await client.regenerateSnapshot().then(
           () => null,
@@ -300,7 +300,7 @@ describe('a gateway in front of two servers', left, () => {
     const [, ...behind] = await servers();
     const count = ({ address }: Server) => behind.find((one) => one.address === address)?.requests ?? 0;
     const user = await newUser('lee');
-    // Which of them is this user’s?
+    // Finds the server of this user.
     for (let asked = 0; asked < 5; asked++) await user.get('GET', '/instruments');
     const [, ...since] = await servers();
     const two = since.find(({ worldPort }) => worldPort === null) as Server;
@@ -322,7 +322,7 @@ describe('a gateway in front of two servers', left, () => {
     };
     await told(1);
     await running.get(victim)?.kill();
-    // Nothing of it is felt but the stream’s break: what cannot be sent goes elsewhere, at once.
+    // Users notice only the reconnection of streams: requests that cannot be sent go to another server at once.
     await user.get('GET', '/instruments');
     await user.get('POST', '/account/keys', { name: 'after', scopes: ['market:read'] });
     await told(2);
@@ -385,4 +385,4 @@ test('a gateway without the shared database or Redis does not start, and names w
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** One that is free now: addresses have to be known before anything listens there. */
+/** A free port: addresses must be known before the servers listen. */

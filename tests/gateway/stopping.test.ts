@@ -25,7 +25,7 @@ test('fault 78: a stopping server completes requests, ends streams with a reason
   );
   await Promise.all(sockets.map((socket) => once(socket, 'open')));
   const closed = Promise.all(sockets.map(async (socket) => (await once(socket, 'close')) as [number, Buffer]));
-  // A request that is half sent when the server is asked to stop: it looks somebody up, in the tables.
+  // A request that is partly sent when the server is stopped. It needs a lookup in the tables.
   const { hostname, port } = new URL(server.url);
   const body = JSON.stringify({ email: 'nobody@example.com', password: 'certainly not this' });
   const request = connect(Number(port), hostname).setEncoding('utf8');

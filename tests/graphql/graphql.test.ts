@@ -20,7 +20,7 @@ interface Answer {
   readonly errors?: readonly { message: string; extensions?: { code?: string } }[];
 }
 
-/** What a GraphQL client for WebSockets gets for one operation. */
+/** Results of one operation of a GraphQL WebSocket client. */
 async function overWebSocket(
   address: string,
   headers: Record<string, string>,
@@ -149,7 +149,7 @@ describe('GraphQL', () => {
   });
 
   test('fault 18: fragments with exponential spreads are refused on every transport before validation', async () => {
-    // Not valid, either: what is said first shows what was looked at first.
+    // Also invalid: the first error shows which check ran first.
     const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} nothing }`);
     const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { data { id } } }`;
     const sha256Hash = createHash('sha256').update(text).digest('hex');
@@ -177,7 +177,7 @@ describe('GraphQL', () => {
     assert.match(JSON.stringify(await overWebSocket(url, {}, { query: text, variables: { a: deep } })), /"error".*BAD_REQUEST/);
   });
 
-  /** The first results of an operation, over a client’s own way of subscribing. */
+  /** The first results of an operation, by the subscribe function of a client. */
   function first(
     count: number,
     subscribe: (sink: { next(result: ExecutionResult): void; error(error: unknown): void; complete(): void }) => () => void,

@@ -22,7 +22,7 @@ import { counterContract } from './counter/contract.ts';
 import { counterModule } from './counter/module.ts';
 
 /*
- * A module from outside the product: nothing else knows of it, and it is everywhere that the modules of the product are.
+ * A module from outside of the product: no other code knows it, and it appears everywhere that modules do.
  */
 
 const TRADES = { 'A-B': 400, 'C-D': 250 } as const;

@@ -1,18 +1,18 @@
 import type { FaultName } from './faults.ts';
 
 /**
- * Bugs planted on purpose, each a change of one place in the source: what the simulation is worth is whether it notices. Each is
- * to be found by the check that it violates: a run that ends in any other way, a crash at the start too, has found nothing.
+ * Planted bugs, each a change of one place in the source, which the simulation must find. Each must be reported by the check that it violates: any other
+ * failure, such as a crash at the start, does not count.
  */
 export interface Mutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
-  /** What the check that it violates says. */
+  /** Message of the violated check. */
   readonly violates: RegExp;
   /** A seed that shows it. */
   readonly seed: number;
-  /** Faults that bring it out; any, where it is left out. */
+  /** Faults that reveal it; default all. */
   readonly faults?: readonly FaultName[];
 }
 

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { MUTANTS } from './mutants.ts';
 
 /*
- * Loaded before the simulation: plants the bug that MUTANT names in the source as it is read.
+ * Loaded before the simulation: plants the bug named by MUTANT in the source when it is loaded.
  */
 
 const mutant = MUTANTS[process.env.MUTANT ?? ''];

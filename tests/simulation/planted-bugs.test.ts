@@ -18,13 +18,13 @@ describe('a planted bug is found:', () => {
       if (code === 0 || !violates.test(output))
         ({ code, output } = await simulateMutant(mutant, ['--seed', '1', '--seeds', String(OTHER_SEEDS), ...options]));
       assert.equal(code, 1, output);
-      // Not just any failure, a crash of the simulation least of all.
+      // The violated check must report it, not any other failure such as a crash of the simulation.
       assert.match(output, /^seed \d+: \d+ mistakes$/m);
       assert.match(output, violates);
     });
 });
 
-/** Runs seeds with a bug planted, until one fails the check that it violates. */
+/** Runs seeds with a planted bug until one violates the check. */
 function simulateMutant(mutant: string, options: string[]): Promise<{ code: number | null; output: string }> {
   const files = ['--import', join(import.meta.dirname, 'plant.ts'), join(import.meta.dirname, 'main.ts')];
   const child = spawn(process.execPath, [...files, ...options], {

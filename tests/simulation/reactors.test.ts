@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { simulateReactor } from './reactors.ts';
 
-/** More are for the night: `npm run simulate -- --reactors --seeds 500`. */
+/** `npm run simulate -- --reactors --seeds 500` runs more. */
 const SEEDS = process.env.TEST_ALL ? 120 : 30;
 
 test('law: every event has its effects in another topic exactly once and in order, despite crashes, hangs and repeated deliveries', async () => {
@@ -12,6 +12,6 @@ test('law: every event has its effects in another topic exactly once and in orde
     assert.deepEqual(mistakes, [], `npm run simulate -- --reactors --seed ${seed}`);
     for (const key of ['events', 'effects', 'deadLetters', 'skipped'] as const) sums[key] += run[key];
   }
-  // What is to be checked did happen.
+  // The situations to check have occurred.
   assert.ok(sums.effects > SEEDS * 50 && sums.deadLetters > SEEDS && sums.skipped > 0, JSON.stringify(sums));
 });

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { FAULT_NAMES } from './faults.ts';
 import { simulate } from './simulate.ts';
 
-/** A thousand and more are for the night: `npm run simulate -- --seeds 1000`. */
+/** `npm run simulate -- --seeds 1000` runs more. */
 const SEEDS = process.env.TEST_ALL ? 60 : 20;
 
 describe('the world under simulated faults', () => {

@@ -15,7 +15,7 @@ import { type MadeUpTrade, writeFrames } from '../recovery/made-up-frames.ts';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 /*
- * Bar 5 of "First light": whoever is cut off comes back to exactly where it was, or is told that it cannot.
+ * A client with a lost connection resumes at its exact position, or gets a gap event.
  */
 
 const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT'];
@@ -30,7 +30,7 @@ describe('a stream with lost connections', () => {
 
   before(async () => {
     truth = await writeFrames(recording, { frames: FRAMES, perSecond: 4_000, pairs: PAIRS });
-    // Before there is a server: the one from npm is unpacked first, and a replay is over in seconds.
+    // Before the server starts, because the browser may have to be unpacked and a replay takes only seconds.
     browser = await openBrowser();
   });
   after(async () => {
@@ -53,7 +53,7 @@ describe('a stream with lost connections', () => {
   }
 
   test('a hundred times during a replay receives every event exactly once', async () => {
-    // Slow enough that a machine with other work to do connects long before it ends.
+    // Slow enough that a busy machine connects long before its end.
     const server = await replay('hundred', { MILLRACE_STREAMS__HISTORY_EVENTS: '100000' }, 0.3);
     await serving(server, async () => {
       const url = `${server.url}/api/v1/stream?channels=${CHANNELS}`;
@@ -87,7 +87,7 @@ describe('a stream with lost connections', () => {
         first = id;
         return event !== 'trade';
       });
-      // Everyone else hears several hundred events meanwhile.
+      // Other subscribers receive several hundred events meanwhile.
       let others = 0;
       await readEvents(url, {}, () => ++others < 1_000);
       const events: { event: string; data: unknown }[] = [];
@@ -231,8 +231,8 @@ function keyOf(message: unknown): string {
 }
 
 /**
- * What was seen of each instrument is one unbroken piece of the truth: nothing twice, nothing missing, in order. (Between
- * instruments the order is that of the turns in which they decided.)
+ * Checks that the received trades of each instrument are a contiguous part of the sent ones, in order and without duplicates. (The order between
+ * instruments is that of their turns.)
  */
 function assertRuns(seen: readonly string[], truth: readonly MadeUpTrade[]): void {
   for (const pair of PAIRS) {
@@ -248,13 +248,13 @@ function assertRuns(seen: readonly string[], truth: readonly MadeUpTrade[]): voi
   }
 }
 
-/** Whether the last trade of every instrument was heard. */
+/** Whether the last trade of every instrument was received. */
 function heardAll(seen: readonly string[], truth: readonly MadeUpTrade[]): boolean {
   const newest = new Set(seen.slice(-500));
   return PAIRS.every((pair) => newest.has(`${pair} ${truth.findLast((trade) => trade.pair === pair)?.id}`));
 }
 
-/** A network between client and server that can be cut: every connection through it breaks, and new ones may be made. */
+/** A TCP proxy between client and server. Cutting it ends all connections; new ones are accepted. */
 async function cuttingNetwork(port: number): Promise<{ port: number; cut(): void; cuts(): number; close(): void }> {
   const sockets = new Set<Socket>();
   let cuts = 0;

@@ -33,7 +33,7 @@ for (const engine of ENGINES)
       await running.close();
     });
 
-    test('numbers entries without gaps, however many are written at once, each tenant for itself', async () => {
+    test('numbers the entries of each tenant without gaps, also concurrent ones', async () => {
       await Promise.all(
         Array.from({ length: 40 }, (_none, index) => audit.append(index % 4 === 0 ? 'acme' : 'main', entry(`user ${index}`))),
       );
@@ -46,7 +46,7 @@ for (const engine of ENGINES)
       );
     });
 
-    test('shows an entry that was changed, taken out, put in, or put elsewhere', async () => {
+    test('detects changed, removed, inserted and moved entries', async () => {
       const damages = [
         sql`update audit_lines set actor_id = 'id-of-lee' where tenant = 'main' and number = 12`,
         sql`update audit_lines set actor_id = null where tenant = 'main' and number = 12`,

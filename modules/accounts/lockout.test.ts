@@ -45,7 +45,7 @@ for (const engine of ENGINES)
       assert.ok(waits.every((wait) => wait <= 900_000) && waits.at(-1) === 900_000);
     });
 
-    test('fault 75: servers count together, and many attempts at once are no more than one after another', async () => {
+    test('fault 75: attempts are counted across servers, and concurrent ones like sequential ones', async () => {
       const clock = new ManualClock(START);
       const servers = [new Lockout(database, clock), new Lockout(database, clock)];
       const waits = await Promise.all(
@@ -63,7 +63,7 @@ for (const engine of ENGINES)
       }
     });
 
-    test('an address that guesses keeps only itself out, until very many have guessed', async () => {
+    test('guessing locks out only its own address, until very many addresses guess', async () => {
       const clock = new ManualClock(START);
       const lockout = new Lockout(database, clock);
       for (let failure = 0; failure < 40; failure++) await fail(lockout, 'lee', '10.3.0.1');
@@ -81,7 +81,7 @@ for (const engine of ENGINES)
       assert.equal(await lockout.begin('user 999', '10.4.0.2'), 0);
     });
 
-    test('who comes in begins anew; and an hour without failures is enough', async () => {
+    test('a success or an hour without failures resets the count', async () => {
       const clock = new ManualClock(START);
       const lockout = new Lockout(database, clock);
       for (let failure = 0; failure < 4; failure++) await fail(lockout, 'jung', '10.5.0.1');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { passkeyOrigin } from './passkeys.ts';
 
-test('passkeys can be used where a server has a name and https, or on its own machine', () => {
+test('passkeys need a host name with https, or localhost', () => {
   for (const [baseUrl, origin] of [
     ['https://mill.example', 'https://mill.example'],
     ['https://mill.example:8443/', 'https://mill.example:8443'],

@@ -17,11 +17,11 @@ test('a password is verified against its hash, and no other is', async () => {
   );
 });
 
-test('the same password has another hash each time', async () => {
+test('equal passwords have different hashes', async () => {
   assert.notEqual(await hashPassword('correct horse'), await hashPassword('correct horse'));
 });
 
-test('a letter that can be written in two ways is the same letter', async () => {
+test('different Unicode forms of a letter are equal', async () => {
   assert.equal(await verifyPassword(await hashPassword('Caf\u00e9 au lait'), 'Cafe\u0301 au lait'), true);
 });
 
@@ -32,12 +32,12 @@ test('agrees with the reference implementation', async () => {
   assert.equal(await verifyPassword(hash, 'passwore'), false);
 });
 
-test('what is no hash verifies nothing, nor one that asks for too much memory', async () => {
+test('an invalid hash, and one that needs too much memory, verify no password', async () => {
   for (const hash of ['', 'password', '$2b$12$abc', '$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHQ$AAAA'])
     assert.equal(await verifyPassword(hash, 'password'), false);
 });
 
-test('whoever has only the hashes, and not the secret beside them, cannot verify a guess', async () => {
+test('hashes cannot be verified without the pepper', async () => {
   const hash = await hashPassword('correct horse');
   assert.equal(await passwordsWith('another secret').verify(hash, 'correct horse'), false);
   assert.equal(await passwordsWith('another secret').verify(hash.replace(',keyid=1', ''), 'correct horse'), false);

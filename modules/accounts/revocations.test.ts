@@ -118,7 +118,7 @@ for (const engine of ENGINES)
       assert.equal((await server.identify({ headers: kept.headers, remote })).user, kept.user);
     });
 
-    test('fault 71: a server that nobody told of a revocation learns of it by itself, and ends what is open', async () => {
+    test('fault 71: a server without a notification reads the revocation, and ends open connections', async () => {
       const [disabled, demoted, signedOut] = [await newUser(), await newUser(), await newUser()];
       const ended: unknown[] = [];
       const server = await startServer(ended);
@@ -134,7 +134,7 @@ for (const engine of ENGINES)
         );
     });
 
-    test('fault 71: while the database cannot be read for longer than sessions are cached, nothing that could be revoked is accepted', async () => {
+    test('fault 71: if the database is unreadable for longer than the cache time, no revocable credential is accepted', async () => {
       const { headers, user } = await newUser();
       let isUnreachable = false;
       const server = await startServer([], {

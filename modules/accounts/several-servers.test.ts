@@ -170,7 +170,7 @@ for (const engine of ENGINES)
       return { id, createdAt: createdAt.getTime() };
     };
 
-    test('fault 80: after a fail-over a user finds the same account, and again when the first server is back', async (context) => {
+    test('fault 80: after a failover a user finds the same account, also when the first server returns', async (context) => {
       const published: string[] = [];
       const { id, createdAt } = await newUser();
       const [one, two] = [new Server('one', database, published), new Server('two', database, published)];
@@ -189,7 +189,7 @@ for (const engine of ENGINES)
       assert.equal(published.filter((event) => event === 'account.created').length, 1);
     });
 
-    test('fault 80: whatever happens, an account is created once and its snapshot never goes back', {
+    test('fault 80: with random faults, an account is created once and its snapshot never goes back', {
       timeout: 60_000 * TIME_FACTOR,
     }, async (context) => {
       const open: Server[] = [];
@@ -290,7 +290,7 @@ for (const engine of ENGINES)
       assert.deepEqual((await two.read(id)).snapshot, newer);
     });
 
-    test('fault 80: whatever happens around a restore, no server goes back and all end with the newest snapshot of any', {
+    test('fault 80: with random restores, no server goes back and all converge on the newest snapshot', {
       timeout: 60_000,
     }, async (context) => {
       const open: Server[] = [];

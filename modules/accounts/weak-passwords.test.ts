@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isWeak } from './weak-passwords.ts';
 
-test('what is tried first is no password: leaked ones, patterns, repetitions, what is known of its owner', async () => {
+test('leaked passwords, patterns, repetitions and data of the owner are weak', async () => {
   for (const password of [
     '123456789012',
     'passwordpassword',
@@ -16,12 +16,12 @@ test('what is tried first is no password: leaked ones, patterns, repetitions, wh
     assert.equal(await isWeak(password, ['Kim Minjun', 'kim.minjun@example.com']), true, password);
 });
 
-test('a phrase, or what a password manager makes, is one', async () => {
+test('phrases and generated passwords are not weak', async () => {
   for (const password of ['a mill turns while water runs', 'correct horse battery staple', 'xK9#mQ2$vL7n', '물레방아는 물이 흐르면 돈다'])
     assert.equal(await isWeak(password, ['Kim', 'kim@example.com']), false, password);
 });
 
-test('fault 26: a long password is as good as the better one of its two ends', async () => {
+test('fault 26: a long password has the score of its better end', async () => {
   const strong = 'seven herons over a quiet weir';
   assert.equal(await isWeak('p4$$w0rd'.repeat(16), []), true);
   assert.equal(await isWeak(`${'a'.repeat(60)}${strong}`, []), false);

@@ -17,7 +17,7 @@ const created = [
   { type: 'AccountSnapshotRequested', request: 'first', at: 1_000 },
 ] as const;
 
-test('an account is created once, and asks for its first snapshot', () => {
+test('an account is created once and requests its first snapshot', () => {
   given(accountZone)
     .at(1_000)
     .when(create)
@@ -27,7 +27,7 @@ test('an account is created once, and asks for its first snapshot', () => {
     .emits();
 });
 
-test('one snapshot at a time, unless the one under way was given up', () => {
+test('one snapshot at a time, unless the pending one has timed out', () => {
   const request: AccountCommand = { type: 'RequestSnapshot', request: 'second' };
   given(accountZone).when(request).refused('ACCOUNT_NOT_FOUND');
   given(accountZone, ...created)
@@ -40,7 +40,7 @@ test('one snapshot at a time, unless the one under way was given up', () => {
     .emits({ type: 'AccountSnapshotRequested', request: 'second', at: 61_000 });
 });
 
-test('what comes of a request that is not under way any more changes nothing', () => {
+test('results of a request that is no longer pending change nothing', () => {
   for (const late of [
     { type: 'NoteProgress', progress: { request: 'older', step: 'x', done: 1, of: 3 } },
     { type: 'RecordSnapshot', request: 'older', snapshot: snapshot('older', 0) },
@@ -51,7 +51,7 @@ test('what comes of a request that is not under way any more changes nothing', (
       .emits();
 });
 
-test('steps are told once, in order, and then the snapshot', () => {
+test('steps are published once, in order, and then the snapshot', () => {
   const progress = { request: 'first', step: 'profile', done: 1, of: 3 };
   const progressed = { type: 'AccountSnapshotProgressed', progress } as const;
   given(accountZone, ...created)
@@ -65,7 +65,7 @@ test('steps are told once, in order, and then the snapshot', () => {
     .emits({ type: 'AccountSnapshotGenerated', request: 'first', snapshot: snapshot('first') });
 });
 
-test('fault 80: an account that another server created is taken over without being announced', () => {
+test('fault 80: an account of another server is adopted without an event account.created', () => {
   const restore: AccountCommand = { type: 'RestoreAccount', user: 'kim', tenant: 'main', createdAt: 500, snapshot: snapshot('first') };
   const restored = { type: 'AccountRestored', user: 'kim', tenant: 'main', createdAt: 500, snapshot: snapshot('first') } as const;
   given(accountZone).when(restore).emits(restored);
@@ -77,7 +77,7 @@ test('fault 80: an account that another server created is taken over without bei
     .emits({ ...restored, snapshot: null }, { type: 'AccountSnapshotRequested', request: 'first', at: 1_000 });
 });
 
-test('fault 80: a snapshot is never replaced by an older one, and a request that came to nothing new is over', () => {
+test('fault 80: a snapshot is never replaced by an older one, and a request without a newer one ends', () => {
   const third = { type: 'AccountSnapshotGenerated', request: 'third', snapshot: snapshot('third', 3) } as const;
   given(accountZone, ...created, third)
     .when({ type: 'RecordSnapshot', request: 'first', snapshot: snapshot('first', 2) })

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ManualClock } from '@millrace/kernel/testing';
 import { withAlarms } from './alarms.ts';
 
-test('alarms that are called off do not ring, and none is set after that', async () => {
+test('cancelled timers do not fire, and no new ones are accepted', async () => {
   const clock = new ManualClock(0);
   const alarms = withAlarms(clock);
   const rung: string[] = [];

@@ -22,7 +22,7 @@ function setting(answers: (() => Promise<BookUpdate>)[]) {
 }
 const fails = () => Promise.reject(new Error('it answered 503'));
 
-test('fault 60: a whole book that could not be fetched is asked for again until it comes, and the changes that came meanwhile follow it', async () => {
+test('fault 60: a failed book snapshot is requested again until it arrives, and buffered updates follow it', async () => {
   const set = setting([fails, fails, fails, async () => book(10)]);
   set.line.updated(book(1));
   await set.clock.advance(1_000);
@@ -34,7 +34,7 @@ test('fault 60: a whole book that could not be fetched is asked for again until 
   assert.equal(set.lost[0], 'the whole book could not be fetched: it answered 503; it is asked for again');
 });
 
-test('a book of a connection that was lost is of no use to the next one', async () => {
+test('a book snapshot of a lost connection is not used by the next one', async () => {
   let answer = (_book: BookUpdate) => {};
   const late = () =>
     new Promise<BookUpdate>((resolve) => {
@@ -50,7 +50,7 @@ test('a book of a connection that was lost is of no use to the next one', async 
   assert.deepEqual(set.lost, ['the connection was lost']);
 });
 
-test('nothing is asked any more once it was reset', async () => {
+test('no requests after a reset', async () => {
   const set = setting([fails]);
   set.line.updated(book(1));
   await set.clock.advance(1);

@@ -84,7 +84,7 @@ describe('the intake', () => {
     };
     const kinds = ({ sent }: Setting) => Object.entries(Object.groupBy(sent, ({ type }) => type)).map(([type, of]) => [type, of?.length]);
 
-    test('are refused, counted and kept with a reason that names the setting', () => {
+    test('are refused, counted and quarantined with a reason that names the setting', () => {
       const set = setting({ leavesGaps: false });
       feed(set);
       const taken = kinds(set).filter(([type]) => type !== 'RecordFault');
@@ -99,7 +99,7 @@ describe('the intake', () => {
       for (const { detail } of set.intake.quarantine) assert.match(detail, /add "BTC-USD" to "negativePrices" of the source "venue"/);
     });
 
-    test('are taken where the setting allows them', () => {
+    test('are accepted if the setting allows them', () => {
       const set = setting({ leavesGaps: false, negativePrices: new Set([BTC]) });
       feed(set);
       assert.deepEqual(kinds(set), [
@@ -111,14 +111,14 @@ describe('the intake', () => {
       assert.deepEqual(set.intake.quarantine, []);
     });
 
-    test('a side of a quote that offers nothing may have the price 0', () => {
+    test('an empty side of a quote may have the price 0', () => {
       const set = setting();
       set.intake.quote('BTC', { ...quote('0', '1'), bidQuantity: '0' });
       assert.deepEqual(kinds(set), [['ObserveQuote', 1]]);
     });
   });
 
-  test('fault 32: instruments are taken by pattern up to a bound; the rest is set aside with its reason', () => {
+  test('fault 32: instruments are accepted by pattern up to a bound; others are quarantined with the reason', () => {
     const matching = [
       { symbol: 't([a-z]{3})(usd|krw)', pair: '$1-$2', instrumentsMax: 2 },
       { symbol: '(odd)', pair: '$1', instrumentsMax: 1 },
@@ -163,14 +163,14 @@ describe('the intake', () => {
     assert.ok('reason' in matcher.take('fbtc'));
   });
 
-  test('puts neighbours that swapped places in order, and counts it', async () => {
+  test('reorders swapped neighbours and counts them', async () => {
     const set = setting();
     take(set, 1, 3, 2, 4);
     assert.deepEqual(set.orders(), [1, 2, 3, 4]);
     assert.equal(set.intake.faults['out-of-order'], 1);
   });
 
-  test('records a gap with its bounds when a number never comes, and goes on', async () => {
+  test('records a gap with its bounds when a number is missing, and continues', async () => {
     const set = setting();
     take(set, 1, 4, 5);
     assert.deepEqual(set.orders(), [1]);
@@ -180,7 +180,7 @@ describe('the intake', () => {
     assert.deepEqual(gap?.type === 'RecordGap' && [gap.gap.afterId, gap.gap.beforeId, gap.gap.missing], ['1', '4', 2]);
   });
 
-  test('asks history for what is missing, and hands everything on in order', async () => {
+  test('requests missing trades from the history, and emits all in order', async () => {
     const asked: unknown[] = [];
     const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, tradeGap) {
       asked.push([tradeGap.after?.order, tradeGap.before?.order]);
@@ -202,7 +202,7 @@ describe('the intake', () => {
     );
   });
 
-  test('fault 64: a gap whose history could not be read is on record at once, and is filled when it can be', async () => {
+  test('fault 64: a gap with a failing history is recorded at once, and filled later', async () => {
     let failures = 3;
     const fetchTrades: IntakeOptions['fetchTrades'] = async function* () {
       const trades = [2, 3].map(
@@ -231,7 +231,7 @@ describe('the intake', () => {
     );
   });
 
-  test('after a restart asks for what came since the newest trade on record', async () => {
+  test('after a restart requests the trades since the newest recorded one', async () => {
     const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, tradeGap) {
       yield [{ id: '8', order: (tradeGap.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];
     };
@@ -242,7 +242,7 @@ describe('the intake', () => {
     assert.deepEqual(set.orders(), [8, 9]);
   });
 
-  test('takes the venue’s candles where its trades cannot be had', async () => {
+  test('uses candles of the venue when its trades are unavailable', async () => {
     const candle = (time: number): Candle => ({ time, open: 1, high: 2, low: 1, close: 2, volume: 9, trades: 0 });
     const set = setting({
       fetchCandles: {
@@ -264,7 +264,7 @@ describe('the intake', () => {
     );
   });
 
-  test('puts what is not JSON, and what is no price, into quarantine, with the frame', () => {
+  test('quarantines invalid JSON and invalid prices, with the frame', () => {
     const set = setting();
     set.intake.take('{"n":', START);
     set.intake.take(JSON.stringify({ n: 1, at: 0, price: 'cheap' }), START);
@@ -274,7 +274,7 @@ describe('the intake', () => {
     assert.deepEqual(set.orders(), []);
   });
 
-  test('fault 54: what had been taken of a file is passed over, what is new is marked with its place', () => {
+  test('fault 54: imported rows of a file are skipped, and new rows have their position', () => {
     const set = setting();
     set.files = { f: 2 };
     set.intake.beginFile('f');
@@ -297,7 +297,7 @@ describe('the intake', () => {
     set.intake.beginFile('g-100', 'g');
   });
 
-  test('fault 57: what is of the future is set aside, counted, and sent to its instrument', () => {
+  test('fault 57: data of the future is quarantined, counted, and reported to its instrument', () => {
     const set = setting();
     set.intake.take(frame(1, 59_000), START);
     set.intake.take(frame(2, 60_001), START);
@@ -308,7 +308,7 @@ describe('the intake', () => {
     assert.ok(set.sent.some((command) => command.type === 'RecordFault' && command.fault === 'clock-skew'));
   });
 
-  test('fault 32: what is of no instrument of the source is set aside, with its reason', () => {
+  test('fault 32: data of unknown instruments is quarantined with the reason', () => {
     const set = setting({ instruments: new Map() });
     take(set, 1);
     assert.deepEqual(
@@ -317,7 +317,7 @@ describe('the intake', () => {
     );
   });
 
-  test('fault 59: a candle that is not over by our clock is still forming; its opening is its interval’s', () => {
+  test('fault 59: a candle that has not ended is forming, and opens at its interval', () => {
     const values = { open: 1, high: 2, low: 1, close: 2, volume: 1, trades: 0 };
     const candles: Protocol = {
       connected: () => [],
@@ -335,7 +335,7 @@ describe('the intake', () => {
     );
   });
 
-  test('fault 32: a candle whose prices contradict each other is set aside', () => {
+  test('fault 32: a candle with contradictory prices is quarantined', () => {
     const candles: Protocol = {
       connected: () => [],
       read: (text, sink) => sink.candle('BTC', '1m', { time: START, volume: 1, trades: 0, ...JSON.parse(text) }),
@@ -351,7 +351,7 @@ describe('the intake', () => {
     assert.deepEqual([set.sent.filter(({ type }) => type === 'RecordCandle').length, set.intake.refusedBy.schema], [0, 4]);
   });
 
-  test('when a zone is full, asks for no more, keeps what it has in order, and goes on when there is room', async () => {
+  test('while a zone is full, requests nothing, keeps its data in order, and continues when there is space', async () => {
     const set = setting();
     set.full = true;
     take(set, 1, 2);
@@ -363,7 +363,7 @@ describe('the intake', () => {
     assert.deepEqual(set.readings, ['full', 'room']);
   });
 
-  test('fault 68: a trade with a wild number is set aside with its own frame once the trades after it refute it', () => {
+  test('fault 68: a trade with a wild number is quarantined with its frame when later trades refute it', () => {
     const set = setting();
     take(set, 1, 2);
     const wild = frame(9e15, 3_000);
@@ -380,7 +380,7 @@ describe('the intake', () => {
     assert.equal(set.sent.filter(({ type }) => type === 'RecordFault').length, 1);
   });
 
-  test('tells a fault at most once a second, with how often it was', async () => {
+  test('reports a fault at most once per second, with its count', async () => {
     const set = setting({ checkClock: true });
     for (let n = 1; n <= 50; n++) set.intake.take(frame(n, -200_000), START);
     await set.clock.advance(1_100);

@@ -73,8 +73,8 @@ const wildNumber = fc.oneof(
   fc.constantFrom(0, 1, 9e15, Number.MAX_SAFE_INTEGER),
 );
 
-describe('numbers of trades', () => {
-  test('fault 68: after one wild number, gaps among the numbers that follow are found, and nothing enormous is asked for', () =>
+describe('trade numbers', () => {
+  test('fault 68: after one wild number, later gaps are found, and no huge range is requested', () =>
     fc.assert(
       fc.asyncProperty(
         wildNumber,
@@ -130,7 +130,7 @@ describe('numbers of trades', () => {
       { numRuns: 300 },
     ));
 
-  test('fault 68: the newest trade on record has a wild number: gaps are found after the restart', async () => {
+  test('fault 68: if the newest recorded trade has a wild number, gaps are found after a restart', async () => {
     const { line, clock, delivered, gaps } = setting(tradeOf(9e15, 0));
     for (const [index, order] of [FIRST, FIRST + 1, FIRST + 4, FIRST + 5].entries()) {
       line.accept(tradeOf(order, 1_000 + index * 100), true);
@@ -149,7 +149,7 @@ describe('numbers of trades', () => {
     );
   });
 
-  test('a step that a second trade confirms is a tradeGap: it is asked for, or recorded with its size', async () => {
+  test('a step that a second trade confirms is a gap: it is requested, or recorded with its size', async () => {
     const { line, clock, delivered, gaps } = setting();
     line.accept(tradeOf(FIRST, 0), true);
     line.accept(tradeOf(FIRST + 1, 10), true);
@@ -167,7 +167,7 @@ describe('numbers of trades', () => {
     );
   });
 
-  test('after a long interruption the first trade does not wait for another', async () => {
+  test('after a long interruption the first trade does not wait for a second', async () => {
     const { line, clock, delivered, gaps } = setting(tradeOf(FIRST, 0));
     line.accept(tradeOf(FIRST + 50_000, 3_600_000), true);
     await clock.advance(300);
@@ -175,7 +175,7 @@ describe('numbers of trades', () => {
     assert.equal(gaps[0]?.missing, 49_999);
   });
 
-  test('what waits when the source ends is set aside with the reason', () => {
+  test('trades that wait when the source ends are quarantined with the reason', () => {
     const { line, setAside, reasons } = setting(tradeOf(FIRST, 0));
     line.accept(tradeOf(9e15, 100), true);
     line.close();
@@ -185,7 +185,7 @@ describe('numbers of trades', () => {
     );
   });
 
-  test('what is kept back while the venue’s past is asked is handed on although the past has newer ones', () =>
+  test('trades that wait for the history are emitted although the history has newer ones', () =>
     fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 12 }),

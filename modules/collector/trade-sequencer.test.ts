@@ -55,7 +55,7 @@ const RARE: [Step[], boolean, boolean][] = [
 ];
 
 for (const numbered of [true, false])
-  test(`no trade is missed without a gap that says so: ${numbered ? 'numbered' : 'without numbers'}`, () =>
+  test(`no trade is missed without a recorded gap: ${numbered ? 'numbered' : 'without numbers'}`, () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(step, { minLength: 5, maxLength: 60 }),
@@ -214,7 +214,7 @@ const looseStep: fc.Arbitrary<LooseStep> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.constantFrom(0, 10, 400, 2_000, 8_000) }) },
 );
 
-test('no trade is missed without a gap that says so: without numbers, out of order by seconds, from a connection that takes time to begin', () =>
+test('no trade is missed without a recorded gap: without numbers, out of order by seconds, with a delayed start of the connection', () =>
   fc.assert(
     fc.asyncProperty(fc.array(looseStep, { minLength: 5, maxLength: 80 }), async (steps) => {
       const clock = new ManualClock(START);
@@ -336,7 +336,7 @@ test('no trade is missed without a gap that says so: without numbers, out of ord
     { numRuns: Number(process.env.LINE_RUNS ?? 500), timeout: 20_000 },
   ));
 
-test('a gap between numbers that an earlier process recorded is asked for again, unless it is old', async () => {
+test('a numbered gap of an earlier process is requested again, unless it is old', async () => {
   const numbered = (order: number): Trade => ({ id: String(order), order, time: START + order, price: '1', quantity: '1', side: 'buy' });
   const gap = (from: number, to: number, since: number): Gap => ({
     from: START + from - since,
@@ -378,7 +378,7 @@ test('a gap between numbers that an earlier process recorded is asked for again,
 });
 
 for (const sent of [[5, 2], [2, 5], [2]])
-  test(`without numbers, a late repeat does not end a tradeGap: ${sent.join(' before ')} after a connection that was lost while the history was asked`, async () => {
+  test(`without numbers, a late duplicate does not end a gap: ${sent.join(' before ')} after a connection that was lost during a history request`, async () => {
     const clock = new ManualClock(START);
     const happened = [0, 1, 2, 3, 4, 5].map(
       (order): Trade => ({ id: `t${order}`, order, time: START + order * 10, price: '1', quantity: '1', side: 'buy' }),

@@ -56,14 +56,14 @@ describe('the check of stored candles', () => {
       null,
     );
 
-  test('finds nothing where every candle is what its trades make, also of late ones', async () => {
+  test('finds no difference if all candles match their trades, also late ones', async () => {
     const id = await stored('SOUND');
     const report = await checkCandles(series, id);
     assert.ok(report.compared > 50, `${report.compared}`);
     assert.deepEqual([report.differing, report.differences], [0, []]);
   });
 
-  test('tells instrument, interval, candle, field and both values of what differs', async () => {
+  test('reports instrument, interval, candle, field and both values of a difference', async () => {
     const id = await stored('WRONG');
     const time = openingOf(START + 3 * MINUTE, '1m');
     await spoil(id, time, 99);
@@ -74,7 +74,7 @@ describe('the check of stored candles', () => {
     assert.ok((high?.expected ?? 0) > 100 && (high?.expected ?? 0) < 113);
   });
 
-  test('says why it does not compare: the venue’s candles, repaired ones, and those whose trades are gone', async () => {
+  test('reports why it skips candles of the venue, repaired ones, and those without trades', async () => {
     const id = await stored('GIVEN', [{ type: 'RecordCandle', interval: '1m', candle: candle(openingOf(START, '1m'), 5) }]);
     await spoil(id, openingOf(START + 2 * MINUTE, '1m'), 99, 'venue');
     await series.write(
@@ -94,7 +94,7 @@ describe('the check of stored candles', () => {
     assert.equal(differing, 0);
   });
 
-  test('stops when it is told to, and reports what it has compared', async () => {
+  test('stops on request, and reports the compared candles', async () => {
     const id = await stored('LONG');
     let asked = 0;
     const { compared } = await checkCandles(series, id, () => ++asked > 3);
@@ -102,7 +102,7 @@ describe('the check of stored candles', () => {
     assert.ok(compared < whole.compared);
   });
 
-  test('the watch goes from instrument to instrument, and an instrument that is sound again is none any more', async () => {
+  test('the background check visits one instrument after another, and removes corrected ones from its report', async () => {
     const [sound, wrong] = [instrumentId('check', 'W1-USD'), instrumentId('check', 'W2-USD')];
     let differing = 1;
     const checked: InstrumentId[] = [];

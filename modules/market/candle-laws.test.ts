@@ -155,7 +155,7 @@ function recompute(commands: readonly InstrumentCommand[]): Map<string, Candle> 
 }
 
 describe('the law of candles', () => {
-  test('faults 52, 58, 59: each is what the trades and the venue’s candles say, in memory and on record', () =>
+  test('faults 52, 58, 59: each equals the recomputation from trades and candles of the venue, in memory and in events', () =>
     fc.assert(
       fc.property(fc.array(input, { minLength: 1, maxLength: 60 }), (inputs) => {
         const commands = inputs.map(commandOf);
@@ -317,7 +317,7 @@ describe('the law of candles, in the store', () => {
     assert.deepEqual(answers.get(`3m ${START - MINUTE}`), [START - MINUTE, 4, 8, 4, 6, 4]);
   });
 
-  test('candles that only the store has are what its trades and the venue’s candles say, however late these came', () =>
+  test('candles that only the store has equal the recomputation from trades and candles of the venue, however late these are', () =>
     assertWithinTime(
       fc.asyncProperty(
         lateInputs,

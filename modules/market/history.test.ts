@@ -30,7 +30,7 @@ test('a history that fails is a 503 for the caller, and its reason goes to the l
   assert.deepEqual(await history.trades(QUERY), []);
 });
 
-test('a history that does not answer is a 503 after ten seconds', async () => {
+test('a hanging history is a 503 after ten seconds', async () => {
   const { clock, history, failures } = historyWith(() => new Promise(() => {}));
   const asked = assert.rejects(history.candles(QUERY), isUnavailable);
   await clock.advance(10_000);
@@ -38,7 +38,7 @@ test('a history that does not answer is a 503 after ten seconds', async () => {
   assert.deepEqual(failures, ['Candles could not be read from the history: no answer from the history within 10000 ms']);
 });
 
-test('a history that owes too many answers is not asked, until it has given some', async () => {
+test('a history with too many pending requests gets no more', async () => {
   const answers: (() => void)[] = [];
   const { clock, history, failures } = historyWith(() => new Promise((resolve) => answers.push(() => resolve({} as CandleColumns))));
   const late = Array.from({ length: UNANSWERED_MAX }, () => assert.rejects(history.candles(QUERY), isUnavailable));

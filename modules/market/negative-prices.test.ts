@@ -130,7 +130,7 @@ describe('fault 69: prices of zero and below', () => {
     );
   });
 
-  test('without it, what is not above zero is refused and changes nothing', async () => {
+  test('without it, prices of zero and below are refused and change nothing', async () => {
     const end = performance.now() + LAW_MS;
     await fc.assert(
       fc.asyncProperty(trades, async (all) => {
@@ -144,7 +144,7 @@ describe('fault 69: prices of zero and below', () => {
     );
   });
 
-  test('the archive and UDF give the same', async () => {
+  test('the archive and UDF return the same', async () => {
     const all = [-37.63, 0, 12.5, -0.01, 3].map(
       (value, index): Trade => ({
         id: `a${index}`,
@@ -174,7 +174,7 @@ describe('fault 69: prices of zero and below', () => {
     await app.close();
   });
 
-  test('the setting is on record, and can be taken back', () => {
+  test('the setting is an event and can be reverted', () => {
     given(zone)
       .when(list(true))
       .emits({ type: 'InstrumentListed', source: 's', symbol: 'CL', simulated: false, negativePrices: true })
@@ -184,7 +184,7 @@ describe('fault 69: prices of zero and below', () => {
       .emits({ type: 'InstrumentListed', source: 's', symbol: 'CL', simulated: false });
   });
 
-  test('an outlier is measured by the size of prices, not by a mean next to zero', () => {
+  test('outliers are relative to the size of prices, not to a mean near zero', () => {
     const trade = (index: number, value: string): Trade => ({
       id: `${index}`,
       order: index,

@@ -146,7 +146,7 @@ describe('the pages of a time series', () => {
         RUNS,
       ));
 
-  test('rows that arrive between two pages hide and repeat none that was there before', () =>
+  test('rows that arrive between two pages neither hide nor repeat others', () =>
     assertWithinTime(
       fc.asyncProperty(
         fc.array(made, { minLength: 1, maxLength: 20 }),

@@ -161,7 +161,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     third: some(0, 5 * MINUTE, 0),
   });
 
-  test('is repaired: memory, store and a restart equal what the right trades give', async () => {
+  test('is repaired: memory and store equal the result of the correct trades, also after a restart', async () => {
     const end = performance.now() + LAW_MS;
     await fc.assert(
       fc.asyncProperty(history, async ({ numbered, first, spoilt, second, isStoredBetween, third }) => {
@@ -210,7 +210,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     );
   });
 
-  test('what comes while the history is read is not lost: it is read again, or refused with the remedy', async () => {
+  test('data that arrives during the repair is not lost: the repair reads again, or is refused with the remedy', async () => {
     const running = new Running();
     const right = [trade(1, 0), trade(2, 1_000)];
     running.send(...right.map((one) => record(one, true)), record(trade(3, 9 * DAY_MS), true));
@@ -232,7 +232,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     await assert.rejects(running.repair(AFTER, quote), /changes faster/);
   });
 
-  test('quotes, books, readings and the venue’s candles of the future are withdrawn, those of before stay', async () => {
+  test('quotes, books, readings and venue candles of the future are withdrawn; earlier ones stay', async () => {
     const running = new Running();
     const candle = (time: number, high: number) => ({ time, open: 1, high, low: 1, close: 1, volume: 1, trades: 1 });
     const reading = (time: number): InstrumentCommand => ({ type: 'RecordReading', reading: { time, name: 't', value: time } });

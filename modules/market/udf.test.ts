@@ -33,7 +33,7 @@ async function ask(commands: readonly InstrumentCommand[], path: string): Promis
   return (await app.inject(`/udf/${path}`)).json();
 }
 
-test('fault 67: the price scale is that of all prices, not of the last one', async () => {
+test('fault 67: the price scale covers all prices, not only the last one', async () => {
   const prices = ['100.10', '100.2500', '1.0000', '100'];
   const info = await ask(
     prices.map((price, index) => trade(index, index, price)),
@@ -42,7 +42,7 @@ test('fault 67: the price scale is that of all prices, not of the last one', asy
   assert.equal(info.pricescale, 100);
 });
 
-test('fault 69: where there is no data, the answer says where there is some before', async () => {
+test('fault 69: a range without data returns the time of earlier data', async () => {
   const seconds = START / 1_000;
   const asked = (from: number, to: number) =>
     ask([trade(1, 0, '100')], `history?symbol=${ID}&resolution=1&from=${seconds + from}&to=${seconds + to}`);

@@ -27,7 +27,7 @@ const record = (one: Trade, numbered = true): InstrumentCommand => ({ type: 'Rec
 const candlesOf = (state: Instrument, interval: Interval): Candle[] => state.bars[interval].map(candleOf);
 
 describe('an instrument', () => {
-  test('makes a candle of its trades, and closes it when time passes', () => {
+  test('builds a candle from trades, and closes it when time passes', () => {
     given(zone)
       .when(record(trade(1, 0, '100')), record(trade(2, 10_000, '103', '0.5')), record(trade(3, 59_999, '99', '2')))
       .state((state) =>
@@ -50,7 +50,7 @@ describe('an instrument', () => {
     );
   });
 
-  test('a candle that the store has made, because something old is part of it, is corrected by the venue’s and not closed a second time', () => {
+  test('a candle computed by the store is corrected by that of the venue and not closed twice', () => {
     const candle = (at: number): Candle => ({ time: START + at, open: 11, high: 11, low: 11, close: 11, volume: 7, trades: 1 });
     const command = (interval: Interval, at: number): InstrumentCommand => ({ type: 'RecordCandle', interval, candle: candle(at) });
     const { events } = given(zone)
@@ -67,7 +67,7 @@ describe('an instrument', () => {
     );
   });
 
-  test('a quote closes candles too, once their last trades have had a moment to come', () => {
+  test('a quote closes candles too, after a delay for their last trades', () => {
     const quote = (at: number): InstrumentCommand => ({
       type: 'ObserveQuote',
       quote: { time: START + at, bid: '1', bidQuantity: '1', ask: '2', askQuantity: '1' },
@@ -101,7 +101,7 @@ describe('an instrument', () => {
     assert.equal(corrected?.type === 'CandleCorrected' && corrected.candle.high, 120);
   });
 
-  test('a trade that is too late for its candle is recorded and counted all the same', () => {
+  test('a trade that is too late for its candle is still recorded and counted', () => {
     given(zone)
       .when(record(trade(1, 0)), record(trade(3, 20 * MINUTE)))
       .when(record(trade(2, 1_000)))
@@ -116,7 +116,7 @@ describe('an instrument', () => {
       .state((state) => assert.equal(state.quality.counts.duplicates, 1));
   });
 
-  test('trades without a number are told apart by their ids', () => {
+  test('trades without a number are distinguished by their ids', () => {
     given(zone)
       .when(record({ ...trade(5, 0), id: 'a' }, false), record({ ...trade(5, 0), id: 'b' }, false))
       .emitsTypes('TradeRecorded')
@@ -124,7 +124,7 @@ describe('an instrument', () => {
       .emitsTypes('TradeRefused');
   });
 
-  test('fault 54: a trade without a number that is older than the ids that are remembered is refused, and said to be; one of a file is taken', () => {
+  test('fault 54: a trade without a number that is older than the dedup window is refused and reported; one of a file is accepted', () => {
     const many = Array.from({ length: 5_000 }, (_none, index) =>
       record({ ...trade(index % 7, index * 10), id: `t${index}`, order: index % 7 }, false),
     );
@@ -139,7 +139,7 @@ describe('an instrument', () => {
       .state((state) => assert.equal(state.quality.counts.trades, 5_001));
   });
 
-  test('what is no price is refused', () => {
+  test('invalid prices are refused', () => {
     for (const price of ['0', '-1', 'NaN', '1,5', ''])
       given(zone)
         .when(record(trade(1, 0, price)))
@@ -167,7 +167,7 @@ describe('an instrument', () => {
       });
   });
 
-  test('a repair ends the gap that it fills and no other, and says what is left of it; an older one that does not name it ends all within its time', () => {
+  test('a repair ends only the gap that it fills, and reports the rest; an older repair without a gap ends all gaps within its time', () => {
     const gap = (afterId: string, beforeId: string): Gap => ({ from: START, to: START, afterId, beforeId, reason: 'lost' });
     const gapsOf = (state: Instrument) => state.quality.gaps.map(({ afterId, beforeId }) => `${afterId}-${beforeId}`);
     const repair = { from: START, to: START, trades: 1 };
@@ -181,7 +181,7 @@ describe('an instrument', () => {
     given(zone, ...recorded, { type: 'GapRepaired', ...repair }).state((state) => assert.deepEqual(gapsOf(state), []));
   });
 
-  test('the venue’s own candle is compared with ours, and a difference is shown', () => {
+  test('candles of the venue are compared with ours, and differences are reported', () => {
     const theirs = { time: START, open: 100, high: 100, low: 100, close: 100, volume: 1, trades: 1 };
     const observe = (candle: Candle): InstrumentCommand => ({ type: 'ObserveVenueCandle', interval: '1m', candle, closed: true });
     given(zone)
@@ -214,8 +214,8 @@ describe('an instrument', () => {
   });
 });
 
-describe('what is imported from a file', () => {
-  test('is remembered by how much of the file has been taken, also of what was refused', () => {
+describe('imported rows of a file', () => {
+  test('advance the stored position in the file, also refused ones', () => {
     const from = (at: number) => ({ from: { file: 'f', at } });
     given(zone)
       .when({ ...record(trade(1, 0)), ...from(1) } as InstrumentCommand)
@@ -245,7 +245,7 @@ describe('a reading', () => {
     reading: { time: START + at, name: 'temperature', value },
   });
 
-  test('fault 61: that is polled again unchanged is recorded once', () => {
+  test('fault 61: that is polled again without a change is recorded once', () => {
     given(zone)
       .when(reading(0, 1))
       .emitsTypes('ReadingRecorded')
@@ -267,7 +267,7 @@ describe('a gap', () => {
   });
   const volumes = (state: Instrument, interval: Interval) => candlesOf(state, interval).map(({ volume }) => volume);
 
-  test('is repaired with the venue’s candles, in the larger ones too, open or closed', () => {
+  test('is repaired with candles of the venue, also in larger candles, open or closed', () => {
     const set = given(zone).when(record(trade(1, 0)), record(trade(9, 4 * MINUTE)), record(trade(10, 6 * MINUTE)));
     const { events } = set.when(repair('1m', 0, 5)).state((state) => {
       assert.equal(volumes(state, '1m')[0], 5);
@@ -285,7 +285,7 @@ describe('a gap', () => {
     set.when(repair('1m', 2 * MINUTE, 3)).nothing();
   });
 
-  test('that is older than memory is repaired in the store', () => {
+  test('older than memory is repaired in the store', () => {
     given(zone)
       .when(record(trade(1, 0)), record(trade(9, 60 * MINUTE)))
       .when(repair('1m', 5 * MINUTE, 3))
@@ -294,7 +294,7 @@ describe('a gap', () => {
 });
 
 describe('a snapshot of version 1', () => {
-  test('goes on with the candles it has', () => {
+  test('keeps its candles', () => {
     const older = {
       ...zone.create('x'),
       newestAt: START + 90_000,
@@ -353,7 +353,7 @@ describe('an order book', () => {
     },
   });
 
-  test('is built from a whole one and changes, each kept in order of price', () => {
+  test('is built from a snapshot and updates, in order of price', () => {
     given(zone)
       .when(whole(5), change(4, 7))
       .state(({ book }) =>
@@ -367,12 +367,12 @@ describe('an order book', () => {
       );
   });
 
-  test('passes over what it has already, and over changes before there is a whole one', () => {
+  test('ignores old updates, and updates before a snapshot', () => {
     given(zone).when(whole(5)).when(change(3, 5)).nothing();
     given(zone).when(change(1, 2)).nothing();
   });
 
-  test('is broken when an update is missing, by either rule, and whole again after a new one', () => {
+  test('is broken when an update is missing, by either rule, and valid again after a new snapshot', () => {
     given(zone).when(whole(5)).when(change(8, 9)).emitsTypes('BookBroken');
     given(zone)
       .when(whole(5), change(6, 9, 5))
@@ -383,7 +383,7 @@ describe('an order book', () => {
       .state(({ book }) => assert.equal(book.synced, true));
   });
 
-  test('fault 60: says why it cannot be trusted, until a whole one comes', () => {
+  test('fault 60: reports why it is invalid, until a new snapshot', () => {
     const lose = (reason: string): InstrumentCommand => ({ type: 'LoseBook', reason, time: START });
     const seen = (state: Instrument) => describeBook(instrumentId('a', 'B-C'), { ...state, status: 'live', reason: '' }, 5);
     given(zone).when(lose('never had one')).nothing();
@@ -448,7 +448,7 @@ describe('laws of candles', () => {
     return bars;
   };
 
-  test('the order in which trades arrive makes no difference, within the window', () =>
+  test('the order of arrival makes no difference within the window', () =>
     fc.assert(
       fc.property(trades, fc.infiniteStream(fc.nat()), (list, dice) => {
         const shuffled = [...list];
@@ -461,7 +461,7 @@ describe('laws of candles', () => {
       { numRuns: 100 },
     ));
 
-  test('candles made trade by trade equal candles made in one go', () =>
+  test('candles built trade by trade equal candles built at once', () =>
     fc.assert(
       fc.property(trades, (list) => {
         let minutes: Candle[] = [];

@@ -17,7 +17,7 @@ const condition = (over: Partial<AlertCondition> = {}): AlertCondition => ({
 const namesOf = (watch: AlertWatch) => watch.list().map(({ id, endedAt }) => `${id}${endedAt === null ? '' : ' over'}`);
 
 describe('alerts', () => {
-  test('a condition is an alert after it has lasted, and resolved as soon as it is over', () => {
+  test('a condition becomes an alert after its duration, and is resolved as soon as it ends', () => {
     const watch = new AlertWatch();
     const slow = [condition({ forMs: 30_000 })];
     for (let second = 0; second < 30; second++) assert.deepEqual(watch.note(second * 1_000, slow), []);
@@ -27,7 +27,7 @@ describe('alerts', () => {
     assert.deepEqual(namesOf(watch), ['slow-tick/0-0 over']);
   });
 
-  test('a condition that ends for a second begins again', () => {
+  test('a condition that ends for a second starts again', () => {
     const watch = new AlertWatch();
     const slow = [condition({ forMs: 60_000 })];
     for (let second = 0; second < 59; second++) watch.note(second * 1_000, slow);
@@ -36,7 +36,7 @@ describe('alerts', () => {
     assert.equal(watch.note(120_000, slow)[0]?.startedAt, 60_000);
   });
 
-  test('the list has critical alerts first, then older ones, then those that are over', () => {
+  test('the list has critical alerts first, then older ones, then resolved ones', () => {
     const watch = new AlertWatch();
     const one = condition({ id: 'one', severity: 'warning' });
     const two = condition({ id: 'two', severity: 'warning' });
@@ -48,7 +48,7 @@ describe('alerts', () => {
     assert.deepEqual(namesOf(watch), ['two', 'three over', 'one over']);
   });
 
-  test('a group that lags is a condition that has to last, one that retention has overtaken is one at once', () => {
+  test('a lagging group must last to be an alert; one overtaken by retention is an alert at once', () => {
     const rules = { lagMax: 10_000, lagForMs: 10_000 };
     const group = (lag: number, overtaken: { partition: number; from: number; to: number; recordedAt: number }[] = []) => ({
       group: 'series',

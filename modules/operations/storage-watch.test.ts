@@ -37,7 +37,7 @@ describe('fault 19: storage', () => {
     }
   });
 
-  test('a log that cannot be written is a condition that has to last, a spool that fills up is one at once', () => {
+  test('an unwritable log must last to be an alert; a full spool is an alert at once', () => {
     const outbox = (mode: WatchedOutbox['mode'], percent: number) =>
       ({ name: 'market', mode, spooledBytes: percent * MIB, lastFailure: 'no space left' }) as const;
     assert.deepEqual([...watching([outbox('flowing', 0)]).conditions()], []);

@@ -40,7 +40,7 @@ const row = (t: number, n: number) => JSON.stringify({ t, n });
 const lines = (...rows: string[]) => rows.map((text) => `${text}\n`).join('');
 
 describe('a file', () => {
-  test('fault 56: is read in order of time, whatever its order; rows of one time keep theirs', () =>
+  test('fault 56: is read in order of time; rows of one time keep their order', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 40 }),
@@ -63,7 +63,7 @@ describe('a file', () => {
       { numRuns: 40 },
     ));
 
-  test('fault 54: is known again when rows were added to it, unless it had to be sorted', async () => {
+  test('fault 54: is recognised after rows were added, unless it had to be sorted', async () => {
     const path = fresh('jsonl');
     writeFileSync(path, lines(row(1, 1), row(2, 2)));
     const first = read(path, 'jsonl');
@@ -79,7 +79,7 @@ describe('a file', () => {
     assert.deepEqual(unsorted.found, ['4', '1', '2', '3']);
   });
 
-  test('that says that a file was read before, and cannot be told from another, ends with the reason', async () => {
+  test('that cannot be distinguished from an imported file ends with the reason', async () => {
     const path = fresh('jsonl');
     writeFileSync(path, lines(row(1, 1)));
     const { promise: ended, resolve } = Promise.withResolvers<string>();
@@ -99,7 +99,7 @@ describe('a file', () => {
 });
 
 describe('a file that is followed', () => {
-  test('fault 62: gives a row of CSV at once, also one that goes over two lines', async () => {
+  test('fault 62: emits a CSV row at once, also one of two lines', async () => {
     const path = fresh('csv');
     writeFileSync(path, lines('t,n', '1,one'));
     const { found, connection } = read(path, 'csv', true);
@@ -111,7 +111,7 @@ describe('a file that is followed', () => {
     connection.close();
   });
 
-  test('fault 62: that is renamed is read to its end, and then the one that takes its place, from its beginning', async () => {
+  test('fault 62: that is renamed is read to its end, then its replacement from the start', async () => {
     const path = fresh('csv');
     writeFileSync(path, lines('t,n', '1,1'));
     const { found, identities, connection } = read(path, 'csv', true);
@@ -126,7 +126,7 @@ describe('a file that is followed', () => {
     connection.close();
   });
 
-  test('fault 62: that is written anew has its header where it begins', async () => {
+  test('fault 62: that is rewritten starts with its header', async () => {
     for (const rows of [['9,9'], ['6,6', '7,7', '8,8', '9,9', '10,10']]) {
       const path = fresh('csv');
       writeFileSync(path, lines('t,n', '1,1', '2,2'));

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { pollFeed } from './poll.ts';
 
-test('fault 85: a document that never ends is refused at 8 MiB, and is not read further', async (context) => {
+test('fault 85: an endless document is refused at 8 MiB', async (context) => {
   let bytes = 0;
   const { promise: left, resolve: onLeft } = Promise.withResolvers<void>();
   const server = createServer((_request, response) => {
@@ -47,7 +47,7 @@ test('fault 85: a document that never ends is refused at 8 MiB, and is not read 
   assert.ok(bytes < 64 * 1024 * 1024, `${bytes} bytes were sent`);
 });
 
-test('fault 69: a document that has not changed (304) is asked for again, and no failure', async (context) => {
+test('fault 69: an unchanged document (304) is polled again and is no failure', async (context) => {
   let requests = 0;
   const server = createServer((_request, response) => {
     requests++;

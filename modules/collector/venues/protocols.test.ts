@@ -31,7 +31,7 @@ function read(protocol: Protocol, frame: string | object): unknown[][] {
 }
 
 describe('digits', () => {
-  test('survive as they were written, wherever they stand', () => {
+  test('are kept as written, at any position', () => {
     assert.deepEqual(parseDigits('{"a":127.0,"b":[1E-7,-0.50 ],"c":"x:1,2]","d":"say \\"3,\\"","e":{"f":null,"g":true}}'), {
       a: '127.0',
       b: ['1E-7', '-0.50'],
@@ -41,7 +41,7 @@ describe('digits', () => {
     });
   });
 
-  test('of any JSON are its own text, and nothing else changes', () =>
+  test('of any JSON are kept, and nothing else changes', () =>
     fc.assert(
       fc.property(fc.json(), (json) => {
         const message = JSON.stringify([JSON.parse(json)]);
@@ -59,7 +59,7 @@ describe('binance', () => {
     );
   });
 
-  test('says what it does not know or cannot read, and never throws for JSON', () => {
+  test('reports unknown and unreadable messages, and never throws for JSON', () => {
     const protocol = binanceProtocol('spot');
     assert.deepEqual(read(protocol, { stream: 'x', data: { e: 'forceOrder', s: 'X' } }), [['ignored', 'forceOrder']]);
     assert.deepEqual(read(protocol, { result: null, id: 1 }), [['ignored', 'reply']]);
@@ -91,7 +91,7 @@ describe('kraken v2', () => {
     ]);
   });
 
-  test('reads whole books and updates with their checksum', () => {
+  test('reads book snapshots and updates with their checksum', () => {
     const frame = (type: string) =>
       `{"channel":"book","type":"${type}","data":[{"symbol":"BTC/USD","bids":[{"price":0.5666,"qty":4831.75496356}],"asks":[],"checksum":2439117997,"timestamp":"2023-10-06T17:35:55.440295Z"}]}`;
     const [, [name, , book]] = read(protocol, frame('snapshot')) as [unknown, [string, string, { bids: unknown; continuity: unknown }]];
@@ -99,7 +99,7 @@ describe('kraken v2', () => {
     assert.equal(read(protocol, frame('update'))[1]?.[0], 'bookUpdated');
   });
 
-  test('answers to its own names', () => {
+  test('uses its own symbols', () => {
     assert.deepEqual(
       [krakenSymbol('BTC-USD', 2), krakenSymbol('BTC-USD', 1), krakenSymbol('ETH-BTC', 1)],
       ['BTC/USD', 'XBT/USD', 'ETH/XBT'],
@@ -150,7 +150,7 @@ describe('any JSON feed, by configuration alone', () => {
   ];
   const protocol = mappedProtocol(mappings, { greetings: ['hello', { op: 'sub' }], now: () => 5 });
 
-  test('greets, and finds trades where the mapping says they are', () => {
+  test('subscribes, and finds trades by the mapping', () => {
     assert.deepEqual(protocol.connected(), ['hello', '{"op":"sub"}']);
     assert.deepEqual(symbolsOf(mappings), [
       { symbol: 'XB', pair: 'BTC-USD' },
@@ -165,7 +165,7 @@ describe('any JSON feed, by configuration alone', () => {
     ]);
   });
 
-  test('takes plain readings of something that is no market', () => {
+  test('accepts readings that are not market data', () => {
     const found = read(protocol, { station: 'roof', when: '2026-01-01T00:00:00Z', t: 21.5, w: { speed: 3 } });
     assert.deepEqual(
       found.slice(1).map(([, symbol, reading]) => [symbol, reading]),
@@ -195,7 +195,7 @@ describe('any JSON feed, by configuration alone', () => {
       .filter(([what]) => what === 'trade')
       .map(([, , trade]) => trade as Trade);
 
-  test('what a document has again is no news; what was refused is tried again', () => {
+  test('repeated items of a document are ignored; refused ones are tried again', () => {
     const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000 + index, p: '1', q: '1', i }));
     const protocol = venue({}, { ofDocument: true });
     const idsOf = (data: unknown[]) => trades(protocol, data as object[]).map(({ id }) => id);
@@ -251,7 +251,7 @@ describe('any JSON feed, by configuration alone', () => {
     assert.deepEqual([trades(stream, [first] as object[]).length, trades(stream, [first] as object[]).length], [1, 1]);
   });
 
-  test('fault 31: the order of trades of one moment is told by a sequence, by the digits of the time, by ids that rise, else by arrival', () => {
+  test('fault 31: trades of one time are ordered by sequence, digits of the time, ascending ids, or arrival', () => {
     const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000, p: '1', q: '1', i, s: 9 - index }));
     assert.deepEqual(
       trades(venue({}), [first, second, third] as object[]).map(({ order }) => order),
@@ -286,7 +286,7 @@ describe('any JSON feed, by configuration alone', () => {
     );
   });
 
-  test('fault 31: a message with its newest trade first is read from its end', () => {
+  test('fault 31: a message with the newest trade first is read from its end', () => {
     const data = [3, 2, 2, 1].map((t, index) => ({ t, p: String(index + 1), q: '1' }));
     const found = trades(venue({ fields: { price: 'p', quantity: 'q' } }), data);
     assert.deepEqual(
@@ -312,7 +312,7 @@ describe('any JSON feed, by configuration alone', () => {
     );
   });
 
-  test('fault 32: what lies beside the items is read from the root; a candle that lacks a field is no candle', () => {
+  test('fault 32: fields outside of the items are read from the root; a candle without a field is refused', () => {
     const beside = venue({ instrument: '$.pair', time: '$.head.at', timeUnit: 's' });
     const message = { pair: 'btcusd', head: { at: '1700000000.25' }, data: { p: '10', q: '1', i: '1' } };
     assert.deepEqual(read(beside, message)[1]?.slice(0, 2), ['trade', 'btcusd']);
@@ -323,14 +323,14 @@ describe('any JSON feed, by configuration alone', () => {
     assert.ok(Number.isNaN((candle as Candle).close));
   });
 
-  test('says what no mapping is for, and what lacks its items', () => {
+  test('reports messages without a mapping or without items', () => {
     assert.deepEqual(read(protocol, { other: 1 }), [['ignored', 'unmapped']]);
     assert.deepEqual(read(protocol, { head: { kind: 'deal' } }), [['refused', 'nothing at "body"']]);
   });
 });
 
 describe('the simulated market', () => {
-  test('is the same for the same seed, and another for another', () => {
+  test('is deterministic for a seed', () => {
     const run = (seed: number) => {
       const market = new SimulatedMarket('BTC-USDT', seed, 1_000, 4);
       return Array.from({ length: 200 }, () => market.next());
@@ -339,7 +339,7 @@ describe('the simulated market', () => {
     assert.notDeepEqual(run(1), run(2));
   });
 
-  test('moves like a market: time goes on, prices stay positive, bid below ask', () => {
+  test('is plausible: times rise, prices are positive, bid below ask', () => {
     const market = new SimulatedMarket('ETH-USDT', 3, 1_000, 50);
     let before = 0;
     for (let count = 0; count < 20_000; count++) {

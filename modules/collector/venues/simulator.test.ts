@@ -5,7 +5,7 @@ import { simulatorFeed } from './simulator.ts';
 
 const MINUTES = 30;
 
-test('fault 38: nothing of the simulated market is live before all of its past has come', async () => {
+test('fault 38: the simulated market is not live before its history is complete', async () => {
   const told: string[] = [];
   let newest = 0;
   let connection = { close: () => {} };

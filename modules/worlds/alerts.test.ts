@@ -58,7 +58,7 @@ describe('conditions of the world', () => {
     assert.deepEqual(small({ ccu: 0 }), []);
   });
 
-  test('fault 50: players that leave are no drop; players whose host died are', () => {
+  test('fault 50: players that leave are not an alert; players of a dead host are', () => {
     const quiet = watching();
     for (let second = 0; second < 10; second++) assert.deepEqual(quiet({ ccu: 100 - second * 10, left: second === 0 ? 0 : 10 }), []);
     const next = watching();

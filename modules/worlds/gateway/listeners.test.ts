@@ -39,7 +39,7 @@ describe('the remote address of a player’s connection', () => {
     assert.deepEqual(await takenFor(true, line('UNKNOWN')), { remote: '127.0.0.1', received: text });
   });
 
-  test('is the address of the socket without that line, or from an address that is no gateway', async () => {
+  test('is the address of the socket without that line, or if the peer is not a gateway', async () => {
     assert.deepEqual(await takenFor(true, frame), { remote: '127.0.0.1', received: text });
     const claimed = line('TCP4 203.0.113.7 10.0.0.1 51234 7421');
     assert.deepEqual(await takenFor(false, claimed), { remote: '127.0.0.1', received: claimed.toString('latin1') });

@@ -32,7 +32,7 @@ describe('a request to a zone', () => {
       assert.equal(await reply, 'the answer');
     });
 
-  test('goes to the next host when the one that had it does not have the zone any more, or is silent', async () => {
+  test('goes to the next host when the first one no longer has the zone or does not reply', async () => {
     for (const saysSo of [true, false]) {
       const [first, next] = [host('first'), host('next')];
       const questions = new Questions(new ManualClock(), () => first);

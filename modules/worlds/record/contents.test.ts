@@ -30,7 +30,7 @@ test('the items of all other zones include those on the ground, in bags and on t
   await assert.rejects(itemsElsewhere(zones([nothing, null, nothing]), ZONES, '0-0'), /Zone 1-0 cannot report its items/);
 });
 
-test('fault 45: the audit reports what is in two zones, or twice in one, after two checks in a row', async () => {
+test('fault 45: the audit reports items and players in two zones, or twice in one, after two consecutive checks', async () => {
   const first = [contents(['kim'], ['a', 'b', 'b']), contents(['kim', 'lee'], ['c']), contents([], ['c', 'd'], ['e'])];
   const second = [contents(['kim'], ['a', 'b', 'b']), contents(['kim', 'lee'], ['c', 'e']), contents([], ['d'])];
   const audit = new ConservationAudit(zones(first, second, second), ZONES);

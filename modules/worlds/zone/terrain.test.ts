@@ -19,7 +19,7 @@ function isFreeOnFoot(from: Place, to: Place): boolean {
 }
 
 describe('terrain', () => {
-  test('the same seed gives the same map, another seed another one', () => {
+  test('the map is deterministic for a seed', () => {
     assert.deepEqual(tilesOf({ seed: 1 }, '0-0'), tilesOf({ seed: 1 }, '0-0'));
     assert.notDeepEqual(tilesOf({ seed: 1 }, '0-0'), tilesOf({ seed: 2 }, '0-0'));
     assert.notDeepEqual(tilesOf({ seed: 1 }, '0-0'), tilesOf({ seed: 1 }, '0-1'));
@@ -50,7 +50,7 @@ describe('terrain', () => {
     for (const [index, tile] of tiles.entries()) assert.equal(((packed[index >> 3] ?? 0) >> (7 - (index & 7))) & 1, tile);
   });
 
-  test('a way through a wall is not free, however it is cut', () => {
+  test('a path through a wall is not free, however it is divided', () => {
     fc.assert(
       fc.property(place, fc.integer({ min: -900, max: 900 }), fc.integer({ min: -900, max: 900 }), (from, dx, dy) => {
         const to = { x: from.x + dx, y: from.y + dy };

@@ -65,7 +65,7 @@ describe('a zone of the world', () => {
     given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true }).refused('NOT_INITIALIZED');
   });
 
-  test('takes newcomers in, wakes sleepers where they fell asleep, and knows a session that is here already', () => {
+  test('admits new players, wakes sleeping ones in their place, and recognises an existing session', () => {
     const join = (session: string): WorldCommand => ({ type: 'JoinZone', player: 'ann', name: 'Ann', session, isNew: true });
     const world = given(zone, created).when(join('s1')).emitsTypes('PlayerJoined');
     world.when(join('s1')).nothing();
@@ -86,7 +86,7 @@ describe('a zone of the world', () => {
   });
 });
 
-test('fault 51: a session that leaves and comes back keeps which of its commands were accepted', () => {
+test('fault 51: a session that leaves and returns keeps its accepted commands', () => {
   const join = (session: string): WorldCommand => ({ type: 'JoinZone', player: 'ann', name: 'Ann', session, isNew: true });
   const leave: WorldCommand = { type: 'LeaveZone', player: 'ann', session: 's1', reason: 'left' };
   const accepted = (world: ReturnType<typeof withAnn>, numbers: number[]) =>
@@ -147,7 +147,7 @@ describe('a move', () => {
       .emitsTypes('PlayerMoved');
   });
 
-  test('of three seconds’ walk at once is a teleport, not excess speed', () => {
+  test('of three seconds of movement at once counts as a teleport, not as excess speed', () => {
     withAnn()
       .at(START + 60_000)
       .when(move(1, 1_650))
@@ -219,7 +219,7 @@ describe('items', () => {
   const take = (item: string, n = 1): WorldCommand => ({ type: 'PickUp', player: 'ann', session: 's1', n, item });
   const use = (item: string, n = 1): WorldCommand => ({ type: 'Use', player: 'ann', session: 's1', n, item });
 
-  test('within reach are taken once, and come up again elsewhere', () => {
+  test('within reach are taken once, and respawn elsewhere', () => {
     const world = withAnn()
       .at(START + 10)
       .when(take('0-0:i1'))
@@ -237,7 +237,7 @@ describe('items', () => {
     });
   });
 
-  test('do what they say when they are used', () => {
+  test('have their effect when they are used', () => {
     const carrying = (item: 'apple' | 'boots' | 'mushroom', points: number) =>
       withAnn({ bag: { items: [{ id: 'x', item }], most: 12 }, health: { points, most: 100, stunnedUntil: 0, diedAt: 0 } })
         .at(START + 10)
@@ -254,7 +254,7 @@ describe('items', () => {
       .state((state) => assert.equal(ann(state).health.points, 100));
   });
 
-  test('are not used when they are not carried, nor two at once; a full bag takes no more', () => {
+  test('are used only from the bag, one at a time; a full bag accepts no more', () => {
     withAnn().when(use('x')).refused('NOT_CARRIED');
     const items = [
       { id: 'x', item: 'apple' as const },
@@ -281,7 +281,7 @@ describe('a player on the way to the next zone', () => {
   const handoverOf = (events: WorldEvent[]): Handover => (events[0] as WorldEvent & { type: 'PlayerDeparted' }).handover;
   const eastern = { ...worldZone, create: () => worldZone.create('1-0') };
 
-  test('is in neither until the other side has it, and in exactly one afterwards', () => {
+  test('is in neither zone until the other one has it, and in exactly one afterwards', () => {
     const west = departed();
     const handover = handoverOf(west.events);
     assert.deepEqual([handover.from, handover.to, handover.number, handover.player.presence.n], ['0-0', '1-0', 1, 5]);
@@ -323,7 +323,7 @@ describe('a player on the way to the next zone', () => {
     west.when({ type: 'RecallPlayer', player: 'ann', number: 1 }).nothing();
   });
 
-  test('that comes back before its leaving was confirmed is here once', () => {
+  test('that returns before its departure was confirmed is in the zone once', () => {
     const west = departed();
     const back: Handover = {
       from: '1-0',
@@ -343,7 +343,7 @@ describe('an operator', () => {
   const edit = (component: string, fields: Record<string, unknown>) =>
     ({ type: 'EditPlayer', player: 'ann', component, fields, operator: 'kim', reason: 'a test' }) as WorldCommand;
 
-  test('edits a component’s fields, and what they were is on record', () => {
+  test('edits the fields of a component, and the event has the old values', () => {
     withAnn()
       .when(edit('motion', { speed: 900 }))
       .emits({
@@ -485,7 +485,7 @@ describe('an operator', () => {
     withAnn().when({ type: 'Announce', text: 'hello', operator: 'kim' }).emitsTypes('Announced');
   });
 
-  test('sees how often a player did what no honest client does', () => {
+  test('sees the number of violations of a player', () => {
     withAnn()
       .when(
         { type: 'CountViolations', player: 'ann', counts: { TELEPORT: 2, DUPLICATE_COMMAND: 1 } },

@@ -112,7 +112,7 @@ describe('passkeys', () => {
     await button('Add passkey').click();
     await page.getByRole('cell', { name: 'this laptop' }).waitFor();
     await form.locator('input:invalid').waitFor();
-    assert.match(await mailbox.letterTo('owner@example.com', 'account'), /A passkey lets its holder sign in/);
+    assert.match(await mailbox.letterTo('owner@example.com', 'account'), /A passkey was added/);
     assert.equal((await ask<Account>('GET', '/account')).twoFactorRequired, true);
     await signOut();
     await button('Sign in with a passkey').click();

@@ -85,7 +85,7 @@ const environment: NodeJS.ProcessEnv = {
 const unitFolder = mkdtempSync(join(hasMemoryFolder() ? MEMORY_FOLDER : tmpdir(), 'millrace-unit-'));
 // A real PostgreSQL that a test starts as root runs as another user, which must reach its folder.
 chmodSync(unitFolder, 0o711);
-process.once('exit', () => rmSync(unitFolder, { recursive: true, force: true }));
+process.once('exit', () => rmSync(unitFolder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
 const started = performance.now();
 const jobs = [
   ...(unit.length > 0
@@ -151,7 +151,7 @@ async function work(): Promise<void> {
   }
 }
 
-/** Whether unit tests can use files in memory: a third faster, because no write waits for a disk. System tests use the disk, as the server does. */
+/** Whether unit tests can keep their files in memory, where no write waits for a disk. System tests use the disk, as the server does. */
 function hasMemoryFolder(): boolean {
   try {
     const { bavail, bsize } = statfsSync(MEMORY_FOLDER);

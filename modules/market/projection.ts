@@ -25,8 +25,8 @@ export function seriesProjection(series: SeriesStore, onStored: (stored: Stored)
       for (const batch of batches) addRows(batch, rows);
       const { old, given } = rows;
       let remade: readonly CandleRow[] = [];
-      const recompute = async (past: RecomputeTransaction) => {
-        remade = await recomputeCandles(past, old, given);
+      const recompute = async (transaction: RecomputeTransaction) => {
+        remade = await recomputeCandles(transaction, old, given);
       };
       await series.write(
         rows,

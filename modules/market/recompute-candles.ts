@@ -22,22 +22,22 @@ const PERIODS_APART_MAX = 3_600;
  * @returns the stored candles
  */
 export async function recomputeCandles(
-  past: RecomputeTransaction,
+  transaction: RecomputeTransaction,
   old: readonly OldCandle[],
   given: readonly CandleRow[],
 ): Promise<CandleRow[]> {
   const stored: CandleRow[] = [];
   const append = async (rows: readonly CandleRow[]) => {
-    await past.append(rows);
+    await transaction.append(rows);
     stored.push(...rows);
   };
   for (const row of given) {
-    const known = await past.candles({ ...row, from: row.time, to: row.time + 1 });
+    const known = await transaction.candles({ ...row, from: row.time, to: row.time + 1 });
     const newest = known.find(({ interval }) => interval === row.interval);
     if (newest?.origin === 'venue' && isSame(newest, row)) continue;
     await append([{ ...row, version: (newest?.version ?? 0) + 1 }]);
   }
-  for (const group of groupsOf(old)) await append(await remade(past, group));
+  for (const group of groupsOf(old)) await append(await remade(transaction, group));
   return stored;
 }
 
@@ -45,8 +45,8 @@ export async function recomputeCandles(
 type Reads = Pick<RecomputeReads, 'candles' | 'tradeSums'>;
 
 /** The candle of the stored trades and venue candles between two times, both within one period of the interval; null without data. */
-export async function storedPart(past: Reads, query: RecomputeQuery): Promise<Candle | null> {
-  return (await computeCandles(past, query)).get(query.from)?.candle ?? null;
+export async function storedPart(reads: Reads, query: RecomputeQuery): Promise<Candle | null> {
+  return (await computeCandles(reads, query)).get(query.from)?.candle ?? null;
 }
 
 /** A candle computed from stored trades and candles of the venue. */
@@ -64,14 +64,14 @@ export interface ComputedCandle {
  * @param from opening time of a candle, epoch ms
  */
 export async function computeCandles(
-  past: Reads,
+  reads: Reads,
   query: { instrument: InstrumentId; interval: Interval; from: number; to: number },
 ): Promise<Map<number, ComputedCandle>> {
   const { interval } = query;
   const length = INTERVAL_MS[interval];
-  const stored = await past.candles(query);
+  const stored = await reads.candles(query);
   const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(interval, one.interval)));
-  const sums = new Map((await past.tradeSums({ ...query, covered: rangesOf(parts) })).map((sum) => [sum.opening, sum]));
+  const sums = new Map((await reads.tradeSums({ ...query, covered: rangesOf(parts) })).map((sum) => [sum.opening, sum]));
   const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
   const made = new Map<number, ComputedCandle>();
   const openings = new Set([...newest.keys(), ...sums.keys(), ...parts.map(({ time }) => openingOf(time, interval))]);
@@ -113,18 +113,18 @@ function groupsOf(old: readonly OldCandle[]): OldCandle[][] {
   return groups;
 }
 
-async function remade(past: RecomputeTransaction, group: readonly OldCandle[]): Promise<CandleRow[]> {
+async function remade(transaction: RecomputeTransaction, group: readonly OldCandle[]): Promise<CandleRow[]> {
   const [first] = group as [OldCandle];
   const { instrument, interval } = first;
   const to = (group.at(-1) as OldCandle).time + INTERVAL_MS[interval];
-  const made = await computeCandles(past, { instrument, interval, from: first.time, to });
+  const made = await computeCandles(transaction, { instrument, interval, from: first.time, to });
   const rows: CandleRow[] = [];
   for (const { time, known } of group) {
     const one = made.get(time);
     if (!one || one.origin === 'venue') continue;
     const { candle, origin, stored: before } = one;
     if (before && isSame(before, candle) && before.origin === origin) continue;
-    const mayLackTrades = time < known - past.keepMs;
+    const mayLackTrades = time < known - transaction.keepMs;
     if (mayLackTrades && before && before.trades > candle.trades) continue;
     rows.push({ instrument, interval, ...candle, version: (before?.version ?? 0) + 1, origin, known });
   }

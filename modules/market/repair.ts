@@ -108,13 +108,13 @@ function formingOf(state: Instrument, interval: ReopenedCandle['interval'], time
 }
 
 async function reopenedCandle(
-  past: RecomputeReads,
+  reads: RecomputeReads,
   instrument: InstrumentId,
   interval: ReopenedCandle['interval'],
   from: number,
   after: number,
 ): Promise<ReopenedCandle | null> {
-  const made = (await computeCandles(past, { instrument, interval, from, to: Math.min(after + 1, from + INTERVAL_MS[interval]) })).get(
+  const made = (await computeCandles(reads, { instrument, interval, from, to: Math.min(after + 1, from + INTERVAL_MS[interval]) })).get(
     from,
   );
   if (!made) return null;

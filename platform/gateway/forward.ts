@@ -114,8 +114,8 @@ export async function forward(
   const { 'content-length': length } = upstream.headers;
   if (length !== undefined) void reply.header('content-length', length);
   if (!String(upstream.headers['content-type']).startsWith('text/event-stream')) return reply.send(upstream.body);
-  const place = placeOf(forwarding, request, forwarded.transport, () => upstream.body.destroy());
-  finished(upstream.body, place.close);
+  const registration = registerStream(forwarding, request, forwarded.transport, () => upstream.body.destroy());
+  finished(upstream.body, registration.close);
   const headers = reply.getHeaders() as Record<string, string>;
   reply.hijack();
   reply.raw.writeHead(upstream.statusCode, headers);
@@ -159,7 +159,7 @@ export async function forwardUpgrade(
     return reply.code(upstream.response.statusCode ?? 502).send(upstream.response);
   }
   const { socket: behind, head: firstBehind, response } = upstream;
-  const place = placeOf(forwarding, request, forwarded.transport, () => behind.destroy());
+  const registration = registerStream(forwarding, request, forwarded.transport, () => behind.destroy());
   const close = server.begin();
   const { socket, head } = take();
   const frames = new FrameBoundary();
@@ -182,7 +182,7 @@ export async function forwardUpgrade(
   pipeline(behind, socket, () => {
     forwarding.tunnels.delete(tunnel);
     close();
-    place.close();
+    registration.close();
   });
   return reply;
 }
@@ -280,7 +280,12 @@ function namedIn(field: string | string[] | undefined): Set<string> {
  * credential, and ends it with a reason. If that end does not arrive in time, the gateway cuts the stream.
  * @throws ApiProblem when too many streams are open; the stream to the server is cut then
  */
-function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, transport: Transport, cut: () => void): StreamRegistration {
+function registerStream(
+  { streams }: Forwarding,
+  { principal, ip }: FastifyRequest,
+  transport: Transport,
+  cut: () => void,
+): StreamRegistration {
   const canReauthenticate = transport !== 'sse' && transport !== 'graphql-sse';
   const held = canReauthenticate ? { ...principal, credential: null, expiresAt: null } : principal;
   try {

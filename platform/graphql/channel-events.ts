@@ -9,7 +9,7 @@ const ENTRY_BYTES = 512;
 export class ChannelEvents implements AsyncIterableIterator<Entry> {
   readonly #hub: Hub;
   readonly #reader: Reader;
-  readonly #place: StreamRegistration;
+  readonly #registration: StreamRegistration;
   #buffered: Entry[] = [];
   #ended: string | null = null;
   #wake: (() => void) | null = null;
@@ -22,7 +22,7 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
     begin: (end: (reason: string) => void) => StreamRegistration,
   ) {
     this.#hub = hub;
-    this.#place = begin((reason) => this.#end(reason));
+    this.#registration = begin((reason) => this.#end(reason));
     const backlogBytes = () => this.#buffered.length * ENTRY_BYTES;
     this.#reader = {
       format: 'entries',
@@ -71,7 +71,7 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
     if (this.#ended !== null) return;
     this.#ended = reason;
     this.#hub.leave(this.#reader);
-    this.#place.close();
+    this.#registration.close();
     this.#wake?.();
   }
 }

@@ -21,7 +21,7 @@ export interface OperationRequest {
   readonly trace: string;
   readonly transport: Transport;
   /** Entry of its WebSocket among the open streams. Null over HTTP. */
-  readonly place: StreamRegistration | null;
+  readonly registration: StreamRegistration | null;
 }
 
 /** Routes and channels for the resolvers, with the identity of the caller. */
@@ -50,7 +50,9 @@ export function resourcesOf(
         const channels = names.map((name) => checkChannel(name, request.principal));
         // A WebSocket counts as one open stream, for any number of operations.
         return new ChannelEvents(hub, channels, position, (end) =>
-          request.place ? { close: () => {}, is: () => {} } : streams.begin(request.principal, request.remote, request.transport, end),
+          request.registration
+            ? { close: () => {}, setPrincipal: () => {} }
+            : streams.begin(request.principal, request.remote, request.transport, end),
         );
       } catch (error) {
         throw error instanceof ApiProblem

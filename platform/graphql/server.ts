@@ -76,7 +76,7 @@ export function openGraphQl(
           signal: aborted.signal,
           ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
         },
-        { operationRequest: { principal, headers, remote, trace, transport: 'graphql-sse', place: null } },
+        { operationRequest: { principal, headers, remote, trace, transport: 'graphql-sse', registration: null } },
       );
       for (const [name, value] of response.headers) void reply.header(name, value);
       return reply.code(response.status).send(response.body ?? '');

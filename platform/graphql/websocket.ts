@@ -72,11 +72,11 @@ export function graphQlSockets(
   return {
     upgrade: ({ raw, principal, headers, ip: remote, id: trace }, take) => {
       let end: (reason: string) => void = () => {};
-      const place = streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
+      const registration = streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
       const { socket, head } = take();
       end = () => void socket.destroy();
-      socket.once('close', place.close);
-      requests.set(raw, { principal, headers, remote, trace, transport: 'graphql-websocket', place });
+      socket.once('close', registration.close);
+      requests.set(raw, { principal, headers, remote, trace, transport: 'graphql-websocket', registration });
       sockets.handleUpgrade(raw, socket, head, (connection) => {
         end = (reason) => connection.close(FORBIDDEN, reason.slice(0, CLOSE_REASON_MAX));
         sockets.emit('connection', connection, raw);
@@ -95,7 +95,7 @@ async function authenticate(request: OperationRequest, authorization: unknown, i
   try {
     request.principal = await identify({ headers, remote: request.remote });
     // The connection now belongs to this credential, and closes when the credential expires or is revoked.
-    request.place?.is(request.principal);
+    request.registration?.setPrincipal(request.principal);
   } catch (error) {
     if (error instanceof ApiProblem) return false;
     throw error;

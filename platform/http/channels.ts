@@ -27,8 +27,8 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: HttpP
     if (from === undefined)
       throw new ApiProblem('INVALID_POSITION', `"${String(last)}" is not a valid position.`, 'Use the id of a received event, or omit it.');
     let end: (reason: string) => void = () => {};
-    const place = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
-    raw.raw.socket.once('close', place.close);
+    const registration = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
+    raw.raw.socket.once('close', registration.close);
     const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
     reply.hijack();
     end = openEventStream(raw.raw, reply.raw, hub, channels, from, headers);
@@ -37,8 +37,8 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: HttpP
   const sockets = createSocketServer(hub, checkChannel, identify, (error) => logger.error({ err: error }, 'a WebSocket request failed'));
   upgrade('/api/v1/socket', 'channels', (request, take) => {
     let end: (reason: string) => void = () => {};
-    const place = streams.begin(request.principal, request.ip, 'websocket', (reason) => end(reason));
-    end = sockets.upgrade(request, take(), place);
+    const registration = streams.begin(request.principal, request.ip, 'websocket', (reason) => end(reason));
+    end = sockets.upgrade(request, take(), registration);
   });
 
   // Before the connections are closed: clients get the reason.

@@ -17,7 +17,7 @@ export interface StreamRegistration {
   /** Removes the stream when its connection has closed. Further calls do nothing. */
   close(): void;
   /** Counts the stream for another principal, after the client authenticated again. */
-  is(principal: Principal): void;
+  setPrincipal(principal: Principal): void;
 }
 
 /** Selects streams: of a user, of one credential (session, access token or key), or of all callers with a credential. */
@@ -75,7 +75,7 @@ export class OpenStreams {
       close: () => {
         if (this.#open.delete(stream)) this.#count(stream.key, -1);
       },
-      is: (newer) => {
+      setPrincipal: (newer) => {
         if (!this.#open.has(stream)) return;
         this.#count(stream.key, -1);
         stream.principal = newer;

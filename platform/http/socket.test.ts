@@ -51,7 +51,7 @@ describe('requests over a WebSocket', () => {
   let server: Server;
   before(async () => {
     server = createServer().on('upgrade', (raw, socket, head) => {
-      sockets.upgrade({ raw, ip: '127.0.0.1', principal: GUEST } as never, { socket, head }, { close: () => {}, is: () => {} });
+      sockets.upgrade({ raw, ip: '127.0.0.1', principal: GUEST } as never, { socket, head }, { close: () => {}, setPrincipal: () => {} });
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');

@@ -44,11 +44,11 @@ interface ResolvedChannel {
 }
 
 export interface SocketServer {
-  /** Upgrades a connection to a WebSocket; its place is free when it closes. @returns ends the connection */
+  /** Upgrades a connection to a WebSocket; its registration ends when it closes. @returns ends the connection */
   upgrade(
     request: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>,
     connection: { readonly socket: Duplex; readonly head: Buffer },
-    place: StreamRegistration,
+    registration: StreamRegistration,
   ): (reason: string) => void;
   close(): void;
 }
@@ -74,14 +74,14 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
   }, PING_EVERY_MS);
   server.on('connection', (client) => client.on('pong', () => silent.delete(client)));
   return {
-    upgrade: ({ raw, ip, principal }, { socket, head }, place) => {
+    upgrade: ({ raw, ip, principal }, { socket, head }, registration) => {
       let end: (reason: string) => void = () => socket.destroy();
-      socket.once('close', place.close);
+      socket.once('close', registration.close);
       server.handleUpgrade(raw, socket, head, (connection) => {
         server.emit('connection', connection, raw);
         const authenticate = async (token: string) => {
           const newer = await identify({ headers: { authorization: `Bearer ${token}`, host: raw.headers.host }, remote: ip });
-          place.is(newer);
+          registration.setPrincipal(newer);
           return newer;
         };
         const take = requestsOfOne(REQUEST_RATE, () => performance.now());

@@ -219,7 +219,7 @@ describe('an attacker', () => {
       }
       return unknown / known;
     };
-    // Both hash a password, which takes far longer than the rest. Without that, an unknown address takes less than a third in every attempt.
+    // Both hash a password, which takes far longer than the rest. Without that, an unknown address is answered far sooner in every attempt.
     const ratios: number[] = [];
     while (ratios.length < 5 && !ratios.some((ratio) => ratio > 0.5 && ratio < 2)) ratios.push(await measureRatio(ratios.length));
     const last = ratios.at(-1) as number;

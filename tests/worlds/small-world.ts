@@ -10,7 +10,7 @@ import { openNumbers } from '@millrace/kernel/testing';
 import { type EventLog, openLmdbLog, openSpool } from '@millrace/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { allZones, Gateway, type HostPort, listenTcp, newSecret, playerTokens, type World, type WorldLimits } from '@millrace/worlds';
-import { WorldHost } from '@millrace/worlds/host';
+import { WorldHost } from '@millrace/worlds/world-host';
 
 const LIMITS: WorldLimits = {
   commandsPerSecond: 30,

@@ -6,7 +6,9 @@ import { type FileSpool, openSpool } from '@millrace/log';
 import { secretNumbers } from '@millrace/secrets/zone-numbers';
 import { type SnapshotTimes, scheduleSnapshots } from '@millrace/snapshots';
 import { DecidedEvents, type Stores } from '@millrace/topics';
-import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from './host.ts';
+import type { FromZoneHost, ToZoneHost } from '../messages.ts';
+import type { worldZone } from '../zone/zone.ts';
+import { WorldHost } from './world-host.ts';
 
 const STATS_MS = 1_000;
 /** How long a stop waits for the events of the zones to be in the log, ms. */

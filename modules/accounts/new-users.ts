@@ -1,9 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { HOME_TENANT, nameKeyOf, type Role } from '@millrace/contracts';
+import { HOME_TENANT, nameKeyOf } from '@millrace/contracts';
 import { APIError, type BetterAuthOptions } from 'better-auth';
-
-/** Tenant and role of the user that the current call creates, and whether its e-mail address counts as verified. Set around that call. */
-export const joining = new AsyncLocalStorage<{ readonly tenant: string; readonly role: Role; readonly verified: boolean }>();
+import { joining } from './joining.ts';
 
 /** Columns of users that better-auth does not have itself. No request sets them. */
 export const USER_FIELDS = {

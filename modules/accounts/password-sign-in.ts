@@ -1,6 +1,6 @@
 import type { BetterAuthOptions } from 'better-auth';
+import { joining } from './joining.ts';
 import type { Mailer } from './mail.ts';
-import { joining } from './new-users.ts';
 import type { Passwords } from './passwords.ts';
 
 /** Characters (OWASP ASVS 4.0.3, 2.1.1). The maximum leaves room for phrases. */

@@ -8,7 +8,7 @@ import { until } from '@millrace/testing';
 import { eq } from 'drizzle-orm';
 import { type Identification, openIdentification } from './identification.ts';
 import { createIdentity } from './identity.ts';
-import { joining } from './new-users.ts';
+import { joining } from './joining.ts';
 import { passwordsWith } from './passwords.ts';
 import { users as userTable } from './tables/tables.ts';
 import { UserStore } from './user-store.ts';

@@ -2,7 +2,7 @@ import { HOME_TENANT, normalizedName, type SignInStatus } from '@millrace/contra
 import { ApiProblem } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { callAuth, requireStrong } from './auth-problems.ts';
-import { joining } from './new-users.ts';
+import { joining } from './joining.ts';
 import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 import { signIn } from './sign-in.ts';
 import type { InvitationGrant } from './user-store.ts';

@@ -1,3 +1,4 @@
+export { type LinkedProcess, startLinkedProcess } from './child-process.ts';
 export { killOrphans, recordProcess } from './own-processes.ts';
 export { handleSignals } from './own-signals.ts';
 export { SupervisedProcess, type SupervisedProcessOptions } from './supervised-process.ts';

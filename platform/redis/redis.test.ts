@@ -141,11 +141,11 @@ describe('several servers and one Redis', left, () => {
       (word) => received.push(word),
       ({ message }) => failures.push(message),
     );
+    // A machine under load may report a command that timed out as well.
     await until(async () => {
       await stranger.publish('millrace:strange', '{"from":');
-      return failures.length > 0;
+      return failures.some((message) => message.includes('a message on millrace:strange cannot be used: {"from":'));
     }, 'the message is reported');
-    assert.match(failures[0] ?? '', /a message on millrace:strange cannot be used: \{"from":/);
     await stranger.publish('millrace:strange', JSON.stringify({ from: 'another', message: 'kim' }));
     await until(() => received.includes('kim'), 'the next message is received');
     subscribers.close();

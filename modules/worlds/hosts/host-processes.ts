@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { systemClock } from '@millrace/base/clock';
-import { openLink } from '@millrace/cluster';
-import { recordProcess } from '@millrace/processes';
+import { type LinkedProcess, startLinkedProcess } from '@millrace/processes';
 import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, Stores } from '@millrace/topics';
 import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
@@ -54,25 +51,19 @@ interface WaitingProcess {
 
 /** @throws when the system can start no more processes */
 function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
-  const child: ChildProcess = spawn(process.execPath, [...HEAP_OPTIONS, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-  const forget = recordProcess(data, child.pid, 'a zone host');
   let received: (message: FromHost) => void = () => {};
-  const over = new Promise<void>((resolve) => {
-    child.once('error', () => resolve());
-    child.once('exit', () => resolve());
-  });
-  const link = openLink<ToHost | OpenStorePermit, FromHost | OpenStoreRequest>(child.stdio[3] as Duplex, {
+  const child: LinkedProcess<ToHost | OpenStorePermit> = startLinkedProcess<ToHost | OpenStorePermit, FromHost | OpenStoreRequest>({
+    name: 'a zone host',
+    file: PROCESS,
+    flags: HEAP_OPTIONS,
+    data,
     onMessage: (message) => {
-      if (message.type === 'wants-to-open') opening.next(child.pid ?? 0, 'log and hot', () => link.send({ type: 'may-open' }));
+      if (message.type === 'wants-to-open') opening.next(child.pid ?? 0, 'log and hot', () => child.send({ type: 'may-open' }));
       else received(message);
     },
-    onClose: () => {},
   });
-  const ended = over.then(() => {
-    forget();
-    link.close();
-  });
-  const kill = () => void child.kill('SIGKILL');
+  const { kill } = child;
+  const ended = child.ended.then(() => {});
   return {
     ended,
     kill,
@@ -82,11 +73,11 @@ function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
         id,
         pid: child.pid ?? 0,
         startedAt: Date.now(),
-        send: (message) => link.send(message),
+        send: child.send,
         kill,
         stop: async () => {
           isExpected = true;
-          link.send({ type: 'stop' });
+          child.send({ type: 'stop' });
           const late = setTimeout(kill, STOP_MS_MAX);
           await ended;
           clearTimeout(late);
@@ -94,7 +85,7 @@ function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
       };
       received = (message) => events.onMessage(handle, message);
       void ended.then(() => events.onEnded(handle, isExpected));
-      link.send({ type: 'begin', id, incarnation: randomUUID(), ...terms });
+      child.send({ type: 'begin', id, incarnation: randomUUID(), ...terms });
       return handle;
     },
   };

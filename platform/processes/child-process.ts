@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex } from 'node:stream';
+import { type Link, openLink } from '@millrace/cluster';
+import { recordProcess } from './own-processes.ts';
+
+/** How to start a child process. */
+export interface ChildOptions<In extends object> {
+  /** Name in its record and in log messages. */
+  readonly name: string;
+  /** File that it runs. */
+  readonly file: string;
+  /** Options of Node. */
+  readonly flags: readonly string[];
+  /** Data folder of the server, which keeps a record of the process while it runs. */
+  readonly data: string;
+  readonly onMessage: (message: In) => void;
+}
+
+/** Why a process has ended: its exit code or signal, or the error that prevented its start. */
+export interface ProcessEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly error: Error | null;
+}
+
+/** A running child process with a message link to it. */
+export interface LinkedProcess<Out extends object> {
+  /** Undefined when it could not be started. */
+  readonly pid: number | undefined;
+  readonly send: Link<Out>['send'];
+  readonly kill: () => void;
+  /** Settles when the process has ended or could not be started. */
+  readonly ended: Promise<ProcessEnd>;
+}
+
+/**
+ * Starts a child process of Node. Messages go over a pipe, which is file descriptor 3 of the child; its output goes to that of this process.
+ * @throws when the system has no file descriptors left for it
+ */
+export function startLinkedProcess<Out extends object, In extends object>(options: ChildOptions<In>): LinkedProcess<Out> {
+  const { name, file, flags, data, onMessage } = options;
+  const child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const forget = recordProcess(data, child.pid, name);
+  const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });
+  const ended = endOf(child).then((end) => {
+    forget();
+    link.close();
+    return end;
+  });
+  return { pid: child.pid, send: link.send, kill: () => void child.kill('SIGKILL'), ended };
+}
+
+function endOf(child: ChildProcess): Promise<ProcessEnd> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      // Also emitted when a signal cannot be sent to a running process.
+      if (child.pid === undefined) resolve({ code: null, signal: null, error });
+    });
+    child.once('exit', (code, signal) => resolve({ code, signal, error: null }));
+  });
+}

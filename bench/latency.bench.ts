@@ -14,7 +14,7 @@ import { inFolder, quantile, report } from './measure.ts';
 /*
  * Latency from a received frame to its event at a client, at 10,000 frames per second. The frame contains the time at which it was sent.
  * A client in another process on the same machine compares that time with its clock. The result includes the socket, so it is an upper bound.
- * The bare ceiling is a server that only writes the same events to a stream at the same rate. Both run in alternating turns of two seconds, so that
+ * The baseline is a server that only writes the same events to a stream at the same rate. Both run in alternating turns of two seconds, so that
  * other load affects them equally. The world is disabled, because its processes would use the same two cores.
  */
 

@@ -8,7 +8,7 @@ import { Packr } from 'msgpackr';
 import { inFolder, report } from './measure.ts';
 
 /*
- * Recovery of a zone with 10,000 entities: from a hot snapshot, from a cold snapshot, and by replaying a million events. The bare ceiling is the
+ * Recovery of a zone with 10,000 entities: from a hot snapshot, from a cold snapshot, and by replaying a million events. The baseline is the
  * minimum work of any recovery: to unpack a state of that size, or to unpack a million events in batches and apply them.
  */
 

@@ -30,7 +30,7 @@ mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
 const SERVERS = ['latency', 'pipeline'];
 const SERVER_FLAGS = ['--max-semi-space-size=16'];
 
-const rows: string[][] = [['what', 'ours', 'bare ceiling', 'ratio', 'budget', '']];
+const rows: string[][] = [['what', 'ours', 'baseline', 'ratio', 'budget', '']];
 for (const file of chosen) {
   const run = spawnSync(
     process.execPath,

@@ -155,7 +155,7 @@ export const Config = Type.Object(
               examples: [['http://10.0.0.5:7420']],
             }),
           ),
-          reachedAt: Type.Optional(
+          advertisedUrl: Type.Optional(
             Type.String({
               pattern: '^https?://[^/]+$',
               description:

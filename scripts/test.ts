@@ -10,7 +10,7 @@ import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
  * Runs the tests. Unit tests share one process, which is ten times as fast as one process each. Tests that start servers, browsers or threads run in
- * separate processes, one more at a time than there are processors: they wait for half of their time. A passing file prints one line; a failing file prints all of its output.
+ * separate processes, one per processor at a time. A passing file prints one line; a failing file prints all of its output.
  *
  *   npm test                all unit tests, and the system tests that find most faults in the shortest time
  *   npm run test:all        all tests, with more seeds and more kills
@@ -47,8 +47,6 @@ const LONGEST = [
   'endurance/day',
   'worlds/outages',
 ];
-/** Test processes at a time in addition to one per processor. */
-const EXTRA_PROCESSES = 1;
 /** Time limit of a test or a suite on a machine of usual speed. */
 const TEST_MS_MAX = 240_000;
 /** Time limit of a file, and of all unit tests together. */
@@ -104,7 +102,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   });
 const failed: string[] = [];
 const counts = { tests: 0, pass: 0, fail: 0, skipped: 0 };
-await Promise.all(Array.from({ length: availableParallelism() + EXTRA_PROCESSES }, work));
+await Promise.all(Array.from({ length: availableParallelism() }, work));
 await postgres?.close();
 const seconds = Math.round((performance.now() - started) / 1_000);
 console.log(`${counts.tests} tests in ${seconds} s${counts.skipped > 0 ? `, ${counts.skipped} of them skipped` : ''}`);

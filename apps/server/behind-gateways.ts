@@ -12,7 +12,7 @@ const GATEWAY_CHECK_MS = 1_500;
 
 /** The relation of a server to its gateways: its registration, its status, and the vouches that it accepts. */
 export class BehindGateways {
-  readonly #reachedAt: string | undefined;
+  readonly #advertisedUrl: string | undefined;
   readonly #redis: Redis | null;
   readonly #stats: () => Pick<Server, 'open' | 'worldPort'>;
   readonly #startedAt = Date.now();
@@ -20,9 +20,9 @@ export class BehindGateways {
   #isServing = false;
   #withdraw: (() => Promise<void>) | null = null;
 
-  /** @param reachedAt URL at which gateways reach this server; undefined without gateways */
-  constructor(reachedAt: string | undefined, redis: Redis | null, stats: () => Pick<Server, 'open' | 'worldPort'>) {
-    this.#reachedAt = reachedAt;
+  /** @param advertisedUrl URL at which gateways reach this server; undefined without gateways */
+  constructor(advertisedUrl: string | undefined, redis: Redis | null, stats: () => Pick<Server, 'open' | 'worldPort'>) {
+    this.#advertisedUrl = advertisedUrl;
     this.#redis = redis;
     this.#stats = stats;
   }
@@ -30,7 +30,7 @@ export class BehindGateways {
   /** Principal of a request from a gateway; null without a vouch. Without gateways the header is ignored. */
   readonly vouched: NonNullable<HttpServerOptions['vouched']> = (request) => {
     if (this.#reader) return this.#reader.read(request);
-    if (this.#reachedAt === undefined || request.headers[VOUCH_HEADER] === undefined) return null;
+    if (this.#advertisedUrl === undefined || request.headers[VOUCH_HEADER] === undefined) return null;
     throw new ApiProblem('DATABASE_UNAVAILABLE', 'The gateway keys are not loaded yet.', 'The server is starting; try again in a moment.');
   };
 
@@ -38,7 +38,7 @@ export class BehindGateways {
     return {
       node: NODE,
       role: 'all',
-      address: this.#reachedAt ?? null,
+      address: this.#advertisedUrl ?? null,
       state: this.#isServing ? 'available' : 'unavailable',
       circuit: 'closed',
       startedAt: this.#startedAt,
@@ -51,9 +51,9 @@ export class BehindGateways {
 
   /** Registers the server; call it when the server is ready. @param secret returns the secret of a name */
   async begin(secret: (name: string) => Promise<string>): Promise<void> {
-    if (this.#reachedAt !== undefined) {
-      this.#reader = new VouchReader(await secret(LINK_SECRET), Date.now, this.#reachedAt);
-      this.#withdraw = this.#redis && announceServer(this.#redis, this.#reachedAt);
+    if (this.#advertisedUrl !== undefined) {
+      this.#reader = new VouchReader(await secret(LINK_SECRET), Date.now, this.#advertisedUrl);
+      this.#withdraw = this.#redis && announceServer(this.#redis, this.#advertisedUrl);
     }
     this.#isServing = true;
   }
@@ -62,6 +62,6 @@ export class BehindGateways {
   async end(): Promise<void> {
     this.#isServing = false;
     await this.#withdraw?.();
-    if (this.#reachedAt !== undefined) await new Promise((resolve) => setTimeout(resolve, GATEWAY_CHECK_MS));
+    if (this.#advertisedUrl !== undefined) await new Promise((resolve) => setTimeout(resolve, GATEWAY_CHECK_MS));
   }
 }

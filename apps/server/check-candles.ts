@@ -37,7 +37,7 @@ function linesOf({ instrument, compared, notCompared, differing, differences }: 
   const { venue, repaired, partial } = notCompared;
   const summary = `${compared} candles compared, ${differing} differ; not compared: ${venue} venue, ${repaired} repaired, ${partial} partial`;
   return [
-    `${differing === 0 ? 'ok ' : 'BAD'}  ${instrument.padEnd(22)} ${summary}`,
+    `${differing === 0 ? 'ok  ' : 'FAIL'}  ${instrument.padEnd(22)} ${summary}`,
     ...differences.map(
       ({ interval, time, field, stored, expected }) =>
         `     ${interval} ${new Date(time).toISOString()} ${field}: stored ${stored ?? 'nothing'}, of its trades ${expected}`,

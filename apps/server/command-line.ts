@@ -104,7 +104,7 @@ serving(program.command('drill'))
 program
   .command('bench')
   .argument('[names...]', 'names of benchmarks (default: all)')
-  .description('run benchmarks as ratios to bare implementations')
+  .description('run benchmarks and print ratios to a baseline')
   .action(async (names) => (await import('./commands/bench.ts')).bench(names));
 
 try {

@@ -93,7 +93,7 @@ class Server {
       installation: this.#installation(),
       countDecided: (counts) => this.#decidedElsewhere.push(...counts),
     });
-    this.#behind = new BehindGateways(settings.gateway.reachedAt, services.redis, () => ({
+    this.#behind = new BehindGateways(settings.gateway.advertisedUrl, services.redis, () => ({
       open: streams.size,
       worldPort: this.modules.ports.players ?? null,
     }));

@@ -59,7 +59,8 @@ export const AccountsConfig = Type.Object(
       Type.Unsafe<'optional' | 'operators'>(
         Type.Enum(['optional', 'operators'], {
           default: 'optional',
-          description: '`operators`: operators and admins have the permissions of a viewer until they set up two-factor authentication.',
+          description:
+            '`operators`: operators and administrators have only the permissions of a viewer in sessions that were not signed in with a two-factor code or a passkey.',
         }),
       ),
     ),

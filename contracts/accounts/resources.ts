@@ -96,7 +96,8 @@ export const Account = Type.Object(
     permissions: Type.Array(PermissionName),
     twoFactorEnabled: Type.Boolean({ description: 'True if two-factor authentication is enabled.' }),
     twoFactorRequired: Type.Boolean({
-      description: 'True if the role needs two-factor authentication, which is not set up. Until then the permissions are limited.',
+      description:
+        'True if the role requires two-factor authentication and this session was signed in without it. The permissions are then those of a viewer.',
     }),
   },
   { $id: 'Account', description: 'The signed-in account and its permissions.' },

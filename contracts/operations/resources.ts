@@ -106,7 +106,7 @@ export const EventStats = Type.Object(
     }),
     topics: Type.Array(
       Type.Object({
-        topic: Type.String({ description: 'Topic: `market` or `worlds`.' }),
+        topic: Type.String({ description: 'Name of the topic, such as `market`, `worlds` or `accounts`.' }),
         partitions: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })),
         bytes: Type.Integer(),
       }),

@@ -16,11 +16,16 @@ export interface KeyDays {
  */
 export function expiryOf(requested: number | undefined, now: number, { usual, most }: KeyDays): number {
   if (requested === undefined) return now + Math.min(usual, most) * DAY_MS;
-  if (requested <= now) throw new ApiProblem('BAD_REQUEST', `${requested} is in the past.`, 'Give a future time in epoch milliseconds.');
+  if (requested <= now)
+    throw new ApiProblem(
+      'BAD_REQUEST',
+      `${new Date(requested).toISOString()} is in the past.`,
+      'Give a future time in RFC 3339, for example 2027-01-31T00:00:00Z.',
+    );
   if (requested > now + most * DAY_MS)
     throw new ApiProblem(
       'BAD_REQUEST',
-      `${requested} is more than ${most} days in the future.`,
+      `${new Date(requested).toISOString()} is more than ${most} days in the future.`,
       `Give an earlier time, or raise accounts.keyDaysMax.`,
     );
   return requested;

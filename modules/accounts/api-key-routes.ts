@@ -24,7 +24,7 @@ export function apiKeyRoutes(routes: Routes, parts: AccountParts): void {
     if ((await keys.count(user)) >= keysMax)
       throw new ApiProblem('CONFLICT', `You have ${keysMax} API keys, the limit of your tier.`, 'Revoke one first.');
     const created = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt });
-    await note(parts, raw, principal, 'key made', created.id, { name: created.name, scopes: created.scopes, expiresAt });
+    await note(parts, raw, principal, 'key created', created.id, { name: created.name, scopes: created.scopes, expiresAt });
     await parts.notify(user, 'keyMade');
     return created;
   });

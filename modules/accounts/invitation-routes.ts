@@ -38,7 +38,7 @@ export function invitationRoutes(routes: Routes, parts: AccountParts): void {
     const withdrawn = await userStore.deleteInvitation(params.tenant, params.invitation);
     if (withdrawn === null) throw unknownInvitation(params);
     const { email, role } = withdrawn;
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation withdrawn', inviteeOf(email), { role });
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation revoked', inviteeOf(email), { role });
   });
 }
 
@@ -64,6 +64,6 @@ function unknownInvitation({ invitation, tenant }: { invitation: string; tenant:
   return new ApiProblem(
     'NOT_FOUND',
     `No pending invitation "${invitation}" in ${tenant}.`,
-    'It was used, withdrawn or has expired. GET /api/v1/tenants/{tenant}/invitations lists pending invitations.',
+    'It was used or revoked, or has expired. GET /api/v1/tenants/{tenant}/invitations lists pending invitations.',
   );
 }

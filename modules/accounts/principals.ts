@@ -117,7 +117,7 @@ export class Principals {
 
   #lookupFailed(error: unknown): never {
     if (error instanceof ApiProblem) throw error;
-    this.#parts.onFailure('it cannot be looked up who asks', error);
+    this.#parts.onFailure('the user of a request cannot be looked up', error);
     throw new ApiProblem(
       'DATABASE_UNAVAILABLE',
       'The credentials cannot be checked: the database is unavailable.',

@@ -19,7 +19,7 @@ export async function resetPassword({ settings, write, withDatabase }: CommandCo
     await new AuditLog(database).append(user.tenant, {
       actor: 'the command line',
       user: null,
-      action: 'password reset link made',
+      action: 'password reset link created',
       subject: email,
       detail: {},
       remote: '',

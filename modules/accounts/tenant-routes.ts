@@ -19,7 +19,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     requirePerson(principal);
     if (!(await userStore.createTenant({ ...body, name: normalizedName(body.name) })))
       throw new ApiProblem('CONFLICT', `Tenant "${body.id}" already exists.`, 'Choose another id.');
-    await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
+    await note(parts, raw, principal, 'tenant created', body.id, { name: body.name, tier: body.tier });
     const invitation = await createInvitation(parts, { tenant: body.id, role: 'admin', email: null }, principal);
     return { ...(await tenantOf(userStore, body.id)), invitation };
   });

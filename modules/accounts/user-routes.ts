@@ -51,7 +51,7 @@ export function userRoutes(routes: Routes, parts: AccountParts): void {
     if (!found) throw unknownUser(params);
     if (found.disabled) throw new ApiProblem('CONFLICT', `${found.name} is disabled.`, 'Enable the user first.');
     const resetLink = await makeResetLink(parts.database, params.user, parts.baseUrl());
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'password reset link made', found.email);
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'password reset link created', found.email);
     return resetLink;
   });
 }

@@ -69,9 +69,9 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
         return;
       }
       case 'RequestSnapshot':
-        if (state.createdAt === 0) return refuse('ACCOUNT_NOT_FOUND', 'The account is not there yet.');
+        if (state.createdAt === 0) return refuse('ACCOUNT_NOT_FOUND', 'The account does not exist yet.');
         if (state.underWay && now - state.underWay.since < GIVEN_UP_MS)
-          return refuse('IN_PROGRESS', `A snapshot is under way: ${state.underWay.done} of ${state.underWay.of} steps are done.`);
+          return refuse('IN_PROGRESS', `A snapshot is in progress: ${state.underWay.done} of ${state.underWay.of} steps are done.`);
         emit({ type: 'AccountSnapshotRequested', request: command.request, at: now });
         return;
       case 'NoteProgress':

@@ -1,6 +1,6 @@
 import type { Clock } from '@millrace/kernel';
 
-/** A clock like the one given, whose alarms can be called off all at once by whoever ends; none is set after that, by what was still under way. */
+/** Wraps a clock so that all pending timers can be cancelled at once. After that, no new timer is started. */
 export function withAlarms(clock: Clock): { readonly clock: Clock; callOff(): void } {
   const waiting = new Set<() => void>();
   let isOver = false;

@@ -17,7 +17,7 @@ export interface BookSynchronizerOptions {
   readonly onFailure: () => void;
 }
 
-/** `empty`: no whole book. `fetching`: it is asked for, or will be again soon, and changes are kept. `whole`: changes are handed on. */
+/** `empty`: no whole book. `fetching`: the snapshot is requested or will be retried, and updates are buffered. `whole`: updates are delivered. */
 type State = 'empty' | 'fetching' | 'whole';
 
 /**
@@ -30,7 +30,7 @@ export class BookSynchronizer {
   #state: State = 'empty';
   #waiting: BookUpdate[] = [];
   #cancelRetry = () => {};
-  /** Counts what has made an answer that is under way useless. */
+  /** Number of resets. A response requested before the newest reset is discarded. */
   #resets = 0;
 
   constructor(options: BookSynchronizerOptions) {

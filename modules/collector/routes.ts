@@ -28,14 +28,23 @@ export function collectorRoutes(routes: Routes, collector: Collector): void {
   });
   routes.handle(ENDPOINTS.pauseSource, ({ params }) => {
     const source = sourceOf(params.id);
-    if (source.state === 'paused') throw new ApiProblem('CONFLICT', `"${params.id}" is already paused.`, 'Resume it first.');
+    if (source.state === 'paused')
+      throw new ApiProblem(
+        'CONFLICT',
+        `"${params.id}" is already paused.`,
+        'No action is needed. POST /api/v1/sources/{id}/resume resumes it.',
+      );
     source.pause();
     return source.describe();
   });
   routes.handle(ENDPOINTS.resumeSource, ({ params }) => {
     const source = sourceOf(params.id);
     if (source.state !== 'paused')
-      throw new ApiProblem('CONFLICT', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');
+      throw new ApiProblem(
+        'CONFLICT',
+        `"${params.id}" is ${source.state}, not paused.`,
+        'Only a paused source can be resumed. To reconnect, use POST /api/v1/sources/{id}/restart.',
+      );
     source.resume();
     return source.describe();
   });

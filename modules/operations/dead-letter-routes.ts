@@ -38,7 +38,7 @@ export function deadLetterRoutes(routes: Routes, { consumers, audit }: ConsumerG
   routes.handle(ENDPOINTS.deleteDeadLetter, async ({ params, principal }) => {
     const { deadLetter } = openDeadLetter(consumers(), params);
     await consumerOf(consumers(), params.group).log.deadLetters.remove(params.id);
-    audit('dead letter discarded', { deadLetter: params.id, zone: deadLetter.zone, seq: deadLetter.seq, operator: principal.name });
+    audit('dead letter deleted', { deadLetter: params.id, zone: deadLetter.zone, seq: deadLetter.seq, operator: principal.name });
   });
   routes.handle(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
     openDeadLetter(consumers(), params);

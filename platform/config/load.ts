@@ -46,7 +46,7 @@ export interface Settings {
   readonly publicUrl?: string;
   readonly accounts: Filled<typeof AccountsConfig>;
   readonly mail: Section<'mail', 'url'>;
-  readonly gateway: Section<'gateway', 'tls' | 'reachedAt'>;
+  readonly gateway: Section<'gateway', 'tls' | 'advertisedUrl'>;
   readonly graphql: Section<'graphql', 'operations'>;
   readonly redis: Section<'redis', 'url'>;
   readonly database: Section<'database', 'url'>;
@@ -103,13 +103,13 @@ const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
 
-/** What runs when no source is configured: three made-up markets, so that the first start shows something. */
+/** Default of sources: a simulator with four instruments. */
 const FIRST_SOURCES: SourceConfig[] = [
   { id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'] },
 ];
 
 /**
- * Reads file, environment and flags, each outranking the one before.
+ * Reads file, environment and flags. Each overrides the one before.
  * @throws ConfigError naming path, value and remedy of everything that is wrong
  */
 export function loadConfig({ file, folder, environment, flags, contracts = CONTRACTS, venues = {} }: LoadOptions): Settings {
@@ -128,7 +128,7 @@ export function loadConfig({ file, folder, environment, flags, contracts = CONTR
     problems.push({
       path: 'host',
       value: host,
-      remedy: 'A demo is open to everyone who reaches it: serve it on 127.0.0.1, or start without --demo.',
+      remedy: 'Demo mode has no sign-in. Set host to 127.0.0.1, or start without --demo.',
     });
   if (problems.length === 0) problems.push(...missingForSeveral(raw as Config));
   if (problems.length > 0) throw new ConfigError(origin, problems);
@@ -142,23 +142,27 @@ export function loadConfig({ file, folder, environment, flags, contracts = CONTR
   return { ...filled, sources, worlds, data: resolve(folder, filled.data) };
 }
 
-/** What servers that stand together have to share; one that lacks it would start, and then refuse what another has given out. */
+/** Settings that are missing for a gateway or a server behind gateways. Without them it would reject credentials that another server issued. */
 function missingForSeveral({ role, demo, gateway, database, redis, publicUrl }: Config): ConfigProblem[] {
   const isGateway = role === 'gateway';
-  if (!isGateway && gateway?.reachedAt === undefined) return [];
+  if (!isGateway && gateway?.advertisedUrl === undefined) return [];
   const why = isGateway ? 'A gateway' : 'A server behind gateways';
   const needs: (readonly [isMissing: boolean, ConfigProblem])[] = [
     [demo === true, { path: 'demo', value: true, remedy: `${why} is for an installation with users: start without --demo.` }],
     [
       database?.url === undefined,
-      { path: 'database.url', value: undefined, remedy: `${why} shares users and secrets with the others: name the PostgreSQL of all.` },
+      {
+        path: 'database.url',
+        value: undefined,
+        remedy: `${why} uses the PostgreSQL database that all servers and gateways share. Set database.url.`,
+      },
     ],
     [
       publicUrl === undefined,
       {
         path: 'publicUrl',
         value: undefined,
-        remedy: `${why} must know where browsers find the installation: the same address at all of them.`,
+        remedy: `${why} needs the URL that browsers use. Set the same publicUrl on all servers and gateways.`,
       },
     ],
     [

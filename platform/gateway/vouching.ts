@@ -95,7 +95,7 @@ export class VouchReader {
     if (server !== this.#server)
       return refuse(
         `It is for ${server}, and this is ${this.#server}.`,
-        'Name servers in gateway.servers as their own gateway.reachedAt does.',
+        'Name servers in gateway.servers as their own gateway.advertisedUrl does.',
       );
     const now = this.#now();
     const age = now - at;

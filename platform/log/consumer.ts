@@ -101,7 +101,7 @@ export class ConsumerGroup {
     this.#unsubscribe?.();
     await this.#running;
     await this.#noteProgress().catch((error) =>
-      this.#onFailure(`${this.#projection.name} will read again what it has skipped: ${this.#reasonOf(error)}`),
+      this.#onFailure(`${this.#projection.name} could not store its offsets and will read events again: ${this.#reasonOf(error)}`),
     );
   }
 
@@ -113,7 +113,7 @@ export class ConsumerGroup {
     const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
     for (const gap of gaps) {
       await this.#log.consumers.recordGap(this.#projection.name, gap);
-      this.#onFailure(`${this.#projection.name} goes on without offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
+      this.#onFailure(`${this.#projection.name} skipped offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
     }
     const read = gaps.map(({ partition, to }) => this.#rangeTo(partition, to));
     await this.#projection.apply([], read);

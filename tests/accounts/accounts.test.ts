@@ -235,7 +235,7 @@ describe('accounts', () => {
       lines.map(({ number }) => number),
       Array.from({ length: lines.length }, (_none, index) => lines.length - index),
     );
-    for (const action of ['user joined', 'user invited', 'key made', 'key revoked', 'two-factor enabled', 'user changed'])
+    for (const action of ['user joined', 'user invited', 'key created', 'key revoked', 'two-factor enabled', 'user changed'])
       assert.ok(
         lines.some((line) => line.action === action && line.remote === '127.0.0.1' && line.trace.length > 10),
         action,

@@ -45,7 +45,7 @@ describe('fault 40: pending invitations', () => {
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', late), 'INVALID_LINK');
     assert.equal(await guarded.owner.refusal('DELETE', `/tenants/main/invitations/${first?.id}`), 'NOT_FOUND');
     const [line] = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit');
-    assert.deepEqual([line?.action, line?.subject], ['invitation withdrawn', 'withdrawn@example.com']);
+    assert.deepEqual([line?.action, line?.subject], ['invitation revoked', 'withdrawn@example.com']);
   });
 
   test('are visible only to administrators of their tenant, who can withdraw them', async () => {

@@ -56,7 +56,7 @@ describe('fault 37: a forgotten password without a mail server', () => {
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'INVALID_CREDENTIALS');
     assert.equal((await guarded.visitor().signIn(email, NEWER)).status, 'signed-in');
     const [line] = (await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=50')).filter(
-      ({ action }) => action === 'password reset link made',
+      ({ action }) => action === 'password reset link created',
     );
     assert.deepEqual([line?.subject, line?.actor], [email, 'Owner']);
     assert.ok(!JSON.stringify(line).includes(wordOf(link)));

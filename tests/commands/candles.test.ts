@@ -49,7 +49,7 @@ test('doctor --candles compares stored candles with stored trades and reports di
   assert.doesNotMatch(output, /BTC-USDT/);
   assert.match(
     output,
-    new RegExp(`BAD {2}sim:ETH-USDT.* 1 differ;.*\\n +1m ${new Date(time).toISOString()} open: stored 1, of its trades \\d`),
+    new RegExp(`FAIL {2}sim:ETH-USDT.* 1 differ;.*\\n +1m ${new Date(time).toISOString()} open: stored 1, of its trades \\d`),
   );
   rmSync(folder, { recursive: true, force: true });
 });

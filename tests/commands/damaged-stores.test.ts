@@ -47,7 +47,7 @@ describe('fault 23: a damaged store', () => {
     assert.match(refused.output, /the log of the data folder .* is damaged/);
     assert.match(refused.output, /doctor --repair/);
     const doctor = await run('doctor', '--port', '0', '--data', data);
-    assert.match(doctor.output, /BAD {2}log .*doctor --repair/);
+    assert.match(doctor.output, /FAIL {2}log .*doctor --repair/);
     const repaired = await run('doctor', '--repair', '--data', data);
     assert.equal(repaired.status, 0, repaired.output);
     assert.match(repaired.output, /log: \d+ records with \d+ events were read/);
@@ -69,7 +69,7 @@ describe('fault 23: a damaged store', () => {
     assert.match(beside.output, /ok {3}log {10,}quick check passed; stop the server for a thorough check/);
     await inUse.close();
     const alone = await run('doctor', '--port', '0', '--data', data);
-    assert.match(alone.output, /BAD {2}log .*doctor --repair/);
+    assert.match(alone.output, /FAIL {2}log .*doctor --repair/);
   });
 
   test('a repair that was interrupted between its renames continues, and no empty log replaces the repaired one', async () => {

@@ -46,13 +46,14 @@ describe('a gateway in front of two servers', left, () => {
   /** The server with the world. */
   const startOne = () =>
     start('one', {
-      MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.one}`,
+      MILLRACE_GATEWAY__ADVERTISED_URL: `http://127.0.0.1:${ports.one}`,
       MILLRACE_WORLDS__COLUMNS: '1',
       MILLRACE_WORLDS__ROWS: '1',
       // The default is the port above its own, which may be taken.
       MILLRACE_WORLDS__TCP_PORT: '0',
     });
-  const startTwo = () => start('two', { MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.two}`, MILLRACE_WORLDS__ENABLED: 'false' });
+  const startTwo = () =>
+    start('two', { MILLRACE_GATEWAY__ADVERTISED_URL: `http://127.0.0.1:${ports.two}`, MILLRACE_WORLDS__ENABLED: 'false' });
   const servers = () => owner.get<Server[]>('GET', '/servers');
   const untilServers = async (holds: (behind: Server[]) => boolean) => {
     await until(async () => {

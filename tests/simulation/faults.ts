@@ -34,7 +34,7 @@ export const FAULTS = {
   },
   'log-unavailable': ({ log }) => begin(log.faults, { unavailable: true }),
   'log-slow': ({ log, scheduler }) => begin(log.faults, { slowMs: scheduler.between(20, 1_500) }),
-  'log-mute': ({ log }) => begin(log.faults, { mute: true }),
+  'log-reply-lost': ({ log }) => begin(log.faults, { mute: true }),
   'log-hung': ({ log }) => begin(log.faults, { hung: true }),
   'log-read-only': ({ log }) => begin(log.faults, { readOnly: true }),
   'hot-hung': ({ hot }) => begin(hot.faults, { hung: true }),
@@ -63,7 +63,7 @@ export const FAULTS = {
   },
   'database-unavailable': ({ table }) => begin(table.faults, { unavailable: true }),
   'database-slow': ({ table, scheduler }) => begin(table.faults, { slowMs: scheduler.between(20, 1_000) }),
-  'database-mute': ({ table }) => begin(table.faults, { mute: true }),
+  'database-reply-lost': ({ table }) => begin(table.faults, { mute: true }),
   'disk-full': ({ hosts, scheduler }) => {
     const { disk } = scheduler.pick(hosts);
     disk.isFull = true;

@@ -53,13 +53,13 @@ for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(
   if (mistakes.length === 0) {
     if (Number(values.seeds) === 1)
       console.log(
-        `seed ${seed}: well; ${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`,
+        `seed ${seed}: passed; ${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`,
       );
     continue;
   }
   failed++;
   isFound ||= mistakes.some((mistake) => wanted.test(mistake));
-  console.log(`seed ${seed}: ${mistakes.length} mistakes`);
+  console.log(`seed ${seed}: ${mistakes.length} violations`);
   for (const mistake of mistakes.slice(0, values.stop ? mistakes.length : 10)) console.log(`  ${mistake}`);
   if (Number(values.seeds) === 1) for (const line of story) console.log(`    ${line}`);
 }

@@ -19,7 +19,7 @@ describe('a planted bug is found:', () => {
         ({ code, output } = await simulateMutant(mutant, ['--seed', '1', '--seeds', String(OTHER_SEEDS), ...options]));
       assert.equal(code, 1, output);
       // The violated check must report it, not any other failure such as a crash of the simulation.
-      assert.match(output, /^seed \d+: \d+ mistakes$/m);
+      assert.match(output, /^seed \d+: \d+ violations$/m);
       assert.match(output, violates);
     });
 });

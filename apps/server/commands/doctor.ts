@@ -35,7 +35,7 @@ export async function doctor({
     await portFinding('port', settings.host, settings.port),
     ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
   ];
-  for (const [name, ok, found] of findings) console.log(`${ok ? 'ok ' : 'BAD'}  ${name.padEnd(22)} ${found}`);
+  for (const [name, ok, found] of findings) console.log(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(22)} ${found}`);
   if (findings.some(([, ok]) => !ok)) process.exitCode = 1;
 }
 

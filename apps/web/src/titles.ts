@@ -18,7 +18,7 @@ const TITLES: readonly (readonly [address: RegExp, name: keyof Text])[] = [
   [/^\/tenants$/, 'users'],
   [/^\/tenants\/([^/]+)$/, 'users'],
   [/^\/sign-in$/, 'signIn'],
-  [/^\/sign-up$/, 'becomeUser'],
+  [/^\/sign-up$/, 'createAccount'],
   [/^\/forgot-password$/, 'forgotPassword'],
   [/^\/reset-password$/, 'newPassword'],
   [/^\/verify-email$/, 'verifyEmail'],

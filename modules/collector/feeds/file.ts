@@ -316,7 +316,7 @@ function csvRows(sink: RowSink): RowReader {
   parser.on('readable', () => {
     for (let values: string[] | null = parser.read(); values !== null; values = parser.read()) row(values);
   });
-  parser.on('error', (error) => sink.refused('schema', `no CSV: ${error.message}`, ''));
+  parser.on('error', (error) => sink.refused('schema', `invalid CSV: ${error.message}`, ''));
   return {
     take: (line) => void parser.write(`${line}\n`),
     end: () =>
@@ -340,7 +340,7 @@ function csvRowsAtOnce(sink: RowSink): RowReader {
     try {
       for (const values of parseCsv(whole, CSV) as string[][]) row(values);
     } catch (error) {
-      sink.refused('schema', `no CSV: ${messageOf(error)}`, whole.slice(0, 512));
+      sink.refused('schema', `invalid CSV: ${messageOf(error)}`, whole.slice(0, 512));
     }
   };
   return { take, end: async () => {} };

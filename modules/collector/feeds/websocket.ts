@@ -22,7 +22,7 @@ export function websocketFeed(url: string): Feed {
         reason = error.message || error.code || 'unknown error';
         if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH')
           events.refused('oversized', `a frame of more than ${FRAME_BYTES_MAX} bytes`, '');
-        else if (error.code?.startsWith('WS_ERR_')) events.refused('schema', `no valid WebSocket frame: ${error.message}`, '');
+        else if (error.code?.startsWith('WS_ERR_')) events.refused('schema', `invalid WebSocket frame: ${error.message}`, '');
       });
       socket.on('close', (code, text) => {
         clearInterval(ping);

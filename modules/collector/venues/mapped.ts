@@ -45,7 +45,7 @@ export function mappedProtocol(
       const mapping = mappingFor(mappings, message);
       if (!mapping) return sink.ignored('unmapped');
       const found = at(message, mapping.items ?? '');
-      if (found === undefined) return sink.refused(`nothing at "${mapping.items}"`);
+      if (found === undefined) return sink.refused(`no items at path "${mapping.items}"`);
       sink.consumed(mapping.as);
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
@@ -202,7 +202,7 @@ function readQuote(item: Item, sink: Sink): void {
 
 /** Candles of one message, oldest first. */
 function readCandles(items: readonly Item[], { interval = '1m' }: Mapping, sink: Pick<Sink, Data>): void {
-  if (!isInterval(interval)) return sink.refused(`no interval "${String(interval)}"`);
+  if (!isInterval(interval)) return sink.refused(`unknown interval "${String(interval)}"`);
   for (const item of items.toSorted((a, b) => a.time.ms - b.time.ms)) {
     const [open, high, low, close] = [item.number('open'), item.number('high'), item.number('low'), item.number('close')];
     const candle: Candle = { time: item.time.ms, open, high, low, close, volume: item.number('volume'), trades: 0 };

@@ -325,7 +325,7 @@ describe('any JSON feed, by configuration alone', () => {
 
   test('reports messages without a mapping or without items', () => {
     assert.deepEqual(read(protocol, { other: 1 }), [['ignored', 'unmapped']]);
-    assert.deepEqual(read(protocol, { head: { kind: 'deal' } }), [['refused', 'nothing at "body"']]);
+    assert.deepEqual(read(protocol, { head: { kind: 'deal' } }), [['refused', 'no items at path "body"']]);
   });
 });
 

@@ -25,7 +25,7 @@ export class ConservationWatch {
   async check(): Promise<void> {
     const found = await this.#audit.look();
     if (!found) return;
-    for (const duplicate of found.slice(0, LOGGED_MAX)) this.#logger.error(duplicate, 'in more than one place');
+    for (const duplicate of found.slice(0, LOGGED_MAX)) this.#logger.error(duplicate, 'a player or item is in more than one zone or place');
     this.#duplicates = found.map(({ what, id, zones }) => ({ what, id, places: zones.length }));
   }
 }

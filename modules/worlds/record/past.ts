@@ -71,7 +71,7 @@ export async function zoneAtPoint(record: WorldRecord, zone: ZoneId, point: Poin
 
 /** Describes what the record lacks for a point in time. @throws NotOnRecord when a retry cannot help */
 function lackOf(reached: number, point: PointInTime, newest: number | null): string {
-  if (newest === null) throw new NotOnRecord(`it ends at event ${reached}, and the zone cannot be asked now whether there is more`);
+  if (newest === null) throw new NotOnRecord(`it ends at event ${reached}, and the zone cannot be reached to check for newer events`);
   if (!('seq' in point)) return `it ends at event ${reached}`;
   if (point.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${point.seq}`);
   return `it leads to event ${reached}, not to ${point.seq}`;
@@ -146,7 +146,7 @@ export async function replayZone(
   const to = Math.min(range.to, record.clock.now());
   const known = (await recordOf(record, zone)).from?.time ?? Number.POSITIVE_INFINITY;
   const from = range.from + Math.max(0, Math.ceil((known - range.from) / stepMs)) * stepMs;
-  if (from > to) throw new NotOnRecord('nothing of that stretch is on record');
+  if (from > to) throw new NotOnRecord('the log has no events of that time range');
   return onRecord(record, REPLAY_RETRIES_MAX, async () => {
     const { replay, position } = await recover(worldZone, address, record, { time: from });
     if ((replay.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);

@@ -41,8 +41,8 @@ export async function readPast<T>(record: WorldRecord, zone: ZoneId, read: () =>
 function availableText({ from, to, snapshots }: RecordedTimes): string {
   const older = snapshots.length > 0 ? ` Before that there are snapshots of ${snapshots.slice(-OLDER_MAX).map(pointText).join(', ')}.` : '';
   return from
-    ? `Ask for a time or seq from ${pointText(from)} to ${to ? pointText(to) : 'now'}.${older}`
-    : `Nothing else is known.${older}`;
+    ? `Use a time or seq from ${pointText(from)} to ${to ? pointText(to) : 'now'}.${older}`
+    : `No other state is available.${older}`;
 }
 
 function pointText({ seq, time }: { seq: number; time: number }): string {

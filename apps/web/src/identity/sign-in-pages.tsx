@@ -35,7 +35,7 @@ function SignInPage() {
   if (waits) return <TwoFactorPage onBack={() => setWaits(false)} />;
   const ways = [
     ...(options?.mail ? [{ href: '/forgot-password', label: text.forgotPassword }] : []),
-    ...(options?.signUp === 'open' ? [{ href: '/sign-up', label: text.becomeUser }] : []),
+    ...(options?.signUp === 'open' ? [{ href: '/sign-up', label: text.createAccount }] : []),
   ];
   return (
     <SignInLayout title={text.signIn} ways={ways} {...(options?.signUp === 'invitation' && { lead: text.byInvitation })}>
@@ -112,15 +112,15 @@ function SignUpPage() {
     );
   if (options?.signUp === 'invitation' && invitation === null)
     return (
-      <SignInLayout title={text.becomeUser} ways={ways}>
+      <SignInLayout title={text.createAccount} ways={ways}>
         <p className="text-sm">{text.byInvitation}</p>
       </SignInLayout>
     );
   return (
-    <SignInLayout title={text.becomeUser} ways={ways} {...(invitation !== null && { lead: text.invited })}>
+    <SignInLayout title={text.createAccount} ways={ways} {...(invitation !== null && { lead: text.invited })}>
       <Form
         wide
-        action={text.becomeUser}
+        action={text.createAccount}
         act={async ({ name = '', email = '', next: password = '' }) => {
           const { status } = await api.signUp({ name, email, password, ...(invitation !== null && { invitation }) });
           if (status === 'verify-email') setSent(true);

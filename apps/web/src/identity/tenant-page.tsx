@@ -75,9 +75,9 @@ function Users({ tenant }: { tenant: string }) {
     });
   const askKeepOut = (id: string, name: string) =>
     confirmFirst({
-      title: `${text.keepOut}: ${name}`,
-      message: filled(text.askKeepOut, { name }),
-      action: text.keepOut,
+      title: `${text.disableUser}: ${name}`,
+      message: filled(text.askDisableUser, { name }),
+      action: text.disableUser,
       act: () => changing.mutate({ id, disabled: true }),
     });
   const columns: Column<User>[] = [
@@ -112,7 +112,7 @@ function Users({ tenant }: { tenant: string }) {
             tone={disabled ? 'plain' : 'grave'}
             onClick={() => (disabled ? changing.mutate({ id, disabled: false }) : askKeepOut(id, name))}
           >
-            {disabled ? text.letIn : text.keepOut}
+            {disabled ? text.enableUser : text.disableUser}
           </Button>
         </span>
       ),
@@ -220,7 +220,7 @@ function Tenants() {
       <div className="grid gap-3 border-line border-t p-4">
         {invitation && <Link_ link={invitation.link} hint={text.invitationHint} />}
         <Form
-          action={text.foundTenant}
+          action={text.createTenant}
           act={async ({ id = '', name = '', tier = '' }) => {
             setInvitation((await api.createTenant({ id, name, tier: tier as Tier })).invitation);
             await again();
@@ -264,7 +264,7 @@ function Audit({ tenant }: { tenant: string }) {
       {verdict && (
         <span className={`text-xs ${verdict.firstInvalid === null ? 'text-accent' : 'text-warn'}`} role="status">
           {verdict.firstInvalid === null
-            ? text.chainSound.replace('{n}', whole(verdict.entries))
+            ? text.chainValid.replace('{n}', whole(verdict.entries))
             : text.chainBroken.replace('{n}', whole(verdict.firstInvalid))}
         </span>
       )}

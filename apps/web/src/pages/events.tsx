@@ -47,8 +47,8 @@ export function EventsPage() {
 
 const SERVER_TEXT = {
   closed: 'serverHealthy',
-  open: 'serverLeftAlone',
-  'half-open': 'serverTriedAgain',
+  open: 'serverCircuitOpen',
+  'half-open': 'serverRetrying',
   unavailable: 'serverOffline',
 } as const;
 
@@ -130,7 +130,7 @@ function Types({ flow }: { flow: EventStats }) {
       <Table
         rows={flow.types}
         keyOf={({ kind, type }) => `${kind}/${type}`}
-        empty={text.nothingFlows}
+        empty={text.noEvents}
         columns={[
           { name: text.eventType, isText: true, by: ({ type }) => type, cell: ({ type }) => <span className="font-medium">{type}</span> },
           { name: text.zoneKind, isText: true, by: ({ kind }) => kind, cell: ({ kind }) => <span className="text-muted">{kind}</span> },

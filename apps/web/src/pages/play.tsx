@@ -274,7 +274,7 @@ function Talk({ status, link }: { status: PlayStatus | null; link: PlayerLink | 
     setWords('');
   };
   return (
-    <Panel title={text.heard}>
+    <Panel title={text.chat}>
       <ol className="grid max-h-48 min-h-16 content-start gap-1 overflow-y-auto px-4 text-sm">
         {status?.words.map(({ id, at, kind, from, text: spoken }) => (
           <li key={id} ref={end} className={kind === 'said' ? '' : 'text-accent'}>

@@ -135,9 +135,9 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
           <p className="text-muted">{text.verifying}</p>
         ) : (
           <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-1">
-            <dt className="text-muted">{text.verdict}</dt>
+            <dt className="text-muted">{text.verificationResult}</dt>
             <dd className={verdict.data.valid ? 'text-accent' : 'text-warn'}>
-              {verdict.data.valid ? text.readBackWhole : verdict.data.detail}
+              {verdict.data.valid ? text.integrityOk : verdict.data.detail}
             </dd>
             <dt className="text-muted">{text.afterEvent}</dt>
             <dd>{whole(snapshot.seq)}</dd>
@@ -149,12 +149,12 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
         )}
         <div className="flex flex-wrap items-center gap-3">
           <Button disabled={record.isPending || !verdict.data?.valid} onClick={() => record.mutate()}>
-            {text.compareWithRecord}
+            {text.verifyAgainstLog}
           </Button>
           <Outcome error={record.error} />
           {record.data && (
             <span className={isSame ? 'text-accent' : 'text-warn'}>
-              {isSame ? text.sameAsRecord : record.data.valid ? text.differsFromRecord : record.data.detail}
+              {isSame ? text.matchesLog : record.data.valid ? text.differsFromLog : record.data.detail}
             </span>
           )}
         </div>
@@ -210,13 +210,13 @@ function Drill({ report }: { report: DrillReport }) {
           },
           { name: text.kills, cell: ({ kills }) => kills.length },
           { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMax }) => `${(rtoMsMax / 1_000).toFixed(2)} s` },
-          { name: text.promised, cell: ({ targetMs }) => `${targetMs / 1_000} s` },
+          { name: text.drillTarget, cell: ({ targetMs }) => `${targetMs / 1_000} s` },
           { name: text.rpo, hint: text.rpoHint, cell: ({ rpoMsMax }) => `${Math.round(rpoMsMax)} ms` },
           { name: text.lost, cell: ({ kills }) => sum(kills.map(({ lost }) => lost)) },
           { name: text.duplicated, cell: ({ kills }) => sum(kills.map(({ duplicated }) => duplicated)) },
           {
-            name: text.verdict,
-            cell: ({ met }) => <span className={met ? 'text-accent' : 'text-warn'}>{met ? text.kept : text.notKept}</span>,
+            name: text.verificationResult,
+            cell: ({ met }) => <span className={met ? 'text-accent' : 'text-warn'}>{met ? text.targetMet : text.targetMissed}</span>,
           },
         ]}
       />

@@ -136,7 +136,7 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
   return (
     <div className="mt-3 grid gap-2">
       <div className="flex flex-wrap items-center gap-2">
-        <span className="text-muted text-xs">{text.goBack}</span>
+        <span className="text-muted text-xs">{text.rewind}</span>
         {STRETCHES.map(({ ms, stepMs, label }) => (
           <Button key={ms} disabled={load.isPending} onClick={() => load.mutate({ ms, stepMs })}>
             {label}
@@ -205,7 +205,7 @@ function ZoneMetrics({ zone }: { zone: string }) {
         <StatTile name={text.asleep} value={whole(status?.asleep ?? 0)} />
         <StatTile name={text.flagged} value={whole(status?.flagged ?? 0)} alarming={(status?.flagged ?? 0) > 0} />
         <StatTile name={text.tickMean} value={ms(status?.tickMsMean)} unit="ms" />
-        <StatTile name={text.tickMost} value={ms(status?.tickMsMax)} unit="ms" />
+        <StatTile name={text.tickMax} value={ms(status?.tickMsMax)} unit="ms" />
         <StatTile name={text.queue} value={whole(status?.waiting ?? 0)} />
         <StatTile name={text.eventsPerSecond} value={whole(status?.events ?? 0)} />
         <StatTile name={text.packetsIn} value={whole(status?.packetsIn ?? 0)} />
@@ -246,7 +246,7 @@ function Here({ objects }: { objects: readonly SeenObject[] | undefined }) {
           </li>
         ))}
       </ul>
-      {players.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.nobodyHere}</p>}
+      {players.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.noPlayersInZone}</p>}
     </Panel>
   );
 }

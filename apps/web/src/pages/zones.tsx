@@ -19,7 +19,7 @@ import { HeatGrid } from '../world/heat-grid.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
 /** World overview: zones coloured by the duration of their ticks, statistics, and zone hosts. */
-const OUTBOX_TEXT = { waiting: 'logTakesNothing', spooling: 'spooling' } as const;
+const OUTBOX_TEXT = { waiting: 'logUnavailable', spooling: 'spooling' } as const;
 
 export function ZonesPage() {
   const text = useText();
@@ -93,7 +93,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
       number(text.ccu, ({ sessions }) => sessions),
       number(text.asleep, ({ asleep }) => asleep),
       number(text.tickMean, ({ tickMsMean }) => tickMsMean, ms),
-      number(text.tickMost, ({ tickMsMax }) => tickMsMax, ms),
+      number(text.tickMax, ({ tickMsMax }) => tickMsMax, ms),
       number(text.lateBy, ({ lateMsMax }) => lateMsMax, ms),
       number(text.queue, ({ waiting }) => waiting),
       number(text.packetsIn, ({ packetsIn }) => packetsIn),
@@ -173,7 +173,7 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
                   disabled={order.isPending}
                   onClick={() => (state === 'draining' ? order.mutate({ host: id, what: 'undrain' }) : ask(id, 'drain', text.askDrain))}
                 >
-                  {state === 'draining' ? text.welcome : text.drain}
+                  {state === 'draining' ? text.undrain : text.drain}
                 </Button>
                 <Button disabled={order.isPending} title={text.replaceHint} onClick={() => ask(id, 'replace', text.askReplace)}>
                   {text.replace}

@@ -1,4 +1,4 @@
-/** What stands around every page: the connection, navigation, dialogs. */
+/** Texts shared by all pages: connection, navigation, dialogs. */
 export const englishShell = {
   connectionLost: 'No connection to the server since {time}. Values are from that time; actions are disabled until it reconnects.',
   asOf: 'As of {age} ago',
@@ -18,7 +18,7 @@ export const englishShell = {
   askSkipDropped: '{name} continues after the dropped events and never processes them.',
   askDrain: 'Moves the zones of {name} to other hosts. It gets no zones until it is undrained.',
   askReplace: 'Starts a new host, moves the zones of {name} to it, then stops {name}. Players stay connected.',
-  askKeepOut: 'Signs {name} out everywhere and blocks sign-in until enabled again. Their API keys are rejected, too.',
+  askDisableUser: 'Signs {name} out everywhere and blocks sign-in until enabled again. Their API keys are rejected, too.',
   askRole: 'Changes the role of {name} from {before} to {after}. Takes effect immediately, also in open sessions.',
   changeRole: 'Change role',
   askTier: 'Changes the limits of {name} from {before} to {after}. Takes effect immediately.',

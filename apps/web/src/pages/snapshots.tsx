@@ -6,7 +6,7 @@ import { api, type SnapshotLabel } from '../api.ts';
 import { useWorld } from '../live/world.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
-import { showAge, useFormats } from '../parts/numbers.ts';
+import { useFormats } from '../parts/numbers.ts';
 import { Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
 import { Restore } from '../world/restore.tsx';
@@ -50,7 +50,7 @@ const labelOf = ({ store, epoch, seq }: SnapshotLabel) => `${store} ${epoch} ${s
 
 function Snapshots({ zone }: { zone: string }) {
   const text = useText();
-  const { clock, whole } = useFormats();
+  const { clock, duration, whole } = useFormats();
   const queries = useQueryClient();
   const snapshots = useQuery({ queryKey: ['snapshots', zone], queryFn: () => api.snapshots(zone), refetchInterval: AGAIN_MS });
   const take = useMutation({
@@ -84,7 +84,7 @@ function Snapshots({ zone }: { zone: string }) {
             columns={[
               { name: text.store, isText: true, by: ({ store }) => store, cell: ({ store }) => <StoreName store={store} /> },
               { name: text.time, by: ({ takenAt }) => takenAt, cell: ({ takenAt }) => clock(takenAt) },
-              { name: text.age, by: ({ takenAt }) => -takenAt, cell: ({ takenAt }) => showAge(Date.now() - takenAt) },
+              { name: text.age, by: ({ takenAt }) => -takenAt, cell: ({ takenAt }) => duration(Date.now() - takenAt) },
               { name: text.epoch, cell: ({ epoch }) => epoch },
               { name: text.afterEvent, by: ({ seq }) => seq, cell: ({ seq }) => whole(seq) },
               {
@@ -190,7 +190,7 @@ function Drills() {
 
 function Drill({ report }: { report: DrillReport }) {
   const text = useText();
-  const { clock, day } = useFormats();
+  const { clock, day, seconds } = useFormats();
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   return (
     <div>
@@ -209,8 +209,8 @@ function Drill({ report }: { report: DrillReport }) {
             cell: ({ recoverySource }) => ({ hot: text.hot, cold: text.cold, replay: text.onlyReplay })[recoverySource],
           },
           { name: text.kills, cell: ({ kills }) => kills.length },
-          { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMax }) => `${(rtoMsMax / 1_000).toFixed(2)} s` },
-          { name: text.drillTarget, cell: ({ targetMs }) => `${targetMs / 1_000} s` },
+          { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMax }) => seconds(rtoMsMax, 2) },
+          { name: text.drillTarget, cell: ({ targetMs }) => seconds(targetMs) },
           { name: text.rpo, hint: text.rpoHint, cell: ({ rpoMsMax }) => `${Math.round(rpoMsMax)} ms` },
           { name: text.lost, cell: ({ kills }) => sum(kills.map(({ lost }) => lost)) },
           { name: text.duplicated, cell: ({ kills }) => sum(kills.map(({ duplicated }) => duplicated)) },

@@ -7,7 +7,7 @@ import { useIsLost } from '../live/connection.ts';
 import { useWorld, useZoneView } from '../live/world.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Notice } from '../parts/notice.tsx';
-import { showAge, useFormats } from '../parts/numbers.ts';
+import { useFormats } from '../parts/numbers.ts';
 import { StatTile } from '../parts/stat-tile.tsx';
 import { useText } from '../text/text.ts';
 import { Announce } from '../world/announce.tsx';
@@ -17,10 +17,10 @@ import { ZoneMap } from '../world/zone-map.tsx';
 
 /** Ranges of the slider, ms, with the step of each. */
 const STRETCHES = [
-  { ms: 60_000, stepMs: 250, label: '1 min' },
-  { ms: 300_000, stepMs: 250, label: '5 min' },
-  { ms: 1_200_000, stepMs: 1_000, label: '20 min' },
-  { ms: 3_600_000, stepMs: 3_000, label: '1 h' },
+  { ms: 60_000, stepMs: 250 },
+  { ms: 300_000, stepMs: 250 },
+  { ms: 1_200_000, stepMs: 1_000 },
+  { ms: 3_600_000, stepMs: 3_000 },
 ] as const;
 /** A view that is older than this is no longer live. */
 const STALE_MS = 2_000;
@@ -111,7 +111,7 @@ interface TimeSliderProps {
 /** Slider over a range of the zone’s record, with playback. */
 function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
   const text = useText();
-  const { clock, whole } = useFormats();
+  const { clock, period, whole } = useFormats();
   const [isPlaying, setIsPlaying] = useState(false);
   const load = useMutation({
     mutationFn: ({ ms, stepMs }: { ms: number; stepMs: number }) => {
@@ -137,9 +137,9 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
     <div className="mt-3 grid gap-2">
       <div className="flex flex-wrap items-center gap-2">
         <span className="text-muted text-xs">{text.rewind}</span>
-        {STRETCHES.map(({ ms, stepMs, label }) => (
+        {STRETCHES.map(({ ms, stepMs }) => (
           <Button key={ms} disabled={load.isPending} onClick={() => load.mutate({ ms, stepMs })}>
-            {label}
+            {period(ms)}
           </Button>
         ))}
         {past && (
@@ -193,11 +193,11 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
 
 function ZoneMetrics({ zone }: { zone: string }) {
   const text = useText();
-  const { whole } = useFormats();
+  const { duration, whole } = useFormats();
   const { zones } = useWorld();
   const status = zones?.find((one) => one.zone === zone);
   const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
-  const age = (at: number | null | undefined) => (at ? showAge(Date.now() - at) : '–');
+  const age = (at: number | null | undefined) => (at ? duration(Date.now() - at) : '–');
   return (
     <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.offline) : ''}</span>}>
       <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">

@@ -8,7 +8,7 @@ import { useStateWords } from '../parts/badges.tsx';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Notice } from '../parts/notice.tsx';
-import { showAge, showBytes, useFormats } from '../parts/numbers.ts';
+import { showBytes, useFormats } from '../parts/numbers.ts';
 import { StatTile } from '../parts/stat-tile.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { filled, useText } from '../text/text.ts';
@@ -69,7 +69,7 @@ export function ZonesPage() {
 
 function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
   const text = useText();
-  const { whole } = useFormats();
+  const { duration, whole } = useFormats();
   const columns = useMemo((): Column<WorldZoneStatus>[] => {
     const number = (name: string, of: (zone: WorldZoneStatus) => number, show = whole): Column<WorldZoneStatus> => ({
       name,
@@ -77,7 +77,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
       cell: (zone) => show(of(zone)),
     });
     const ms = (value: number) => value.toFixed(1);
-    const age = (at: number | null) => (at === null ? '–' : showAge(Date.now() - at));
+    const age = (at: number | null) => (at === null ? '–' : duration(Date.now() - at));
     return [
       {
         name: text.zone,
@@ -106,7 +106,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
       { name: text.coldAge, by: ({ coldAt }) => -(coldAt ?? 0), cell: ({ coldAt }) => age(coldAt) },
       number(text.epoch, ({ epoch }) => epoch),
     ];
-  }, [text, whole]);
+  }, [text, duration, whole]);
   return (
     <Panel title={text.zoneStats} className="mt-3">
       <Table
@@ -124,7 +124,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
 function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
   const text = useText();
   const stateWords = useStateWords();
-  const { whole } = useFormats();
+  const { seconds, whole } = useFormats();
   const order = useMutation({
     mutationFn: ({ host, what }: { host: string; what: 'drain' | 'undrain' | 'replace' }) => api.host(host, what),
   });
@@ -163,7 +163,7 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
             hint: text.lostHint,
             cell: ({ lostEvents }) => <span className={lostEvents > 0 ? 'text-warn' : ''}>{whole(lostEvents)}</span>,
           },
-          { name: text.lease, cell: ({ leaseLeftMs }) => `${(leaseLeftMs / 1_000).toFixed(1)} s` },
+          { name: text.lease, cell: ({ leaseLeftMs }) => seconds(leaseLeftMs, 1) },
           { name: 'pid', cell: ({ pid }) => pid },
           {
             name: ' ',

@@ -2,7 +2,7 @@ import { useEffect, useState } from 'react';
 import { useConnection } from '../live/connection.ts';
 import { millrace } from '../live/stream.ts';
 import { useText } from '../text/text.ts';
-import { showAge, useFormats } from './numbers.ts';
+import { useFormats } from './numbers.ts';
 
 const TICK_MS = 1_000;
 
@@ -39,6 +39,7 @@ export function ConnectionBanner() {
 /** Age of the data on the page. Hidden from screen readers: it changes every second. */
 function Age({ since }: { since: number }) {
   const text = useText();
+  const { duration } = useFormats();
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), TICK_MS);
@@ -46,7 +47,7 @@ function Age({ since }: { since: number }) {
   }, []);
   return (
     <span aria-hidden="true" className="whitespace-nowrap font-medium">
-      {text.asOf.replace('{age}', showAge(now - since))}
+      {text.asOf.replace('{age}', duration(now - since))}
     </span>
   );
 }

@@ -28,18 +28,17 @@ export function showBytes(bytes: number): string {
   return `${value < 10 && power > 0 ? value.toFixed(1) : Math.round(value)} ${BYTE_UNITS[power]}`;
 }
 
-/** Age in the largest suitable unit. */
-export function showAge(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1_000));
-  if (seconds < 120) return `${seconds} s`;
-  return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`;
-}
-
 interface Formats {
   compact(value: number): string;
   whole(value: number): string;
   clock(time: number): string;
   day(time: number): string;
+  /** A duration in ms, in its largest suitable unit. */
+  duration(ms: number): string;
+  /** A period in ms that is a whole number of minutes or hours. */
+  period(ms: number): string;
+  /** A duration in ms, in seconds. */
+  seconds(ms: number, decimals?: number): string;
   /** Date and time. */
   moment(time: number): string;
 }
@@ -51,6 +50,15 @@ export function useFormats(): Formats {
 }
 
 const formatsFor = (locale: string): Formats => {
+  const unit = (name: string, decimals = 0) =>
+    new Intl.NumberFormat(locale, {
+      style: 'unit',
+      unit: name,
+      unitDisplay: 'short',
+      minimumFractionDigits: decimals,
+      maximumFractionDigits: decimals,
+    });
+  const [second, minute, hour] = [unit('second'), unit('minute'), unit('hour')];
   const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 2 });
   const whole = new Intl.NumberFormat(locale);
   const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
@@ -61,6 +69,13 @@ const formatsFor = (locale: string): Formats => {
     whole: (value) => whole.format(value),
     clock: (time) => clock.format(time),
     day: (time) => day.format(time),
+    duration: (ms) => {
+      const seconds = Math.max(0, Math.round(ms / 1_000));
+      if (seconds < 120) return second.format(seconds);
+      return seconds < 7_200 ? minute.format(Math.round(seconds / 60)) : hour.format(Math.round(seconds / 3_600));
+    },
+    period: (ms) => (ms < 3_600_000 ? minute.format(ms / 60_000) : hour.format(ms / 3_600_000)),
+    seconds: (ms, decimals) => unit('second', decimals).format(ms / 1_000),
     moment: (time) => moment.format(time),
   };
 };

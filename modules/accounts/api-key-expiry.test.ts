@@ -17,7 +17,8 @@ test('a requested expiry is accepted from the next millisecond to the maximum', 
 });
 
 test('an expiry that is past, or beyond the maximum, is refused', () => {
-  assert.throws(() => expiryOf(NOW, NOW, KEY_DAYS), { code: 'BAD_REQUEST', message: `${NOW} is in the past.` });
+  assert.throws(() => expiryOf(NOW, NOW, KEY_DAYS), { code: 'BAD_REQUEST', message: `${new Date(NOW).toISOString()} is in the past.` });
   const late = NOW + 365 * DAY_MS + 1;
-  assert.throws(() => expiryOf(late, NOW, KEY_DAYS), { code: 'BAD_REQUEST', message: `${late} is more than 365 days in the future.` });
+  const message = `${new Date(late).toISOString()} is more than 365 days in the future.`;
+  assert.throws(() => expiryOf(late, NOW, KEY_DAYS), { code: 'BAD_REQUEST', message });
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, globSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { availableParallelism, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -54,6 +54,8 @@ const JOB_MS_MAX = 600_000;
 /** File system in memory (Linux), and the free space that the unit tests need there. */
 const MEMORY_FOLDER = '/dev/shm';
 const MEMORY_FREE_MIN = 2 * 1024 ** 3;
+/** Mounted file systems (Linux). */
+const MOUNTS = '/proc/self/mounts';
 
 const root = join(import.meta.dirname, '..');
 const flags = process.argv.slice(2).filter((part) => part.startsWith('--'));
@@ -85,7 +87,7 @@ const environment: NodeJS.ProcessEnv = {
 const unitFolder = mkdtempSync(join(hasMemoryFolder() ? MEMORY_FOLDER : tmpdir(), 'millrace-unit-'));
 // A real PostgreSQL that a test starts as root runs as another user, which must reach its folder.
 chmodSync(unitFolder, 0o711);
-process.once('exit', () => rmSync(unitFolder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
+process.once('exit', removeUnitFolder);
 const started = performance.now();
 const jobs = [
   ...(unit.length > 0
@@ -148,6 +150,19 @@ async function work(): Promise<void> {
     console.log(
       `${passed ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
+  }
+}
+
+/** Removes the files of the unit tests, also when a test that mounted a file system there was killed. */
+function removeUnitFolder(): void {
+  try {
+    for (const line of existsSync(MOUNTS) ? readFileSync(MOUNTS, 'utf8').split('\n') : []) {
+      const mount = line.split(' ')[1] ?? '';
+      if (mount.startsWith(unitFolder)) spawnSync('umount', ['-l', mount], { stdio: 'ignore' });
+    }
+    rmSync(unitFolder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  } catch (error) {
+    console.error(`${unitFolder} cannot be removed: ${error}`);
   }
 }
 

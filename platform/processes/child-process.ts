@@ -35,25 +35,32 @@ export interface LinkedProcess<Out extends object> {
 
 /**
  * Starts a child process of Node. Messages go over a pipe, which is file descriptor 3 of the child; its output goes to that of this process.
- * @throws when the system has no file descriptors left for it
+ * Never throws: `ended` has the error of a process that could not be started.
  */
 export function startLinkedProcess<Out extends object, In extends object>(options: ChildOptions<In>): LinkedProcess<Out> {
   const { name, file, flags, data, onMessage } = options;
   const child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const ended = endOf(child);
+  // Without a free file descriptor there are no pipes, and the error follows.
+  const pipe = child.stdio?.[3] as Duplex | undefined;
+  if (child.pid === undefined || !pipe) {
+    pipe?.on('error', () => {}).destroy();
+    return { pid: undefined, send: () => {}, kill: () => {}, ended };
+  }
   const forget = recordProcess(data, child.pid, name);
-  const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });
-  const ended = endOf(child).then((end) => {
+  const link = openLink<Out, In>(pipe, { onMessage, onClose: () => {} });
+  const cleaned = ended.then((end) => {
     forget();
     link.close();
     return end;
   });
-  return { pid: child.pid, send: link.send, kill: () => void child.kill('SIGKILL'), ended };
+  return { pid: child.pid, send: link.send, kill: () => void child.kill('SIGKILL'), ended: cleaned };
 }
 
 function endOf(child: ChildProcess): Promise<ProcessEnd> {
   return new Promise((resolve) => {
-    child.once('error', (error) => {
-      // Also emitted when a signal cannot be sent to a running process.
+    // Also emitted when a signal cannot be sent to a running process.
+    child.on('error', (error) => {
       if (child.pid === undefined) resolve({ code: null, signal: null, error });
     });
     child.once('exit', (code, signal) => resolve({ code, signal, error: null }));

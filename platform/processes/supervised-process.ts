@@ -1,18 +1,17 @@
 import { constants, setPriority } from 'node:os';
-import { join } from 'node:path';
 import { messageOf } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
 import { type ChildOptions, type LinkedProcess, type ProcessEnd, startLinkedProcess } from './child-process.ts';
 
 /** V8 options that reduce memory by a third or more. They cost speed, which matters less in these processes than in the server. */
 const MEMORY_OPTIONS = ['--optimize-for-size', '--max-semi-space-size=4'];
-const IMPORT_OPTIONS = ['--import', join(import.meta.dirname, 'quick-imports.ts')];
+const IMPORT_OPTIONS = ['--import', import.meta.resolve('./quick-imports.ts')];
 const RESTART_MS = 1_000;
 const STOP_MS_MAX = 9_000;
 
 /** How to run a child process. */
 export interface SupervisedProcessOptions<Out extends object, In extends object> extends Omit<ChildOptions<In>, 'flags'> {
-  /** First messages to the process after each start. */
+  /** Prepares a start; returns the first messages to the process. If it throws, the start is tried again. */
   readonly begin: () => readonly Out[];
   /** Message that makes the process stop gracefully. */
   readonly stop: Out;
@@ -35,15 +34,17 @@ export class SupervisedProcess<Out extends object, In extends object> {
   /** Starts the process unless it runs. */
   start(): void {
     if (this.#isStopping || this.#child) return;
+    let first: readonly Out[];
     try {
-      const child = startLinkedProcess<Out, In>({ ...this.#options, flags: [...MEMORY_OPTIONS, ...IMPORT_OPTIONS] });
-      this.#child = child;
-      lowerPriority(child.pid);
-      for (const message of this.#options.begin()) child.send(message);
-      void child.ended.then((end) => this.#ended(end));
+      first = this.#options.begin();
     } catch (error) {
-      this.#ended({ code: null, signal: null, error: error as Error });
+      return this.#ended({ code: null, signal: null, error: error as Error });
     }
+    const child = startLinkedProcess<Out, In>({ ...this.#options, flags: [...MEMORY_OPTIONS, ...IMPORT_OPTIONS] });
+    this.#child = child;
+    lowerPriority(child.pid);
+    for (const message of first) child.send(message);
+    void child.ended.then((end) => this.#ended(end));
   }
 
   #ended({ code, signal, error }: ProcessEnd): void {

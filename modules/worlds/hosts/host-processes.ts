@@ -49,7 +49,6 @@ interface WaitingProcess {
   kill(): void;
 }
 
-/** @throws when the system can start no more processes */
 function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
   let received: (message: FromHost) => void = () => {};
   const child: LinkedProcess<ToHost | OpenStorePermit> = startLinkedProcess<ToHost | OpenStorePermit, FromHost | OpenStoreRequest>({
@@ -247,13 +246,9 @@ export class HostProcesses {
     this.#isFilling = true;
     this.#later(STANDBY_AFTER_MS, () => {
       this.#isFilling = false;
-      try {
-        const waiting = startProcess(this.#terms.data, this.#opening);
-        this.#standby.add(waiting);
-        void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
-      } catch {
-        // A standby process is not needed yet; the next call tries again.
-      }
+      const waiting = startProcess(this.#terms.data, this.#opening);
+      this.#standby.add(waiting);
+      void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
       this.#fillStandby();
     });
   }

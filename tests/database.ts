@@ -22,13 +22,25 @@ export async function databaseOf(cwd: string, args: readonly string[]): Promise<
   return { MILLRACE_DATABASE__URL: urlOf(name) };
 }
 
+/** Suspends the embedded database of a server, so that queries wait. @returns function that resumes it; a no-op with PostgreSQL */
+export function suspendDatabase(pid: number, env: Record<string, string | undefined>): () => void {
+  if (env.MILLRACE_DATABASE__URL !== undefined) return () => {};
+  const database = embeddedOf(pid);
+  process.kill(database, 'SIGSTOP');
+  return () => void process.kill(database, 'SIGCONT');
+}
+
+/** Pid of the embedded database of a server. */
+function embeddedOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  return children.find((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('database-process')) as number;
+}
+
 /** Stops the database of a server. @returns function that starts it again; an embedded one restarts by itself */
 export async function stopDatabase(pid: number, env: Record<string, string | undefined>): Promise<() => Promise<void>> {
   const url = env.MILLRACE_DATABASE__URL;
   if (url === undefined) {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
-    const database = children.find((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('database-process'));
-    process.kill(database as number, 'SIGKILL');
+    process.kill(embeddedOf(pid), 'SIGKILL');
     return async () => {};
   }
   const [, name = ''] = /\/(m_\w+)\?/.exec(url) ?? [];

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { databaseOf, stopDatabase } from './database.ts';
+import { databaseOf, stopDatabase, suspendDatabase } from './database.ts';
 
 const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
 
@@ -14,6 +14,8 @@ export interface ServerProcess {
   readonly errors: () => string;
   /** Stops its database. @returns function that starts it again */
   stopDatabase(): Promise<() => Promise<void>>;
+  /** Suspends its embedded database, so that queries wait. Returns a function that resumes it. */
+  suspendDatabase(): () => void;
   /** Kills the process (SIGKILL). */
   kill(): Promise<void>;
   /** Stops the process (SIGTERM). @returns its exit code */
@@ -62,6 +64,7 @@ export async function startServer(
     child,
     errors: () => errors,
     stopDatabase: () => stopDatabase(child.pid ?? 0, env),
+    suspendDatabase: () => suspendDatabase(child.pid ?? 0, env),
     kill: async () => {
       child.kill('SIGKILL');
       await exited;

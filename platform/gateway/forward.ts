@@ -2,7 +2,7 @@ import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { type Duplex, finished, pipeline } from 'node:stream';
 import type { Transport } from '@millrace/contracts';
-import { ApiProblem, type OpenStreams, type StreamRegistration, type TakeConnection, traceparentOf } from '@millrace/http';
+import { ApiProblem, type OpenStreams, onceClosed, type StreamRegistration, type TakeConnection, traceparentOf } from '@millrace/http';
 import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
@@ -88,7 +88,7 @@ export async function forward(
 ): Promise<FastifyReply> {
   const { body } = request;
   const disconnected = new AbortController();
-  reply.raw.once('close', () => disconnected.abort());
+  onceClosed(reply.raw, () => disconnected.abort());
   const text = body === undefined || body === null ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const { rewrite } = forwarded;
   const requestFor = (server: BackServer): Dispatcher.RequestOptions => {

@@ -64,6 +64,8 @@ export function openGraphQl(
     handle: async (request, reply) => {
       const take = connectionOf(request, reply);
       if (take) return sockets.upgrade(request, take);
+      // The client disconnected while its credential was checked.
+      if (reply.raw.destroyed) return reply.hijack();
       const { principal, headers, ip: remote, id: trace } = request;
       const aborted = new AbortController();
       // `close` of the response, not of the socket: a socket with keep-alive stays open for later requests.

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { ApiProblem, type HttpParts, type TakeConnection } from '@millrace/http';
+import { ApiProblem, type HttpParts, onceClosed, type TakeConnection } from '@millrace/http';
 import type { FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
@@ -75,7 +75,7 @@ export function graphQlSockets(
       const registration = streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
       const { socket, head } = take();
       end = () => void socket.destroy();
-      socket.once('close', registration.close);
+      onceClosed(socket, registration.close);
       requests.set(raw, { principal, headers, remote, trace, transport: 'graphql-websocket', registration });
       sockets.handleUpgrade(raw, socket, head, (connection) => {
         end = (reason) => connection.close(FORBIDDEN, reason.slice(0, CLOSE_REASON_MAX));

@@ -1,6 +1,7 @@
 import { ENDPOINTS } from '@millrace/contracts';
 import { type Hub, parsePosition } from '@millrace/streams';
 import type { FastifyBaseLogger } from 'fastify';
+import { onceClosed } from './once-closed.ts';
 import { ApiProblem } from './problems.ts';
 import type { HttpParts } from './server.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
@@ -28,7 +29,7 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: HttpP
       throw new ApiProblem('INVALID_POSITION', `"${String(last)}" is not a valid position.`, 'Use the id of a received event, or omit it.');
     let end: (reason: string) => void = () => {};
     const registration = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
-    raw.raw.socket.once('close', registration.close);
+    onceClosed(raw.raw.socket, registration.close);
     const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
     reply.hijack();
     end = openEventStream(raw.raw, reply.raw, hub, channels, from, headers);

@@ -11,6 +11,7 @@ export {
 } from './guard.ts';
 export { type IdempotencyHooks, type IdempotencyStore, idempotencyHooks, type KeyUse, type StoredResponse } from './idempotency.ts';
 export { IdempotencyKeys, idempotencyKeys } from './idempotency-keys.ts';
+export { onceClosed } from './once-closed.ts';
 export { OpenStreams, type StreamRegistration, type StreamsOf } from './open-streams.ts';
 export { decodeCursor, encodeCursor, pageOf } from './pagination.ts';
 export { ApiProblem } from './problems.ts';

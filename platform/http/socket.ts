@@ -6,6 +6,7 @@ import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Identify } from './caller.ts';
+import { onceClosed } from './once-closed.ts';
 import type { StreamRegistration } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, requestsOfOne } from './rate-limit.ts';
@@ -76,7 +77,7 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
   return {
     upgrade: ({ raw, ip, principal }, { socket, head }, registration) => {
       let end: (reason: string) => void = () => socket.destroy();
-      socket.once('close', registration.close);
+      onceClosed(socket, registration.close);
       server.handleUpgrade(raw, socket, head, (connection) => {
         server.emit('connection', connection, raw);
         const authenticate = async (token: string) => {

@@ -18,7 +18,8 @@ export function openEventStream(
   headers: Record<string, string>,
 ): (reason: string) => void {
   const { socket } = response;
-  if (!socket) return () => {};
+  // The client has disconnected.
+  if (!socket || socket.destroyed) return () => {};
   response.useChunkedEncodingByDefault = false;
   response.writeHead(200, {
     ...headers,

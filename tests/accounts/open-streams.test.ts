@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -17,6 +18,7 @@ import type {
   Usage,
   World,
 } from '@millrace/contracts';
+import { until } from '@millrace/testing';
 import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
 
@@ -90,6 +92,39 @@ describe('open streams', () => {
     await member.ask('POST', '/api/v1/auth/sign-out');
     await stream.text;
     assert.equal(await member.refusal('GET', '/connections'), 'UNAUTHENTICATED');
+  });
+
+  test('are not counted for clients that disconnect while their credential is checked', async () => {
+    const { hostname, port } = new URL(guarded.server.url);
+    const upgrade = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+    const query = encodeURIComponent('subscription { events(channels: ["tickers"]) { channel } }');
+    const requests = [
+      'GET /api/v1/stream?channels=tickers HTTP/1.1',
+      `GET /api/v1/socket HTTP/1.1\r\n${upgrade}`,
+      `GET /api/v1/graphql?query=${query} HTTP/1.1\r\nAccept: text/event-stream`,
+      `GET /api/v1/graphql HTTP/1.1\r\n${upgrade}\r\nSec-WebSocket-Protocol: graphql-transport-ws`,
+    ];
+    const keys = await Promise.all(requests.map(async (_, index) => (await guarded.owner.key(`gone ${index}`, ['market:read'])).key));
+    // GraphQL is loaded with its first request.
+    await guarded.owner.ask('POST', '/api/v1/graphql', { query: '{ __typename }' });
+    // A check of a new key waits for the database, until its client has disconnected.
+    const resume = guarded.server.suspendDatabase();
+    for (const [index, request] of requests.entries()) {
+      const socket = connect(Number(port), hostname);
+      await once(socket, 'connect');
+      socket.write(`${request}\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${keys[index]}\r\n\r\n`, () => socket.destroy());
+      await once(socket, 'close');
+    }
+    resume();
+    // Each of these checks ends after the one of the client that has disconnected.
+    for (const key of keys) await guarded.visitor({ authorization: `Bearer ${key}` }).get('GET', '/instruments');
+    let open: Connections['nodes'][number] | undefined;
+    await until(async () => {
+      [open] = (await guarded.owner.get<Connections>('GET', '/connections')).nodes;
+      return open?.streams === 0;
+    }, 'no stream is open').catch(() => assert.deepEqual(open?.transports, {}));
+    const metrics = await (await guarded.owner.ask('GET', '/metrics')).text();
+    assert.match(metrics, /^millrace_stream_readers 0$/m);
   });
 
   test('are limited by the tier on every transport', async () => {

@@ -34,7 +34,7 @@ test('doctor --candles compares stored candles with stored trades and reports di
 
   const sound = await doctor();
   assert.equal(sound.status, 0, sound.output);
-  assert.match(sound.output, /ok {3}sim:BTC-USDT +[1-9]\d+ candles compared, 0 differ/);
+  assert.match(sound.output, /ok {4}sim:BTC-USDT +[1-9]\d+ candles compared, 0 differ/);
   const series = await openDuckDbSeries({ folder: join(folder, 'data', 'series'), memoryMiB: 64, archiveAfterDays: 2, keepDays: 365 });
   const [instrument] = series.instruments().filter((id) => id === 'sim:ETH-USDT');
   assert.ok(instrument);

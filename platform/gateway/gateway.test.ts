@@ -5,6 +5,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
 import { ApiProblem, bodyDigestOf, connectionOf, MemoryRateLimiter } from '@millrace/http';
+import { until } from '@millrace/testing';
 import fc from 'fast-check';
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import { guardRoutes } from '../http/guard.ts';
@@ -203,6 +204,7 @@ describe('servers behind a gateway', () => {
       request.principal = kim;
       const { 'x-varies': varies } = request.headers;
       if (varies !== undefined) reply.header('vary', varies);
+      if (request.headers['x-check'] === 'slow') await once(request.raw.socket, 'close');
     });
     routeUpgrades(app, {});
     app.all('/*', (request, reply) => {
@@ -482,6 +484,22 @@ describe('servers behind a gateway', () => {
     leaving.abort();
     await gone;
     while (streams.size > 0 || servers.list()[0]?.open !== 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  test('a stream is not counted when the client disconnects while its credential is checked', async () => {
+    const { address } = await behind((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    });
+    const { app, servers, streams } = await gateway([address]);
+    const requested = once(app.server, 'request');
+    const client = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+    client.write('GET /stream HTTP/1.1\r\nHost: gateway\r\nX-Check: slow\r\n\r\n');
+    await requested;
+    client.destroy();
+    const leaving = new AbortController();
+    assert.equal((await fetch(`${urlOf(app)}/stream`, { signal: leaving.signal })).status, 200);
+    await until(() => streams.size === 1 && servers.list()[0]?.open === 1, 'only the stream of the other client is open');
+    leaving.abort();
   });
 
   test('a stream over the limit is refused, and disconnected from the server', async () => {

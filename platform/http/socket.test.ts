@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { on, once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '@millrace/base/clock';
 import { HOME_TENANT, type Principal } from '@millrace/contracts';
@@ -135,6 +136,28 @@ describe('requests over a WebSocket', () => {
       assert.deepEqual([ok, error?.code], [false, 'BAD_REQUEST'], `message ${index}`);
     assert.equal(replies.at(-1)?.op, 'pong');
     assert.deepEqual(failures, []);
+  });
+
+  test('a subscription that waits for a credential is dropped when the client disconnects', async () => {
+    const { port } = server.address() as AddressInfo;
+    let finish: (principal: Principal) => void = () => {};
+    identified = new Promise<Principal>((resolve) => {
+      finish = resolve;
+    });
+    const upgraded = once(server, 'upgrade');
+    const client = new WebSocket(`ws://127.0.0.1:${port}`);
+    const [, socket] = (await upgraded) as [unknown, Duplex];
+    await once(client, 'open');
+    client.send(JSON.stringify({ op: 'authenticate', id: 1, token: 'token' }));
+    client.send(JSON.stringify({ op: 'subscribe', id: 2, channels: ['a'] }));
+    const closed = once(socket, 'close');
+    client.close();
+    await closed;
+    finish(GUEST);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(hub.stats().readers, 0);
+    assert.deepEqual(failures, []);
+    identified = Promise.resolve(GUEST);
   });
 
   test('a message of more than 64 KiB ends the connection before it is parsed', async () => {

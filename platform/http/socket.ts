@@ -221,6 +221,9 @@ class SocketSession {
   }
 
   #handle(message: SocketRequest): void {
+    const { connection } = this.#parts;
+    // The client disconnected while the request waited. A subscription would never end.
+    if (connection.readyState === connection.CLOSED) return;
     if (message.op === 'authenticate') this.#authenticate(message.id, message.token);
     else this.#attempt(message.id, () => this.#serve(message));
   }

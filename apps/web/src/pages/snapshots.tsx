@@ -210,7 +210,7 @@ function Drill({ report }: { report: DrillReport }) {
           },
           { name: text.kills, cell: ({ kills }) => kills.length },
           { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMax }) => seconds(rtoMsMax, 2) },
-          { name: text.drillTarget, cell: ({ targetMs }) => seconds(targetMs) },
+          { name: text.drillTarget, cell: ({ targetMs }) => seconds(targetMs, 1) },
           { name: text.rpo, hint: text.rpoHint, cell: ({ rpoMsMax }) => `${Math.round(rpoMsMax)} ms` },
           { name: text.lost, cell: ({ kills }) => sum(kills.map(({ lost }) => lost)) },
           { name: text.duplicated, cell: ({ kills }) => sum(kills.map(({ duplicated }) => duplicated)) },

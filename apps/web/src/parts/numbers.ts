@@ -37,8 +37,8 @@ interface Formats {
   duration(ms: number): string;
   /** A period in ms that is a whole number of minutes or hours. */
   period(ms: number): string;
-  /** A duration in ms, in seconds. */
-  seconds(ms: number, decimals?: number): string;
+  /** A duration in ms, in seconds with this number of decimals. */
+  seconds(ms: number, decimals: 1 | 2): string;
   /** Date and time. */
   moment(time: number): string;
 }
@@ -59,6 +59,7 @@ const formatsFor = (locale: string): Formats => {
       maximumFractionDigits: decimals,
     });
   const [second, minute, hour] = [unit('second'), unit('minute'), unit('hour')];
+  const precise = { 1: unit('second', 1), 2: unit('second', 2) };
   const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 2 });
   const whole = new Intl.NumberFormat(locale);
   const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
@@ -75,7 +76,7 @@ const formatsFor = (locale: string): Formats => {
       return seconds < 7_200 ? minute.format(Math.round(seconds / 60)) : hour.format(Math.round(seconds / 3_600));
     },
     period: (ms) => (ms < 3_600_000 ? minute.format(ms / 60_000) : hour.format(ms / 3_600_000)),
-    seconds: (ms, decimals) => unit('second', decimals).format(ms / 1_000),
+    seconds: (ms, decimals) => precise[decimals].format(ms / 1_000),
     moment: (time) => moment.format(time),
   };
 };

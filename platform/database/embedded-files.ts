@@ -71,7 +71,9 @@ export function makePrivate(folder: string): void {
 /** Runs initdb in a child process, because this one would keep its memory, 100 MB and more. */
 async function initialize(args: readonly [string, string]): Promise<void> {
   const child = spawn(process.execPath, [BASELINE_COMPILER, INITIALIZE, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  // Rejects for a child that cannot be started. Without a free file descriptor it has no standard error.
+  const exited = once(child, 'exit');
+  const [errors, [code]] = await Promise.all([child.stderr ? text(child.stderr) : '', exited]);
   if (code !== 0) throw new Error(`an empty database could not be created: ${errors.trim()}`);
 }
 

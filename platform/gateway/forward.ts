@@ -2,7 +2,15 @@ import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { type Duplex, finished, pipeline } from 'node:stream';
 import type { Transport } from '@millrace/contracts';
-import { ApiProblem, type OpenStreams, onceClosed, type StreamRegistration, type TakeConnection, traceparentOf } from '@millrace/http';
+import {
+  ApiProblem,
+  closeInTime,
+  type OpenStreams,
+  onceClosed,
+  type StreamRegistration,
+  type TakeConnection,
+  traceparentOf,
+} from '@millrace/http';
 import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
@@ -109,7 +117,13 @@ export async function forward(
   const close = server.begin();
   finished(upstream.body, close);
   void reply.code(upstream.statusCode);
-  if (rewrite && upstream.statusCode === 200) return reply.send(rewrite((await upstream.body.json()) as Record<string, unknown>));
+  if (rewrite && upstream.statusCode === 200) {
+    const response = await upstream.body.json().catch((error: unknown) => {
+      if (disconnected.signal.aborted) return null;
+      throw error;
+    });
+    return response === null ? reply.hijack() : reply.send(rewrite(response as Record<string, unknown>));
+  }
   passHeaders(reply, upstream.headers);
   const { 'content-length': length } = upstream.headers;
   if (length !== undefined) void reply.header('content-length', length);
@@ -129,6 +143,7 @@ export async function forward(
     end: (reason) => {
       upstream.body.unpipe(reply.raw);
       reply.raw.end(isBetweenEvents ? `event: bye\ndata: ${JSON.stringify({ reason })}\n\n` : undefined, () => upstream.body.destroy());
+      closeInTime(reply.raw);
     },
   };
   forwarding.tunnels.add(tunnel);
@@ -169,6 +184,7 @@ export async function forwardUpgrade(
       behind.unpipe(socket);
       if (!frames.isBetweenFrames) return void socket.destroy();
       socket.end(closeFrame(GOING_AWAY, reason), () => behind.destroy());
+      closeInTime(socket);
     },
   };
   forwarding.tunnels.add(tunnel);

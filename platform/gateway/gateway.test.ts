@@ -1,157 +1,22 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server as NodeServer, type RequestListener, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
-import { ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
-import { ApiProblem, bodyDigestOf, connectionOf, MemoryRateLimiter } from '@millrace/http';
+import { ENDPOINTS, type Endpoint, type Problem, type Server } from '@millrace/contracts';
+import { bodyDigestOf, connectionOf } from '@millrace/http';
 import { until } from '@millrace/testing';
-import fc from 'fast-check';
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
-import { guardRoutes } from '../http/guard.ts';
 import { OpenStreams } from '../http/open-streams.ts';
 import { respondWithProblems } from '../http/problems.ts';
 import { normaliseTarget } from '../http/request-target.ts';
 import { traceIdOf } from '../http/trace.ts';
 import { routeUpgrades } from '../http/upgrades.ts';
 import { forward, forwardUpgrade, type Tunnel } from './forward.ts';
-import { NonceWindow } from './nonce-window.ts';
 import { Servers, type ServersOptions } from './servers.ts';
+import { kim } from './testing/kim.ts';
 import { VOUCH_HEADER, Vouching, VouchReader } from './vouching.ts';
-
-const kim: Principal = {
-  kind: 'key',
-  user: 'kim',
-  name: 'Kim',
-  tenant: HOME_TENANT,
-  role: 'trader',
-  tier: 'free',
-  permissions: permissionsOf('trader', HOME_TENANT),
-  lacksTwoFactor: false,
-  version: null,
-  credential: 'key-1',
-  expiresAt: null,
-};
-
-const SERVER = 'http://10.0.0.5:7420';
-/** A request without a body, as a gateway sends it and as the server gets it. */
-const sentTo = (target: string, { server = SERVER, method = 'GET', body = '' } = {}) => ({ server, method, target, body });
-const got = (header: string | undefined, url: string, method = 'GET') => ({
-  headers: header === undefined ? {} : { [VOUCH_HEADER]: header },
-  method,
-  url,
-});
-
-describe('the vouch of a gateway', () => {
-  const vouching = new Vouching('secret', () => 1_000_000);
-  const readerAt = (now: number, secret = 'secret') => new VouchReader(secret, () => now, SERVER);
-
-  test('has the principal that the gateway signed', () => {
-    const reader = readerAt(1_000_000);
-    const header = vouching.vouch(kim, sentTo('/api/v1/account'));
-    assert.deepEqual(reader.read(got(header, '/api/v1/account'))?.principal, kim);
-    assert.equal(reader.read(got(undefined, '/')), null);
-  });
-
-  test('is valid for no other request, from no other installation, and for 30 s', () => {
-    const header = vouching.vouch(kim, sentTo('/api/v1/account'));
-    const refuses = (by: VouchReader, method: string, url: string, text = header) =>
-      assert.throws(
-        () => by.read(got(text, url, method)),
-        (error) => error instanceof ApiProblem && error.code === 'INVALID_TOKEN',
-      );
-    refuses(readerAt(1_000_000), 'DELETE', '/api/v1/account');
-    refuses(readerAt(1_000_000), 'GET', '/api/v1/account?all');
-    refuses(readerAt(1_000_000, 'another'), 'GET', '/api/v1/account');
-    refuses(readerAt(1_031_000), 'GET', '/api/v1/account');
-    refuses(readerAt(969_000), 'GET', '/api/v1/account');
-    for (const text of ['', '.', 'a.b', header.split('.')[0] ?? '', `${header}x`])
-      refuses(readerAt(1_000_000), 'GET', '/api/v1/account', text);
-  });
-
-  test('fault 81: is accepted once, at the server it is for', () => {
-    const reader = readerAt(1_000_000);
-    const header = vouching.vouch(kim, sentTo('/x'));
-    assert.ok(reader.read(got(header, '/x')));
-    assert.throws(() => reader.read(got(header, '/x')), /It was used before/);
-    const elsewhere = vouching.vouch(kim, sentTo('/x', { server: 'http://10.0.0.6:7420' }));
-    assert.throws(() => reader.read(got(elsewhere, '/x')), /It is for http:\/\/10\.0\.0\.6:7420, and this is http:\/\/10\.0\.0\.5:7420/);
-    const [one, other] = [new Vouching('secret', () => 1_000_000), new Vouching('secret', () => 1_000_000)];
-    for (const each of [one, other, one]) assert.ok(reader.read(got(each.vouch(kim, sentTo('/x')), '/x')));
-  });
-
-  test('fault 81: no nonce is accepted twice, however many there are, and a bounded number is kept', () => {
-    const used = fc.record({ nonce: fc.nat(30).map(String), age: fc.integer({ min: -5, max: 5 }), passed: fc.nat(3) });
-    fc.assert(
-      fc.property(fc.array(used, { maxLength: 200 }), fc.integer({ min: 1, max: 20 }), (uses, max) => {
-        const window = new NonceWindow(5_000, max);
-        const madeAt = new Map<string, number>();
-        const accepted = new Set<string>();
-        let now = 1_000_000;
-        for (const { nonce, age, passed } of uses) {
-          now += passed * 1_000;
-          // The creation time is signed together with the nonce.
-          const at = madeAt.get(nonce) ?? now - age * 1_000;
-          madeAt.set(nonce, at);
-          if (Math.abs(now - at) > 5_000) continue;
-          if (!window.accept(nonce, at, now)) continue;
-          assert.ok(!accepted.has(nonce));
-          accepted.add(nonce);
-          assert.ok(window.size <= max);
-        }
-      }),
-    );
-    const window = new NonceWindow(30_000);
-    assert.ok(Array.from({ length: 1_000 }, (_, index) => window.accept(String(index), 1_000_000, 1_000_000)).every((one) => one));
-  });
-
-  test('is refused when a character of it is changed', () => {
-    const header = vouching.vouch(kim, sentTo('/'));
-    const [payload = ''] = header.split('.');
-    fc.assert(
-      fc.property(fc.nat(payload.length - 1), fc.constantFrom(...'ABCxyz019-_'), (at, character) => {
-        fc.pre(header[at] !== character);
-        const changed = header.slice(0, at) + character + header.slice(at + 1);
-        assert.throws(() => readerAt(1_000_000).read(got(changed, '/')));
-      }),
-    );
-  });
-
-  test('fault 81: a request with another body is refused before its handler runs', async () => {
-    const app = fastify();
-    respondWithProblems(app);
-    const handled: unknown[] = [];
-    const reader = readerAt(1_000_000);
-    guardRoutes(app, {
-      identify: () => kim,
-      vouched: reader.read,
-      origins: [],
-      limiter: new MemoryRateLimiter(() => 0),
-      onAuditEvent: () => {},
-    });
-    app.route({
-      method: ['GET', 'POST'],
-      url: '/x',
-      config: { access: 'public' },
-      handler: (request) => handled.push(request.body ?? null),
-    });
-    const send = async (vouched: string, payload: string | undefined, method: 'GET' | 'POST' = 'POST') => {
-      const vouch = vouching.vouch(kim, sentTo('/x', { method, body: vouched }));
-      const headers = { [VOUCH_HEADER]: vouch, ...(payload !== undefined && { 'content-type': 'application/json' }) };
-      return (await app.inject({ method, url: '/x', headers, ...(payload !== undefined && { payload }) })).statusCode;
-    };
-    const body = JSON.stringify({ role: 'viewer', name: 'Å'.repeat(40_000) });
-    assert.equal(await send(body, body), 200);
-    assert.equal(await send('', undefined), 200);
-    assert.equal(await send('', undefined, 'GET'), 200);
-    assert.equal(handled.length, 3);
-    assert.equal(await send(body, body.replace('viewer', 'owner')), 401);
-    assert.equal(await send(body, undefined), 401);
-    assert.equal(await send('', body), 401);
-    assert.equal(handled.length, 3);
-    await app.close();
-  });
-});
 
 const STREAMS_MAX = 3;
 
@@ -192,14 +57,15 @@ describe('servers behind a gateway', () => {
     addresses: readonly string[],
     options: FastifyServerOptions = { rewriteUrl: normaliseTarget },
     looking: Partial<Pick<ServersOptions, 'find' | 'health'>> = {},
-  ): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams }> {
+  ): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams; tunnels: Set<Tunnel> }> {
     const vouching = new Vouching('secret', Date.now);
     const servers = new Servers({ addresses, find: null, vouching, onChange: () => {}, ...looking });
     await servers.asked();
     const app = fastify({ genReqId: ({ headers }) => traceIdOf(headers), ...options });
     respondWithProblems(app);
     const streams = new OpenStreams(STREAMS_MAX, Date.now);
-    const forwarding = { servers, vouching, streams, tunnels: new Set<Tunnel>() };
+    const tunnels = new Set<Tunnel>();
+    const forwarding = { servers, vouching, streams, tunnels };
     app.addHook('onRequest', async (request, reply) => {
       request.principal = kim;
       const { 'x-varies': varies } = request.headers;
@@ -223,7 +89,7 @@ describe('servers behind a gateway', () => {
       () => servers.close(),
       () => app.close(),
     );
-    return { app, servers, streams };
+    return { app, servers, streams, tunnels };
   }
   const urlOf = (app: FastifyInstance) => `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   const respond = (response: ServerResponse, value: unknown) =>
@@ -303,11 +169,12 @@ describe('servers behind a gateway', () => {
   });
 
   /** Sends a request for a WebSocket upgrade. @returns the status line of the response */
+  const UPGRADE = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
+
   async function requestWebSocket(app: FastifyInstance, target: string): Promise<string> {
     const { port } = app.server.address() as AddressInfo;
     const socket = connect(port, '127.0.0.1').setEncoding('latin1');
-    const lines = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
-    socket.write(`GET ${target} HTTP/1.1\r\nHost: gateway\r\n${lines.join('\r\n')}\r\n\r\n`);
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: gateway\r\n${UPGRADE.join('\r\n')}\r\n\r\n`);
     const [text] = (await once(socket, 'data')) as [string];
     socket.destroy();
     return text.split('\r\n')[0] ?? '';
@@ -518,6 +385,45 @@ describe('servers behind a gateway', () => {
     await gone;
     assert.equal(servers.list()[0]?.open, STREAMS_MAX);
     leaving.abort();
+  });
+
+  test('a stopping gateway cuts streams and WebSockets whose clients do not read', async (context) => {
+    const fill = (writable: Writable, part: string | Buffer) => {
+      const write = () => {
+        while (writable.write(part));
+      };
+      writable.on('error', () => {}).on('drain', write);
+      write();
+    };
+    const { address, server } = await behind((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      fill(response, `data: ${'x'.repeat(64 * 1024)}\n\n`);
+    });
+    server.on('upgrade', (_request, socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+      // Pings without content: the shortest frames.
+      fill(socket, Buffer.alloc(64 * 1024, Buffer.from([0x89, 0])));
+    });
+    const { app, streams, tunnels } = await gateway([address]);
+    for (const lines of [[], UPGRADE]) {
+      const accepted = once(app.server, 'connection') as Promise<[Socket]>;
+      const client = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+      context.after(() => client.destroy());
+      client.write(`GET /stream HTTP/1.1\r\n${['Host: gateway', ...lines].join('\r\n')}\r\n\r\n`);
+      const [socket] = await accepted;
+      let written = 0;
+      await until(() => {
+        const isStuck = socket.writableLength > 0 && socket.bytesWritten === written;
+        written = socket.bytesWritten;
+        return isStuck && tunnels.size === 1;
+      }, 'the client takes no more bytes');
+      context.mock.timers.enable({ apis: ['setTimeout'] });
+      for (const tunnel of tunnels) tunnel.end('the gateway stops');
+      assert.equal(socket.destroyed, false);
+      context.mock.timers.tick(2_000);
+      context.mock.timers.reset();
+      await until(() => tunnels.size === 0 && streams.size === 0, 'the connection is closed');
+    }
   });
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {

@@ -22,6 +22,8 @@ export interface OperationRequest {
   readonly transport: Transport;
   /** Entry of its WebSocket among the open streams. Null over HTTP. */
   readonly registration: StreamRegistration | null;
+  /** Aborted when the response is finished or its client has disconnected. Null over WebSocket. */
+  readonly signal: AbortSignal | null;
 }
 
 /** Routes and channels for the resolvers, with the identity of the caller. */
@@ -49,11 +51,15 @@ export function resourcesOf(
           );
         const channels = names.map((name) => checkChannel(name, request.principal));
         // A WebSocket counts as one open stream, for any number of operations.
-        return new ChannelEvents(hub, channels, position, (end) =>
+        if (request.signal?.aborted) throw new GraphQLError('The client has disconnected.', { extensions: { code: 'STREAM_ENDED' } });
+        const events = new ChannelEvents(hub, channels, position, (end) =>
           request.registration
             ? { close: () => {}, setPrincipal: () => {} }
             : streams.begin(request.principal, request.remote, request.transport, end),
         );
+        // Yoga forgets the events of a client that disconnects before its response, or that accepts no format in which events can be sent.
+        request.signal?.addEventListener('abort', () => void events.return(), { once: true });
+        return events;
       } catch (error) {
         throw error instanceof ApiProblem
           ? errorOf({ code: error.code, detail: error.message, remedy: error.remedy, status: error.status })

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { on, once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '@millrace/base/clock';
 import { CONTRACTS, HOME_TENANT, type Principal } from '@millrace/contracts';
 import { Hub } from '@millrace/streams';
+import { until } from '@millrace/testing';
 import fastify, { type FastifyPluginAsync } from 'fastify';
 import { WebSocket } from 'ws';
 import { OpenStreams } from '../http/open-streams.ts';
@@ -42,13 +44,13 @@ describe('the GraphQL server', () => {
   const app = fastify();
   const caches = createDocumentCaches();
   const hub = new Hub({ clock: systemClock, epoch: 'e', historyEvents: 10, initial: () => [] });
+  const streams = new OpenStreams(100, Date.now);
   const logged: unknown[] = [];
   let server: GraphQlServer;
   let instruments: object[] = [];
   let quotes = 0;
   before(async () => {
     routeUpgrades(app, {});
-    const streams = new OpenStreams(100, Date.now);
     const logger = { ...app.log, error: (entry: unknown) => void logged.push(entry) } as never;
     const checkChannel = (name: string) => ({ name, delivery: 'lossless' }) as const;
     server = openGraphQl(
@@ -59,6 +61,7 @@ describe('the GraphQL server', () => {
     app.addHook('onRequest', async (request) => {
       request.principal = SUBSCRIBER;
     });
+    app.addHook('onError', async (_request, _reply, error) => void logged.push(error));
     app.get('/api/v1/instruments', () => ({ data: instruments, hasMore: false, nextCursor: null }));
     app.get('/api/v1/instruments/:id/quote', () => ({ bid: String(++quotes) }));
     const routes: FastifyPluginAsync = async (scope) => {
@@ -137,6 +140,39 @@ describe('the GraphQL server', () => {
     instruments = [];
   });
 
+  const SUBSCRIPTION = 'subscription { tickers { event } }';
+
+  test('a subscription whose client accepts no format for events is refused and leaves no stream', async () => {
+    for (const accept of ['application/json', 'text/html', 'multipart/mixed', 'image/png']) {
+      const response = await app.inject({ method: 'POST', url: GRAPHQL_PATH, headers: { accept }, payload: { query: SUBSCRIPTION } });
+      assert.equal(response.statusCode, 406, accept);
+      await until(() => streams.size === 0 && hub.stats().readers === 0, `no stream is open after ${accept}`);
+    }
+  });
+
+  test('a subscription whose client disconnects while it is prepared leaves no stream', async (context) => {
+    const { port } = app.server.address() as AddressInfo;
+    const sha256Hash = createHash('sha256').update(SUBSCRIPTION).digest('hex');
+    const body = JSON.stringify({ query: SUBSCRIPTION, extensions: { persistedQuery: { version: 1, sha256Hash } } });
+    const requested = once(app.server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+    const client = connect(port, '127.0.0.1');
+    // Yoga hashes the document before it runs the operation.
+    const digest = crypto.subtle.digest.bind(crypto.subtle);
+    const hashing = context.mock.method(crypto.subtle, 'digest', async (...args: Parameters<typeof digest>) => {
+      const [, response] = await requested;
+      const closed = once(response, 'close');
+      client.destroy();
+      await closed;
+      return digest(...args);
+    });
+    const head = ['Host: x', 'Accept: text/event-stream', 'Content-Type: application/json', `Content-Length: ${body.length}`];
+    client.write(`POST ${GRAPHQL_PATH} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n${body}`);
+    await until(() => hashing.mock.callCount() === 1, 'the document is hashed');
+    await hashing.mock.calls[0]?.result;
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([streams.size, hub.stats().readers, logged], [0, 0, []]);
+  });
+
   test('runs 256 operations of one WebSocket at a time, and reads messages of at most 1 MiB', async () => {
     const { port } = app.server.address() as AddressInfo;
     const socket = new WebSocket(`ws://127.0.0.1:${port}${GRAPHQL_PATH}`, 'graphql-transport-ws');
@@ -144,7 +180,7 @@ describe('the GraphQL server', () => {
     await once(socket, 'open');
     socket.send('{"type":"connection_init"}');
     await messages.next();
-    const query = 'subscription { tickers { event } }';
+    const query = SUBSCRIPTION;
     for (let id = 0; id < 300; id++) socket.send(JSON.stringify({ id: String(id), type: 'subscribe', payload: { query } }));
     for (let refused = 0; refused < 44; refused++) {
       const { payload } = JSON.parse(String((await messages.next()).value?.[0])) as { payload: GraphQlResponse['errors'] };

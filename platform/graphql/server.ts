@@ -70,21 +70,39 @@ export function openGraphQl(
       const aborted = new AbortController();
       // `close` of the response, not of the socket: a socket with keep-alive stays open for later requests.
       reply.raw.once('close', () => aborted.abort());
-      const response = await yoga.fetch(
-        `http://${GRAPHQL_HOST}${request.url}`,
-        {
-          method: request.method,
-          headers: headersFor(headers),
-          signal: aborted.signal,
-          ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
-        },
-        { operationRequest: { principal, headers, remote, trace, transport: 'graphql-sse', registration: null } },
-      );
+      const { signal } = aborted;
+      const init = {
+        method: request.method,
+        headers: headersFor(headers),
+        signal,
+        ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
+      };
+      const operationRequest: OperationRequest = {
+        principal,
+        headers,
+        remote,
+        trace,
+        transport: 'graphql-sse',
+        registration: null,
+        signal,
+      };
+      const response = await responseOf(yoga.fetch(`http://${GRAPHQL_HOST}${request.url}`, init, { operationRequest }), signal);
+      if (!response) return reply.hijack();
       for (const [name, value] of response.headers) void reply.header(name, value);
       return reply.code(response.status).send(response.body ?? '');
     },
     close: () => sockets.close(),
   };
+}
+
+/** A response, or null when its client disconnected before it. */
+async function responseOf(pending: Response | Promise<Response>, signal: AbortSignal): Promise<Response | null> {
+  try {
+    return await pending;
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  }
 }
 
 /** Yoga needs absolute URLs; this host is never resolved. */

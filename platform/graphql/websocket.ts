@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { ApiProblem, type HttpParts, onceClosed, type TakeConnection } from '@millrace/http';
+import { ApiProblem, type HttpParts, onceClosed, type TakeConnection, WEB_SOCKET_OPTIONS } from '@millrace/http';
 import type { FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
@@ -43,9 +43,8 @@ export function graphQlSockets(
 ): GraphQlSockets {
   const requests = new WeakMap<IncomingMessage, OperationRequest>();
   const sockets = new WebSocketServer({
-    noServer: true,
+    ...WEB_SOCKET_OPTIONS,
     maxPayload: MESSAGE_BYTES_MAX,
-    perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
   });
   const server = serveOver(
@@ -76,7 +75,7 @@ export function graphQlSockets(
       const { socket, head } = take();
       end = () => void socket.destroy();
       onceClosed(socket, registration.close);
-      requests.set(raw, { principal, headers, remote, trace, transport: 'graphql-websocket', registration });
+      requests.set(raw, { principal, headers, remote, trace, transport: 'graphql-websocket', registration, signal: null });
       sockets.handleUpgrade(raw, socket, head, (connection) => {
         end = (reason) => connection.close(FORBIDDEN, reason.slice(0, CLOSE_REASON_MAX));
         sockets.emit('connection', connection, raw);

@@ -1,7 +1,7 @@
 import { ENDPOINTS } from '@millrace/contracts';
 import { type Hub, parsePosition } from '@millrace/streams';
 import type { FastifyBaseLogger } from 'fastify';
-import { onceClosed } from './once-closed.ts';
+import { onceClosed } from './closing.ts';
 import { ApiProblem } from './problems.ts';
 import type { HttpParts } from './server.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
@@ -27,6 +27,12 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: HttpP
     const from = last === undefined || last === '' ? null : parsePosition(String(last));
     if (from === undefined)
       throw new ApiProblem('INVALID_POSITION', `"${String(last)}" is not a valid position.`, 'Use the id of a received event, or omit it.');
+    if (!reply.raw.socket && !raw.raw.socket.destroyed)
+      throw new ApiProblem(
+        'BAD_REQUEST',
+        'The stream was requested before the previous response of its connection was finished.',
+        'Use a connection of its own for each stream.',
+      );
     let end: (reason: string) => void = () => {};
     const registration = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
     onceClosed(raw.raw.socket, registration.close);

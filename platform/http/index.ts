@@ -1,6 +1,7 @@
 export { bodyDigestOf } from './body-digest.ts';
 export type { Caller, Identify } from './caller.ts';
 export { type ChannelOptions, serveChannels } from './channels.ts';
+export { closeInTime, onceClosed, WEB_SOCKET_OPTIONS } from './closing.ts';
 export {
   type AuditEvent,
   isLoopbackAddress,
@@ -11,7 +12,6 @@ export {
 } from './guard.ts';
 export { type IdempotencyHooks, type IdempotencyStore, idempotencyHooks, type KeyUse, type StoredResponse } from './idempotency.ts';
 export { IdempotencyKeys, idempotencyKeys } from './idempotency-keys.ts';
-export { onceClosed } from './once-closed.ts';
 export { OpenStreams, type StreamRegistration, type StreamsOf } from './open-streams.ts';
 export { decodeCursor, encodeCursor, pageOf } from './pagination.ts';
 export { ApiProblem } from './problems.ts';

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { on, once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { systemClock } from '@millrace/base/clock';
 import { HOME_TENANT, type Principal } from '@millrace/contracts';
 import { Hub } from '@millrace/streams';
+import { until } from '@millrace/testing';
 import { pack, unpack } from 'msgpackr';
 import { WebSocket } from 'ws';
 import { createSocketServer } from './socket.ts';
@@ -49,10 +50,13 @@ describe('requests over a WebSocket', () => {
     (error) => failures.push(error),
   );
   let identified: Promise<Principal> = Promise.resolve(GUEST);
+  /** Ends the newest connection with a reason. */
+  let endNewest: (reason: string) => void = () => {};
   let server: Server;
   before(async () => {
     server = createServer().on('upgrade', (raw, socket, head) => {
-      sockets.upgrade({ raw, ip: '127.0.0.1', principal: GUEST } as never, { socket, head }, { close: () => {}, setPrincipal: () => {} });
+      const request = { raw, ip: '127.0.0.1', principal: GUEST } as never;
+      endNewest = sockets.upgrade(request, { socket, head }, { close: () => {}, setPrincipal: () => {} });
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -158,6 +162,55 @@ describe('requests over a WebSocket', () => {
     assert.equal(hub.stats().readers, 0);
     assert.deepEqual(failures, []);
     identified = Promise.resolve(GUEST);
+  });
+
+  /** A client without a library, which does nothing by itself: it does not answer a close frame, and does not close its side. */
+  async function connectedByHand(context: TestContext): Promise<{ client: Socket; socket: Socket }> {
+    const upgraded = once(server, 'upgrade');
+    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+    context.after(() => client.destroy());
+    const lines = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
+    client.write(`GET / HTTP/1.1\r\nHost: x\r\n${lines.join('\r\n')}\r\n\r\n`);
+    const [, socket] = (await upgraded) as [unknown, Socket];
+    await once(client, 'data');
+    return { client, socket };
+  }
+
+  /** A frame of a client, with a mask of zeros. @param opcode 1 for text, 8 for close */
+  const frameOf = (opcode: number, content: string | Buffer) => {
+    const payload = Buffer.from(content);
+    return Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+  };
+
+  test('a connection that was ended takes no more requests, and is cut when its client does not close it', async (context) => {
+    const { client, socket } = await connectedByHand(context);
+    context.mock.timers.enable({ apis: ['setTimeout'] });
+    endNewest('credential-expired');
+    const received = once(socket, 'data');
+    client.write(frameOf(1, JSON.stringify({ op: 'subscribe', id: 1, channels: ['a'] })));
+    await received;
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(hub.stats().readers, 0);
+    assert.equal(socket.destroyed, false);
+    context.mock.timers.tick(2_000);
+    assert.equal(socket.destroyed, true);
+    assert.deepEqual(failures, []);
+  });
+
+  test('nothing is sent after the close frame of a client', async (context) => {
+    const { client, socket } = await connectedByHand(context);
+    client.write(frameOf(1, JSON.stringify({ op: 'subscribe', id: 1, channels: ['a'] })));
+    await until(() => hub.stats().readers === 1, 'it is subscribed');
+    const received = once(socket, 'data');
+    client.write(frameOf(8, Buffer.from([0x03, 0xe8])));
+    await received;
+    await until(() => socket.writableEnded, 'the close frame is answered');
+    hub.publish('a', 'lossless', 'change', 'key', { n: 1 });
+    hub.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(socket.errored, null);
+    client.end();
+    await until(() => hub.stats().readers === 0, 'its subscription has ended');
   });
 
   test('a message of more than 64 KiB ends the connection before it is parsed', async () => {

@@ -6,7 +6,7 @@ import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Identify } from './caller.ts';
-import { onceClosed } from './once-closed.ts';
+import { onceClosed, WEB_SOCKET_OPTIONS } from './closing.ts';
 import type { StreamRegistration } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, requestsOfOne } from './rate-limit.ts';
@@ -60,9 +60,8 @@ export type ChannelCheck = (name: string, principal: Principal) => ResolvedChann
 /** The streams over WebSocket: subscribe, unsubscribe, authenticate and ping, each with a reply that has its id. */
 export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Identify, onFailure: (error: unknown) => void): SocketServer {
   const server = new WebSocketServer({
-    noServer: true,
+    ...WEB_SOCKET_OPTIONS,
     maxPayload: REQUEST_BYTES_MAX,
-    perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(MSGPACK) ? MSGPACK : false),
   });
   const silent = new WeakSet<WebSocket>();
@@ -136,7 +135,7 @@ class SocketSession {
     this.#isBinary = connection.protocol === MSGPACK;
     this.#reader = {
       format: this.#isBinary ? 'msgpack' : 'json',
-      write: (bytes) => void socket.write(bytes),
+      write: (bytes) => void (this.#isOpen && socket.write(bytes)),
       get backlog() {
         return socket.writableLength;
       },
@@ -160,9 +159,8 @@ class SocketSession {
   }
 
   #reply(message: object): void {
-    const { connection, socket } = this.#parts;
-    // No message may be sent after the closing handshake has begun.
-    if (connection.readyState !== connection.OPEN) return;
+    if (!this.#isOpen) return;
+    const { socket } = this.#parts;
     const payload = this.#isBinary ? pack(message) : Buffer.from(JSON.stringify(message));
     this.#unreadBytes = (socket.writableLength === 0 ? 0 : this.#unreadBytes) + payload.length;
     if (this.#unreadBytes > UNREAD_BYTES_MAX) return this.#leave(CLOSED_BY_US, 'slow-reader: answers were not taken');
@@ -187,7 +185,14 @@ class SocketSession {
     }
   }
 
+  /** Whether the closing handshake has not begun: afterwards nothing is sent, and requests do not count. */
+  get #isOpen(): boolean {
+    const { connection } = this.#parts;
+    return connection.readyState === connection.OPEN;
+  }
+
   #read(raw: Buffer): void {
+    if (!this.#isOpen) return;
     const { isAllowed, waitMs } = this.#parts.take();
     if (!isAllowed && ++this.#excessRequests > EXCESS_MAX)
       return this.#leave(POLICY_VIOLATION, 'too-many-requests: it went on when it was told to wait');
@@ -221,9 +226,8 @@ class SocketSession {
   }
 
   #handle(message: SocketRequest): void {
-    const { connection } = this.#parts;
-    // The client disconnected while the request waited. A subscription would never end.
-    if (connection.readyState === connection.CLOSED) return;
+    // The connection ended while the request waited. A subscription would never end.
+    if (!this.#isOpen) return;
     if (message.op === 'authenticate') this.#authenticate(message.id, message.token);
     else this.#attempt(message.id, () => this.#serve(message));
   }

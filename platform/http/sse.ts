@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Hub, HubPosition, Reader } from '@millrace/streams';
+import { closeInTime } from './closing.ts';
 
 /** Time that EventSource waits before it reconnects, ms. */
 const RETRY_MS = 1_000;
@@ -39,9 +40,11 @@ export function openEventStream(
       return socket.writableLength;
     },
     end: (reason) => {
+      if (socket.writableEnded) return;
       socket.write(`event: bye\ndata: ${JSON.stringify({ reason })}\n\n`);
       response.end();
       socket.destroySoon();
+      closeInTime(socket);
     },
   };
   const start = from ? `${from.epoch}-${from.offset}` : hub.position;

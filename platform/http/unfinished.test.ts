@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import fastify from 'fastify';
 import { until } from '../testing/until.ts';
 import { UnfinishedRequests } from './unfinished.ts';
 
@@ -46,6 +47,19 @@ describe('requests that are not finished', () => {
     const finished = unfinished.finished(() => 1, 60_000);
     responses[0]?.end('there');
     assert.equal(await finished, true);
+  });
+
+  test('are those of connections: requests within this process are not kept', async () => {
+    const app = fastify();
+    const begun: ServerResponse[] = [];
+    app.addHook('onRequest', async (request, reply) => {
+      unfinished.begun(request.raw, reply.raw);
+      begun.push(reply.raw);
+    });
+    app.get('/', (_request, reply) => void reply);
+    void app.inject('/');
+    await until(() => begun.length === 1, 'the request has begun');
+    assert.equal(await unfinished.finished(() => 0, 0), true);
   });
 
   test('are dropped when their connection closes', async () => {

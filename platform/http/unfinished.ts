@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 
 /** Interval of checks for unfinished requests while a server stops, ms. */
 const CHECK_MS = 20;
@@ -14,6 +14,8 @@ export class UnfinishedRequests {
 
   /** Called for each request. A separate listener of the server would cost a second call per request. */
   begun({ socket }: IncomingMessage, response: ServerResponse): void {
+    // A request of this process has no connection, and finishes with the request that caused it.
+    if (!(socket instanceof Socket)) return;
     const before = this.#newest.get(socket);
     if (!before) socket.once('close', () => this.#newest.delete(socket));
     else if (isUnfinished(before)) this.#keep(before);

@@ -39,13 +39,19 @@ export interface LinkedProcess<Out extends object> {
  */
 export function startLinkedProcess<Out extends object, In extends object>(options: ChildOptions<In>): LinkedProcess<Out> {
   const { name, file, flags, data, onMessage } = options;
-  const child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  let child: ChildProcess;
+  try {
+    child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  } catch (error) {
+    // Node emits some errors, and throws the others, as that of a machine without free memory.
+    return notStarted(Promise.resolve({ code: null, signal: null, error: error as Error }));
+  }
   const ended = endOf(child);
   // Without a free file descriptor there are no pipes, and the error follows.
   const pipe = child.stdio?.[3] as Duplex | undefined;
   if (child.pid === undefined || !pipe) {
     pipe?.on('error', () => {}).destroy();
-    return { pid: undefined, send: () => {}, kill: () => {}, ended };
+    return notStarted(ended);
   }
   const forget = recordProcess(data, child.pid, name);
   const link = openLink<Out, In>(pipe, { onMessage, onClose: () => {} });
@@ -55,6 +61,10 @@ export function startLinkedProcess<Out extends object, In extends object>(option
     return end;
   });
   return { pid: child.pid, send: link.send, kill: () => void child.kill('SIGKILL'), ended: cleaned };
+}
+
+function notStarted<Out extends object>(ended: Promise<ProcessEnd>): LinkedProcess<Out> {
+  return { pid: undefined, send: () => {}, kill: () => {}, ended };
 }
 
 function endOf(child: ChildProcess): Promise<ProcessEnd> {

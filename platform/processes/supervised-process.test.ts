@@ -95,6 +95,33 @@ test('a process that cannot be started, or has been killed, starts again and get
   assert.equal(child.send({ text: 'late' }), false);
 });
 
+test('a start that the system refuses with an exception is tried again', {
+  skip: process.platform === 'win32' && 'Windows refuses it in another way',
+}, async (context) => {
+  const { data, file } = folderWithEcho(context);
+  const reasons: string[] = [];
+  const log = ({ reason }: { reason: string }) => reasons.push(reason);
+  const replied = Promise.withResolvers<string>();
+  const child = new SupervisedProcess<Text, Text>(
+    {
+      name: 'the echo',
+      // Linux takes arguments of up to 128 KiB.
+      get file() {
+        return reasons.length === 0 ? 'x'.repeat(1024 * 1024 * 4) : file;
+      },
+      data,
+      begin: () => [{ text: 'hello' }],
+      stop: { text: 'stop' },
+      onMessage: ({ text }) => replied.resolve(text),
+    },
+    { error: log, info: log } as unknown as Logger,
+  );
+  child.start();
+  assert.equal(await replied.promise, 'hello!');
+  assert.deepEqual(reasons, ['spawn E2BIG']);
+  await child.stop();
+});
+
 test('a start that cannot be prepared starts no process, and is tried again', async (context) => {
   const { data, file } = folderWithEcho(context);
   const reasons: string[] = [];

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { createHash, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Random } from '@millrace/base/random';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type {
@@ -68,6 +70,16 @@ describe('open streams', () => {
     return answer;
   }
 
+  async function noStreamIsOpen(): Promise<void> {
+    let open: Connections['nodes'][number] | undefined;
+    await until(async () => {
+      [open] = (await guarded.owner.get<Connections>('GET', '/connections')).nodes;
+      return open?.streams === 0;
+    }, 'no stream is open').catch(() => assert.deepEqual(open?.transports, {}));
+    const metrics = await (await guarded.owner.ask('GET', '/metrics')).text();
+    assert.match(metrics, /^millrace_stream_readers 0$/m);
+  }
+
   test('are listed for operators by user and transport, and for each user with its limits', async () => {
     const member = await guarded.member('trader');
     const stream = await streamed({ cookie: cookiesOf(member) });
@@ -118,13 +130,89 @@ describe('open streams', () => {
     resume();
     // Each of these checks ends after the one of the client that has disconnected.
     for (const key of keys) await guarded.visitor({ authorization: `Bearer ${key}` }).get('GET', '/instruments');
-    let open: Connections['nodes'][number] | undefined;
-    await until(async () => {
-      [open] = (await guarded.owner.get<Connections>('GET', '/connections')).nodes;
-      return open?.streams === 0;
-    }, 'no stream is open').catch(() => assert.deepEqual(open?.transports, {}));
-    const metrics = await (await guarded.owner.ask('GET', '/metrics')).text();
-    assert.match(metrics, /^millrace_stream_readers 0$/m);
+    await noStreamIsOpen();
+  });
+
+  test('are refused on a connection whose previous response is not finished', async () => {
+    const { hostname, port } = new URL(guarded.server.url);
+    const [known, unknown] = await Promise.all(['known', 'unknown'].map((name) => guarded.owner.key(name, ['market:read'])));
+    await guarded.visitor({ authorization: `Bearer ${known?.key}` }).get('GET', '/instruments');
+    // The check of a key that was not used yet waits for the database.
+    const resume = guarded.server.suspendDatabase();
+    const socket = connect(Number(port), hostname).setEncoding('latin1');
+    let received = '';
+    socket.on('data', (text) => {
+      received += text;
+    });
+    const requests = [
+      ['/instruments', unknown],
+      ['/stream?channels=tickers', known],
+    ] as const;
+    for (const [path, key] of requests)
+      socket.write(`GET /api/v1${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${key?.key}\r\n\r\n`);
+    // A request on another connection, which the server gets after them.
+    await guarded.visitor({ authorization: `Bearer ${known?.key}` }).get('GET', '/instruments');
+    resume();
+    await until(() => received.includes('Use a connection of its own for each stream.'), 'the stream is refused');
+    assert.deepEqual(received.match(/HTTP\/1.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 400']);
+    socket.destroy();
+    await noStreamIsOpen();
+  });
+
+  test('are counted exactly while they are open, whenever their clients connect and disconnect', async () => {
+    const { hostname, port } = new URL(guarded.server.url);
+    const upgrade = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+    const query = 'subscription { events(channels: ["tickers"]) { channel } }';
+    const body = (extensions = {}) => JSON.stringify({ query, extensions });
+    const sha256Hash = createHash('sha256').update(query).digest('hex');
+    const post = (text: string, accept: string) =>
+      `POST /api/v1/graphql HTTP/1.1\r\nAccept: ${accept}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}`;
+    const persisted = body({ persistedQuery: { version: 1, sha256Hash } });
+    /** Head and body of requests, and whether a stream is open as long as the client stays. */
+    const kinds: readonly (readonly [string, string, boolean])[] = [
+      ['GET /api/v1/stream?channels=tickers HTTP/1.1', '', true],
+      [`GET /api/v1/socket HTTP/1.1\r\n${upgrade}`, '', true],
+      [post(body(), 'text/event-stream'), body(), true],
+      [post(persisted, 'text/event-stream'), persisted, true],
+      [`GET /api/v1/graphql HTTP/1.1\r\n${upgrade}\r\nSec-WebSocket-Protocol: graphql-transport-ws`, '', true],
+      [post(body(), 'application/json'), body(), false],
+      [post(persisted, 'image/png'), persisted, false],
+      ['GET /api/v1/stream?channels=no-such-channel HTTP/1.1', '', false],
+    ];
+    const { key } = await guarded.owner.key('many streams', ['market:read']);
+    const seed = randomInt(2 ** 31);
+    const random = new Random(seed);
+    const next = (count: number) => Math.floor(random.next() * count);
+    let open: Socket[] = [];
+    for (let history = 0; history < 40; history++) {
+      let expected = 0;
+      const settled: Promise<unknown>[] = [];
+      for (let count = next(12); count >= 0; count--) {
+        const [head = '', text = '', isStream] = kinds[next(kinds.length)] ?? [];
+        const credential = next(8) === 0 ? 'mr_wrong' : key;
+        const socket = connect(Number(port), hostname).on('error', () => {});
+        open.push(socket);
+        const first = new Promise((resolve) => socket.once('data', resolve).once('close', resolve));
+        settled.push(first);
+        socket.write(`${head}\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${credential}\r\n\r\n${text}`);
+        const leaving = next(5);
+        if (leaving === 0) socket.once('connect', () => setImmediate(() => socket.destroy()));
+        else if (leaving === 1) setTimeout(() => socket.destroy(), next(6));
+        else if (leaving === 2) void first.then(() => socket.destroy());
+        else if (isStream && credential === key) expected++;
+      }
+      await Promise.all(settled);
+      let counted: Connections['nodes'][number] | undefined;
+      await until(async () => {
+        [counted] = (await guarded.owner.get<Connections>('GET', '/connections')).nodes;
+        return counted?.streams === expected;
+      }, `seed ${seed}, history ${history}: ${expected} streams are open`).catch((error) =>
+        assert.fail(`${error}: ${JSON.stringify(counted)}`),
+      );
+      for (const socket of open) socket.destroy();
+      open = [];
+    }
+    await noStreamIsOpen();
   });
 
   test('are limited by the tier on every transport', async () => {

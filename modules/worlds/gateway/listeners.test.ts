@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
+import { until } from '@millrace/testing';
 import type { Gateway } from './gateway.ts';
 import { listenTcp } from './listeners.ts';
 
@@ -27,6 +28,26 @@ async function takenFor(isProxy: boolean, sent: Buffer): Promise<{ remote: strin
   await listener.close();
   return result;
 }
+
+test('a connection that was ended is cut when its client does not read or does not close it', async (context) => {
+  const ends: (() => void)[] = [];
+  const gateway = {
+    connect: ({ send, end }: { send: (frame: Buffer) => void; end: () => void }) => {
+      ends.push(end);
+      for (let n = 0; n < 256; n++) send(Buffer.alloc(64 * 1024));
+      return { receive: () => {}, closed: () => {}, drained: () => {} };
+    },
+  } as unknown as Gateway;
+  const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 }, () => false);
+  const socket = connect(listener.port, '127.0.0.1');
+  context.after(() => socket.destroy());
+  await until(() => ends.length === 1, 'it is connected');
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  ends[0]?.();
+  const closed = listener.close();
+  context.mock.timers.tick(2_000);
+  await closed;
+});
 
 describe('the remote address of a player’s connection', () => {
   const frame = Buffer.from([0, 0, 0, 1, 0x80]);

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { CLIENT_FRAME_BYTES_MAX, LENGTH_BYTES } from '@millrace/contracts';
+import { closeInTime, WEB_SOCKET_OPTIONS } from '@millrace/http';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Gateway } from './gateway.ts';
 
@@ -30,7 +31,7 @@ export function listenTcp(
   const server: Server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     // A half-closed socket counts as disconnected.
-    socket.on('end', () => socket.end());
+    socket.on('end', () => endInTime(socket));
     socket.on('error', () => socket.destroy());
     socket.on('close', () => sockets.delete(socket));
     const remote = socket.remoteAddress ?? '';
@@ -47,7 +48,7 @@ export function listenTcp(
         close: () =>
           new Promise((closed) => {
             server.close(() => closed());
-            for (const socket of sockets) socket.destroySoon();
+            for (const socket of sockets) endInTime(socket);
           }),
       });
     });
@@ -58,7 +59,7 @@ function serve(gateway: Gateway, socket: Socket, remote: string, first?: Buffer)
   const connection = gateway.connect({
     send: (frame) => void socket.write(frame),
     backlog: () => socket.writableLength,
-    end: () => socket.end(),
+    end: () => endInTime(socket),
     remote,
   });
   if (!connection) return;
@@ -66,6 +67,12 @@ function serve(gateway: Gateway, socket: Socket, remote: string, first?: Buffer)
   socket.on('drain', () => connection.drained());
   if (first && first.length > 0) connection.receive(first);
   socket.on('data', (chunk) => connection.receive(chunk));
+}
+
+/** Ends a connection. A peer that does not take the last frames, or does not close its side, is cut off. */
+function endInTime(socket: Socket): void {
+  socket.end();
+  closeInTime(socket);
 }
 
 /** Reads the client’s address from a PROXY line. Without the line, the address of the socket counts. */
@@ -79,7 +86,7 @@ function serveBehind(gateway: Gateway, socket: Socket, remote: string, first: Bu
 export function listenWebSocket(
   gateway: Gateway,
 ): Pick<WebSocketServer, 'handleUpgrade' | 'close'> & { serve(socket: WebSocket, remote: string): void } {
-  const server = new WebSocketServer({ noServer: true, maxPayload: CLIENT_FRAME_BYTES_MAX * 4, perMessageDeflate: false });
+  const server = new WebSocketServer({ ...WEB_SOCKET_OPTIONS, maxPayload: CLIENT_FRAME_BYTES_MAX * 4 });
   return {
     handleUpgrade: server.handleUpgrade.bind(server),
     close: server.close.bind(server),

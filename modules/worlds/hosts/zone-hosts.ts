@@ -164,7 +164,7 @@ export class ZoneHosts {
   /** Rolling update: starts the new host before the old one releases its zones, so that no zone waits for a process start. */
   #replace(id: string): boolean {
     const isMember = this.#coordinator.hosts().some((member) => member.id === id);
-    if (!this.#processes.get(id) || !isMember || this.#draining.has(id) || this.#processes.areEmbedded) return false;
+    if (this.#isStopping || !this.#processes.get(id) || !isMember || this.#draining.has(id) || this.#processes.areEmbedded) return false;
     this.#draining.set(id, () => void this.#processes.remove(id));
     this.#processes.add();
     return this.#coordinator.drain(id);

@@ -8,8 +8,8 @@ export interface HostParts {
   readonly options: HostOptions;
   readonly entries: Map<ZoneAddress, ZoneEntry>;
   readonly observers: Observers;
-  /** Called when another owner has claimed a zone: the decisions of this host under `epoch` are no longer valid. */
-  readonly onStale: (zone: ZoneAddress, epoch: number) => void;
+  /** Called when another owner has claimed a zone: its newest decisions are not valid. */
+  readonly onStale: (entry: ZoneEntry) => void;
   /** Called when a zone threw; the zone must be rebuilt. */
   readonly onFailed: (entry: ZoneEntry, error: unknown) => void;
 }

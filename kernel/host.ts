@@ -37,7 +37,7 @@ export class ZoneHost {
     this.#options = options;
     this.#observers = new Observers(options);
     const parts = { options, entries: this.#entries, observers: this.#observers };
-    const outbox = new Outbox({ ...parts, onStale: (address, epoch) => this.#fenced(address, epoch) });
+    const outbox = new Outbox({ ...parts, onStale: (entry) => this.#lifecycle.lost(entry, 'another owner has claimed the zone') });
     const snapshots = new Snapshots({ ...parts, outbox });
     const turns = new Turns({ ...parts, outbox, onFailed: (entry, error) => this.#lifecycle.failed(entry, error) });
     this.#outbox = outbox;
@@ -60,8 +60,9 @@ export class ZoneHost {
     if (this.#closed !== null) throw new Error(`${address} cannot be opened: this host is closed. Open it on a running host.`);
     const entry = this.#entries.get(address) ?? this.#lifecycle.open(this.#definitionOf(address), address);
     entry.usedAt = ++this.#uses;
-    if (entry.releasing !== null) return entry.releasing.then(() => this.open(address));
-    if (entry.status === 'failed') return this.#lifecycle.rebuild(entry);
+    // While the log is unavailable, a zone that is being released stays active.
+    if (entry.releasing !== null && (entry.status !== 'active' || this.isRecording)) return entry.releasing.then(() => this.open(address));
+    if (entry.status === 'failed') return this.#lifecycle.bringUp(entry);
     return entry.bringUp;
   }
 
@@ -200,17 +201,6 @@ export class ZoneHost {
     await Promise.all([this.snapshotAll('hot'), this.snapshotAll('cold')]);
     for (const entry of [...this.#entries.values()]) this.#lifecycle.drop(entry, `${entry.zone.address} closed with its host.`);
     await this.#outbox.close();
-  }
-
-  /** The log refused a batch of this owner: a new owner has claimed the zone, so this host must stop deciding for it. */
-  #fenced(address: ZoneAddress, epoch: number): void {
-    if (this.#entries.get(address)?.zone.epoch !== epoch) return;
-    this.abandon(address);
-    this.#observers.report({
-      kind: 'zone-lost',
-      zone: address,
-      message: `epoch ${epoch} is stale: another owner has claimed the zone, so this host removed it`,
-    });
   }
 
   /** Reply callback of a durable command, called when the log has its events. The command counts as waiting from now on. */

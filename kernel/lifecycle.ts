@@ -8,7 +8,7 @@ import { stackOf } from './observers.ts';
 import type { Outbox } from './outbox.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
-import { missingFrom } from './state-replay.ts';
+import { missingFrom, RecordBroken } from './state-replay.ts';
 import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
@@ -38,13 +38,8 @@ export class Lifecycle {
     const entry = new ZoneEntry(new Zone(definition, address));
     this.#parts.entries.set(address, entry);
     this.#makeRoom();
-    void this.#bringUp(entry, 'opening').catch(ignored);
+    void this.bringUp(entry, 'opening').catch(ignored);
     return entry;
-  }
-
-  /** Recovers a zone of this host from its record, as its owner. */
-  rebuild(entry: ZoneEntry): Promise<void> {
-    return this.#bringUp(entry, 'rebuilding');
   }
 
   /**
@@ -58,7 +53,7 @@ export class Lifecycle {
     this.#parts.observers.report({ kind: 'zone-failed', zone: zone.address, message: stackOf(error) });
     const beyond = entry.countFailure(this.#parts.options.clock.elapsed()) - QUICK_FAILURES_MAX;
     if (beyond > 0) this.#retryLater(entry, beyond);
-    else void this.rebuild(entry).catch(ignored);
+    else void this.bringUp(entry).catch(ignored);
   }
 
   /** Releases a zone: waits until the log has all its events, then removes it. Repeated calls return the same promise. */
@@ -69,7 +64,7 @@ export class Lifecycle {
 
   /** Removes a zone at once, and refuses the commands in its mailbox with `ZONE_STOPPED`. */
   drop(entry: ZoneEntry, reason: string): void {
-    if (entry.isStopped) return;
+    if (entry.status === 'stopped') return;
     this.#parts.entries.delete(entry.zone.address);
     this.#enter(entry, 'stopped');
     entry.gone.resolve();
@@ -80,16 +75,17 @@ export class Lifecycle {
     const { address } = entry.zone;
     const ms = retryDelayMs(failures, RETRY_FIRST_MS);
     const message = `the zone failed and is stopped; the host rebuilds it in ${ms} ms`;
-    this.#enter(entry, 'failed', () => this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored)));
+    this.#enter(entry, 'failed', () => this.#parts.options.clock.after(ms, () => void this.bringUp(entry).catch(ignored)));
     entry.replyToAll(refused('ZONE_STOPPED', `${address}: ${message}.`));
-    if (!entry.isStopped) this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
+    if (entry.status !== 'stopped') this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
   }
 
-  #bringUp(entry: ZoneEntry, as: 'opening' | 'rebuilding'): Promise<void> {
+  /** Recovers a zone of this host from its record, as its owner. */
+  bringUp(entry: ZoneEntry, as: 'opening' | 'rebuilding' = 'rebuilding'): Promise<void> {
     this.#enter(entry, as);
     // It starts asynchronously, after the current turn, so that the outbox has everything that was decided.
     entry.bringUp = this.#serially(entry.zone.address, () => this.#recover(entry)).catch((error) => {
-      if (!entry.isStopped) {
+      if (entry.status !== 'stopped') {
         this.#parts.observers.report({ kind: 'recovery', zone: entry.zone.address, message: messageOf(error) });
         if (as === 'opening') this.drop(entry, messageOf(error));
         else this.#retryLater(entry, entry.countFailure(this.#parts.options.clock.elapsed()));
@@ -109,7 +105,7 @@ export class Lifecycle {
     if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
     await outbox.drained();
     const recovered = await recover(zone.definition, address, options);
-    if (recovered.epoch > zone.epoch) this.#lost(entry, recovered.epoch);
+    if (recovered.epoch > zone.epoch) this.lost(entry, `the log has events of epoch ${recovered.epoch}`);
     requireHere(entry);
     const { takenOver } = entry;
     const { replay } = recovered;
@@ -119,20 +115,23 @@ export class Lifecycle {
     const newest = Math.max(...left.map(writerOf));
     const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
     for (const batch of own) replay.apply(batch);
+    // Retention dropped them, or they went from the spool to the log while it was read.
+    if (replay.seq < entry.durableSeq) throw new RecordBroken(address, replay.seq + 1, entry.durableSeq);
     if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
     zone.restore(replay.checkpoint(), replay.seq, recovered.position);
     const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
     entry.takenOver = null;
+    outbox.forgetRefused(address);
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
     this.#activate(entry, recovered.steps);
   }
 
-  /** The record continues under a later epoch: the log would refuse all events of this owner. */
-  #lost(entry: ZoneEntry, epoch: number): void {
-    const { zone } = entry;
-    const message = `epoch ${zone.epoch} is stale: the log has events of epoch ${epoch}, so this host removed the zone`;
-    this.drop(entry, `${zone.address} has another owner now.`);
-    this.#parts.observers.report({ kind: 'zone-lost', zone: zone.address, message });
+  /** Removes a zone that another owner has claimed: the log refuses all events of this owner. */
+  lost(entry: ZoneEntry, reason: string): void {
+    const { address, epoch } = entry.zone;
+    this.drop(entry, `${address} has another owner now.`);
+    const message = `epoch ${epoch} is stale: ${reason}, so this host removed the zone`;
+    this.#parts.observers.report({ kind: 'zone-lost', zone: address, message });
   }
 
   async #claim(entry: ZoneEntry): Promise<void> {
@@ -192,7 +191,7 @@ export class Lifecycle {
    * @param startTimer starts the timer of the status, and returns what cancels it
    */
   #enter(entry: ZoneEntry, status: ZoneStatus, startTimer?: () => () => void): void {
-    if (entry.isStopped) return;
+    if (entry.status === 'stopped') return;
     entry.cancelTimer();
     entry.status = status;
     if (startTimer) entry.cancelTimer = startTimer();
@@ -213,5 +212,5 @@ export class Lifecycle {
 
 /** @throws Error when the zone was removed from the host meanwhile */
 function requireHere(entry: ZoneEntry): void {
-  if (entry.isStopped) throw new Error(`${entry.zone.address} was removed from this host during its recovery. Open it again.`);
+  if (entry.status === 'stopped') throw new Error(`${entry.zone.address} was removed from this host during its recovery. Open it again.`);
 }

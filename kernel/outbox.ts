@@ -13,6 +13,8 @@ const SPOOLED_EVENTS_MAX = 512;
 const MEMORY_EVENTS_MAX = 200_000;
 /** Appends that the log has taken but not yet made durable. More than accumulate with a slow disk. */
 const FLIGHTS_MAX = 64;
+/** Refused batches that are kept, of all zones. */
+const REFUSED_BATCHES_MAX = 10_000;
 /** Delay before the first retry of an unavailable log, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 100;
 
@@ -50,6 +52,11 @@ export class Outbox {
   /** Zones with a gap in the spool, and the first missing seq. The log can no longer record the batches after the gap. */
   readonly #gaps = new Map<ZoneAddress, number>();
   readonly #waiters = new DurableWaiters();
+  /**
+   * Spooled batches that the log refused because their zone was claimed since. An earlier claim of this host may have taken effect
+   * without a recovery; then only this host has them.
+   */
+  #refused: EventBatch[] = [];
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost. They are recorded in order. */
   #taken = 0;
   #recorded = 0;
@@ -97,10 +104,15 @@ export class Outbox {
 
   /** All batches of a zone that the log may lack, oldest first. Reads the disk. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    return [...this.#parts.options.spool.ofZone(zone), ...this.#inMemory(zone)];
+    return [...this.#refused.filter((batch) => batch.zone === zone), ...this.#parts.options.spool.ofZone(zone), ...this.#inMemory(zone)];
   }
 
-  /** Number of events in `unrecorded`. Reads nothing from disk. */
+  /** Forgets the refused batches of a zone, whose owner has recovered with them. */
+  forgetRefused(zone: ZoneAddress): void {
+    this.#refused = this.#refused.filter((batch) => batch.zone !== zone);
+  }
+
+  /** Number of events that the log may lack, without refused batches. Reads nothing from disk. */
   unrecordedEvents(zone: ZoneAddress): number {
     return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#parts.options.spool.eventsOf(zone));
   }
@@ -138,6 +150,7 @@ export class Outbox {
       spooledBatches: spool.batches,
       spooledBytes: spool.bytes,
       spooledBytesMax: spool.bytesMax,
+      refusedBatches: this.#refused.length,
       lostEvents: this.#lostEvents,
       appendedEvents: this.#appendedEvents,
       failures: this.#failures,
@@ -193,25 +206,33 @@ export class Outbox {
       this.#attempts = 0;
       if (flight.spooled) this.#dropSpooled(flight.batches.length);
       else this.#noteRecorded(flight.batches.length);
-      for (const [index, batch] of flight.batches.entries()) this.#landed(batch, flight.appended[index] ?? 'stale');
+      for (const [index, batch] of flight.batches.entries()) this.#landed(batch, flight.appended[index] ?? 'stale', flight.spooled);
     }
   }
 
-  #landed(batch: EventBatch, outcome: Appended): void {
+  #landed(batch: EventBatch, outcome: Appended, isSpooled: boolean): void {
     const { zone } = batch;
     const seq = lastSeqOf(batch);
+    const entry = this.#parts.entries.get(zone);
     if (outcome === 'stale') {
+      // A later owner here has taken them over with its claim.
+      if (isSpooled && (entry?.zone.epoch ?? 0) <= writerOf(batch)) this.#keepRefused(batch);
       this.#waiters.settle(zone, seq, refused('ZONE_STOPPED', `${zone} has another owner now.`));
-      return this.#parts.onStale(zone, writerOf(batch));
+      if (entry?.zone.epoch === writerOf(batch)) this.#parts.onStale(entry);
+      return;
     }
     this.#appendedEvents += batch.events.length;
-    const entry = this.#parts.entries.get(zone);
     if (entry) {
       entry.durableSeq = Math.max(seq, entry.durableSeq);
       entry.zone.position = outcome.at;
     }
     this.#parts.observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
     this.#waiters.settle(zone, seq, null);
+  }
+
+  #keepRefused(batch: EventBatch): void {
+    if (this.#refused.length < REFUSED_BATCHES_MAX) this.#refused.push(batch);
+    else this.#lose(batch);
   }
 
   /** Batches that the spool cannot drop are sent again; the log recognizes repeats. */

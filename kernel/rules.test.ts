@@ -120,7 +120,7 @@ describe('a state that is folded from batches', () => {
     assert.throws(
       () => folded.apply(batch(3, 1)),
       (error) =>
-        error instanceof RecordBroken && error.name === 'RecordBroken' && /turnstile\/gate.*seq 3, but seq 2 is needed/.test(error.message),
+        error instanceof RecordBroken && error.name === 'RecordBroken' && /turnstile\/gate.*seq 3, but lacks seq 2/.test(error.message),
     );
   });
 
@@ -128,8 +128,8 @@ describe('a state that is folded from batches', () => {
     const folded = replay();
     folded.apply(batch(1, 1));
     folded.requireFollowedBy(batch(2, 1));
-    assert.throws(() => folded.requireFollowedBy(batch(3, 1)), /continues at seq 3, but seq 2 is needed/);
-    assert.throws(() => folded.requireFollowedBy(loss(2, 5, 70)), /continues at seq 6, but seq 2 is needed/);
+    assert.throws(() => folded.requireFollowedBy(batch(3, 1)), /is at seq 3, but lacks seq 2/);
+    assert.throws(() => folded.requireFollowedBy(loss(2, 5, 70)), /is at seq 6, but lacks seq 2/);
   });
 
   test('a checkpoint has places only of zones that got commands of a source', () => {

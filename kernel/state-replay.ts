@@ -95,7 +95,7 @@ export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): Ev
 export class RecordBroken extends Error {
   constructor(zone: ZoneAddress, wanted: number, found: number) {
     super(
-      `${zone}: the log continues at seq ${found}, but seq ${wanted} is needed and no snapshot reaches it. ` +
+      `${zone}: the log is at seq ${found}, but lacks seq ${wanted}, and no snapshot reaches it. ` +
         'Restore a cold snapshot or the log segment that retention has dropped.',
     );
     this.name = 'RecordBroken';

@@ -37,7 +37,8 @@ export function startTicks(clock: Clock, tickMs: number, order: number, step: (n
     const owed = Math.max(0, Math.floor((now - due) / tickMs) + 1);
     const skippedSteps = Math.max(0, owed - CATCH_UP_STEPS_MAX);
     const delay = { lateMs: now - due, skippedSteps };
-    for (let count = 0; count < owed && !isStopped; count++, due += tickMs) if (count >= skippedSteps) step(due, delay);
+    due += skippedSteps * tickMs;
+    for (let count = skippedSteps; count < owed && !isStopped; count++, due += tickMs) step(due, delay);
     if (!isStopped) cancel = plan();
   };
   let cancel = plan();

@@ -52,10 +52,6 @@ export class ZoneEntry {
     return this.status === 'active' || this.status === 'releasing';
   }
 
-  get isStopped(): boolean {
-    return this.status === 'stopped';
-  }
-
   /** Takes ownership under a claim. Events lost under an earlier epoch are not part of it. */
   own({ epoch, lastSeq }: Claim, left: readonly EventBatch[], random: () => number): void {
     this.zone.own(epoch, random);

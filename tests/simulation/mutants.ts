@@ -77,7 +77,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a zone that failed is not retried': {
     file: 'kernel/lifecycle.ts',
-    from: ', () => this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored)));',
+    from: ', () => this.#parts.options.clock.after(ms, () => void this.bringUp(entry).catch(ignored)));',
     to: ');',
     violates: UNAVAILABLE,
     seed: 1,
@@ -85,7 +85,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a zone that failed goes on with its half-changed state': {
     file: 'kernel/lifecycle.ts',
-    from: '    else void this.rebuild(entry).catch(ignored);\n',
+    from: '    else void this.bringUp(entry).catch(ignored);\n',
     to: '',
     violates: either(REPLAY, TWICE, WHEREABOUTS),
     seed: 1,

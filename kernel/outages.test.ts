@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { defineZone } from './definition.ts';
+import { MemoryLog, MemorySnapshots, MemorySpool, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+const admit = (people = 1) => ({ type: 'Admit', people }) as const;
+const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
+
+describe('a zone is never opened behind the end of its log:', () => {
+  /** Ten events on record, and a hot snapshot after the seventh. */
+  async function history() {
+    const parts = newHost([turnstile]);
+    await settled(parts.clock, parts.host.open(gate));
+    for (let count = 1; count <= 10; count++) {
+      parts.host.send(gate, admit());
+      await parts.clock.settle();
+      if (count === 7) await parts.host.snapshot(gate, 'hot');
+    }
+    return parts;
+  }
+
+  for (const [dropped, reached] of [
+    [8, 7],
+    [10, 7],
+  ] as const)
+    test(`the first ${dropped} of 10 events were dropped, and its snapshot is at seq ${reached}`, async () => {
+      const { log, hot } = await history();
+      log.batches.splice(0, dropped);
+      const { host, clock, failures } = newHost([turnstile], { log, hot });
+      await settled(clock, assert.rejects(host.open(gate), /turnstile\/gate: the log is at seq (9|10), but lacks seq 8, and no snapshot/));
+      assert.equal(host.status(gate), 'stopped');
+      assert.deepEqual(
+        failures.map(({ kind }) => kind),
+        ['recovery'],
+      );
+      assert.equal((await host.submit(gate, admit())).ok, false);
+    });
+
+  test('all events were dropped, and no snapshot can be used', async () => {
+    const { log, hot } = await history();
+    log.batches.splice(0);
+    const older = { ...turnstile, version: turnstile.version - 1 };
+    for (const parts of [newHost([older], { log, hot }), newHost([turnstile], { log, hot: new MemorySnapshots() })])
+      await settled(parts.clock, assert.rejects(parts.host.open(gate), /the log is at seq 10, but lacks seq 1/));
+    const unavailable = new MemorySnapshots();
+    unavailable.list = () => Promise.reject(new Error('the store does not respond'));
+    const { host, clock } = newHost([turnstile], { log, hot: unavailable });
+    await settled(clock, assert.rejects(host.open(gate), /lacks seq 1/));
+  });
+
+  test('its events go from the spool to the log while it is rebuilt', async () => {
+    const log = new MemoryLog();
+    const { host, clock } = newHost([turnstile], { log });
+    await settled(clock, host.open(gate));
+    host.send(gate, admit(5));
+    await clock.settle();
+    log.away = 'gone';
+    const replies = Array.from({ length: 3 }, () => host.submit(gate, admit(), { durable: true }));
+    await clock.settle();
+    // The rebuild sees the log as it was before the spooled events.
+    const read = log.read.bind(log);
+    let isHeld = true;
+    let goOn = () => {};
+    log.read = async function* (...given) {
+      const seen = [...log.batches];
+      if (!isHeld) return yield* read(...given);
+      isHeld = false;
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      for (const batch of seen) if (batch.zone === given[0] && batch.firstSeq > given[1]) yield structuredClone(batch);
+    };
+    host.send(gate, { type: 'Break' });
+    await clock.settle();
+    log.away = null;
+    await clock.advance(3_000);
+    for (const reply of await Promise.all(replies)) assert.equal(reply.ok, true);
+    goOn();
+    await clock.advance(60_000);
+    assert.deepEqual([host.status(gate), admittedIn(host.view(gate)), host.view(gate)?.seq], ['active', 8, 4]);
+    const last = await settled(clock, host.submit(gate, admit(), { durable: true }));
+    assert.deepEqual(last, { ok: true, seq: 5 });
+    assert.equal(log.batches.flatMap(({ events }) => events).length, 5);
+  });
+});
+
+describe('events on the spool of a zone whose claim', () => {
+  /** A log with one recorded event of the gate, a spool with two more, and a new host on both. */
+  async function spooled() {
+    const log = new MemoryLog();
+    const spool = new MemorySpool();
+    const first = newHost([turnstile], { log, spool });
+    await settled(first.clock, first.host.open(gate));
+    first.host.send(gate, admit());
+    await first.clock.settle();
+    log.away = 'gone';
+    for (let count = 0; count < 2; count++) {
+      first.host.send(gate, admit());
+      await first.clock.settle();
+    }
+    assert.equal(spool.batches, 2);
+    return newHost([turnstile], { log, spool });
+  }
+
+  test('took effect after its time limit are there when the zone opens later', async () => {
+    const { log, host, clock, spool } = await spooled();
+    const claim = log.claim.bind(log);
+    let late = () => {};
+    log.claim = (zone) =>
+      new Promise((resolve, reject) => {
+        late = () => void claim(zone).then(resolve, reject);
+      });
+    const refused = assert.rejects(host.open(gate), /no answer from the log/);
+    await clock.advance(10_000);
+    await refused;
+    Object.assign(log, { away: null, claim });
+    late();
+    await clock.advance(60_000);
+    assert.equal(spool.batches, 0);
+    await settled(clock, host.open(gate));
+    assert.equal(host.stats().outbox.refusedBatches, 0);
+    assert.deepEqual([admittedIn(host.view(gate)), host.view(gate)?.seq, host.stats().outbox.lostEvents], [3, 3, 0]);
+    await clock.advance(1_000);
+    assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
+  });
+
+  test('was not followed by a recovery, because the process ended, are there as well', async () => {
+    const { log, host, clock, spool } = await spooled();
+    log.away = null;
+    // The claim of an owner that ended before it had recovered the zone.
+    await log.claim(gate);
+    await clock.advance(60_000);
+    assert.equal(spool.batches, 0);
+    await settled(clock, host.open(gate));
+    assert.deepEqual([admittedIn(host.view(gate)), host.stats().outbox.lostEvents], [3, 0]);
+  });
+
+  test('was made before they were sent to the log are written once, and not kept', async () => {
+    const { log, host, clock, spool } = await spooled();
+    await clock.settle();
+    log.away = null;
+    await settled(clock, host.open(gate));
+    // Those of the earlier owner, and once more under the epoch of this one.
+    assert.equal(spool.batches, 4);
+    await clock.advance(60_000);
+    assert.deepEqual([spool.batches, host.stats().outbox.refusedBatches, admittedIn(host.view(gate))], [0, 0, 3]);
+    assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
+  });
+
+  test('was made by another owner that continued are not part of the zone', async () => {
+    const { log, host, clock } = await spooled();
+    log.away = null;
+    const other = newHost([turnstile], { log, clock });
+    await settled(clock, other.host.open(gate));
+    other.host.send(gate, admit(10));
+    await clock.advance(60_000);
+    await settled(clock, host.open(gate));
+    assert.equal(admittedIn(host.view(gate)), 11);
+  });
+});
+
+describe('while the log is unavailable', () => {
+  test('an open zone opens at once, also when it is to be released', async () => {
+    const { host, clock, log } = newHost([turnstile], { options: { zonesMax: 3 } });
+    const zones = ['a', 'b', 'c'].map((name) => `turnstile/${name}` as const);
+    for (const zone of zones) await settled(clock, host.open(zone));
+    log.away = 'gone';
+    for (const zone of zones) host.send(zone, admit());
+    await clock.settle();
+    await settled(clock, assert.rejects(host.open('turnstile/d'), /gone/));
+    const opened: string[] = [];
+    for (const zone of zones) void host.open(zone).then(() => opened.push(zone));
+    await clock.settle();
+    assert.deepEqual(opened, zones);
+    for (const zone of zones) assert.equal((await settled(clock, host.submit(zone, admit()))).ok, true);
+  });
+});
+
+test('a zone whose clock jumps ahead by a century skips all steps but the last at once', async () => {
+  let steps = 0;
+  const ticking = defineZone<{ n: number }, never, { type: 'Ticked' }>({
+    kind: 'ticking',
+    version: 1,
+    create: () => ({ n: 0 }),
+    decide: () => {},
+    evolve: () => {},
+    tickMs: 50,
+    tick: () => void steps++,
+  });
+  const skipped: number[] = [];
+  const { host, clock } = newHost([ticking], { options: { onTick: (stats) => skipped.push(stats.skippedSteps) } });
+  await settled(clock, host.open('ticking/a'));
+  const century = 36_525 * 24 * 3_600_000;
+  clock.jump(century);
+  await clock.advance(0);
+  assert.deepEqual([steps, skipped[0]], [5, century / 50 - 5]);
+});

@@ -42,6 +42,68 @@ describe('the spool', () => {
     second.close();
   });
 
+  test('a mark of segments that are deleted hides no later segment', () => {
+    const first = openSpool(folder, 64 * MIB);
+    for (let seq = 1; seq <= 12; seq++) first.add([batch(seq, MIB)]);
+    first.drop(10);
+    const mark = readFileSync(join(folder, 'read-up-to'), 'utf8');
+    first.drop(2);
+    first.close();
+    // The process ended before it removed the mark.
+    writeFileSync(join(folder, 'read-up-to'), mark);
+    const second = openSpool(folder, MIB);
+    assert.equal(second.batches, 0);
+    second.add([batch(13), batch(14)]);
+    second.close();
+    const third = openSpool(folder, MIB);
+    assert.deepEqual(seqs(third.oldest(100)), [13, 14]);
+    third.close();
+  });
+
+  test('a segment that cannot be removed is reported, and nothing is written to it any more', () => {
+    const disk = diskOf(folder);
+    const opened: string[] = [];
+    const closed = new Set<string>();
+    const messages: string[] = [];
+    let isReadOnly = true;
+    const spool = openSpool(
+      {
+        ...disk,
+        open: (name) => {
+          opened.push(name);
+          const file = disk.open(name);
+          const use = <Result>(work: () => Result) => (closed.has(name) ? assert.fail(`${name} is used after its close`) : work());
+          return {
+            read: (at, bytes) => use(() => file.read(at, bytes)),
+            write: (content, at) => use(() => file.write(content, at)),
+            size: () => use(() => file.size()),
+            close: () =>
+              use(() => {
+                closed.add(name);
+                file.close();
+              }),
+          };
+        },
+        remove: (name) => {
+          if (isReadOnly) throw new Error('EROFS: read-only file system');
+          disk.remove(name);
+        },
+      },
+      MIB,
+      (message) => messages.push(message),
+    );
+    spool.add([batch(1)]);
+    spool.drop(1);
+    isReadOnly = false;
+    assert.equal(spool.add([batch(2)]), 1);
+    assert.deepEqual(seqs(spool.oldest(10)), [2]);
+    assert.deepEqual(opened, ['00000001.spool', '00000002.spool']);
+    assert.match(messages.join(), /00000001.spool in the spool cannot be removed: EROFS/);
+    spool.close();
+    // The log ignores the repeat.
+    assert.deepEqual(seqs(openSpool(folder, MIB).oldest(10)), [1, 2]);
+  });
+
   test('accepts no more than its quota', () => {
     const spool = openSpool(folder, 1_000);
     assert.equal(spool.add([batch(1, 300), batch(2, 300), batch(3, 300)]), 2);

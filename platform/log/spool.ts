@@ -48,6 +48,8 @@ export class FileSpool implements Spool {
   #first = 0;
   #bytes = 0;
   #segments: Segment[] = [];
+  /** Number of the newest segment, of this process or an earlier one. Numbers are not used again: the mark may be older than the segments. */
+  #newest = 0;
   /** Number of events of each zone in the spool. */
   readonly #events = new Map<ZoneAddress, number>();
 
@@ -107,15 +109,12 @@ export class FileSpool implements Spool {
     for (; this.#first < end; this.#first++) this.#leave(this.#entries[this.#first] as Entry);
     const oldest = this.#entries[this.#first];
     if (!oldest) {
-      for (const segment of this.#segments) this.#delete(segment);
-      this.#segments = [];
       this.#entries = [];
       this.#first = 0;
-      this.#disk.remove(MARK);
-      return;
+      this.#remove(MARK);
+      return this.#deleteBefore(Number.POSITIVE_INFINITY);
     }
-    for (const segment of this.#segments) if (segment.number < oldest.segment.number) this.#delete(segment);
-    this.#segments = this.#segments.filter((segment) => segment.number >= oldest.segment.number);
+    this.#deleteBefore(oldest.segment.number);
     if (this.#first > 10_000) {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
@@ -185,19 +184,33 @@ export class FileSpool implements Spool {
   #segmentWithRoom(): Segment {
     const last = this.#segments.at(-1);
     if (last && last.bytes < SEGMENT_BYTES) return last;
-    return this.#openSegment((last?.number ?? 0) + 1);
+    return this.#openSegment(this.#newest + 1);
   }
 
   #openSegment(number: number): Segment {
     const name = `${String(number).padStart(8, '0')}.spool`;
     const segment = { number, name, file: this.#disk.open(name), bytes: 0 };
+    this.#newest = Math.max(number, this.#newest);
     this.#segments.push(segment);
     return segment;
   }
 
-  #delete(segment: Segment): void {
-    segment.file.close();
-    this.#disk.remove(segment.name);
+  /** Deletes the segments with smaller numbers. A file that cannot be removed is read again by a later process; the log ignores repeats. */
+  #deleteBefore(number: number): void {
+    const drained = this.#segments.filter((segment) => segment.number < number);
+    this.#segments = this.#segments.filter((segment) => segment.number >= number);
+    for (const { file, name } of drained) {
+      file.close();
+      this.#remove(name);
+    }
+  }
+
+  #remove(name: string): void {
+    try {
+      this.#disk.remove(name);
+    } catch (error) {
+      this.#onDamage(`${name} in the spool cannot be removed: ${messageOf(error)}`);
+    }
   }
 
   /** The body of a record; null for a damaged one, which is set aside and reported once. */
@@ -238,6 +251,7 @@ export class FileSpool implements Spool {
       .map((name) => Number.parseInt(name, 10))
       .sort((a, b) => a - b);
     const [markSegment = 0, markAt = 0] = this.#disk.readText(MARK)?.split(' ').map(Number) ?? [];
+    this.#newest = markSegment;
     for (const number of numbers) {
       const segment = this.#openSegment(number);
       const size = segment.file.size();

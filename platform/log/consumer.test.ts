@@ -122,6 +122,71 @@ describe('a consumer group', () => {
     );
   });
 
+  test('a dead letter that cannot be stored is tried again, and ends nothing', async (context) => {
+    const clock = new ManualClock();
+    const messages: string[] = [];
+    const put = log.deadLetters.put.bind(log.deadLetters);
+    const full = context.mock.method(log.deadLetters, 'put', async (...given: Parameters<typeof put>) => {
+      if (full.mock.callCount() < 2) throw new Error('the log cannot be written: no space left on device');
+      return put(...given);
+    });
+    table.poison = 'zone/poison';
+    await log.append([one('zone/a', 1), one('zone/poison', 1), one('zone/poison', 2), one('zone/a', 2)]);
+    const consumer = new ConsumerGroup(log, table, clock, (message) => messages.push(message));
+    await consumer.start();
+    await passing(clock, () => consumer.stats().deadLetters === 2);
+    await caughtUp(clock, consumer);
+    assert.deepEqual(table.rows, ['zone/a 1', 'zone/a 2']);
+    assert.equal(log.deadLetters.list('table').length, 2);
+    assert.equal(messages.filter((message) => /trying again in \d+ ms: the log cannot be written/.test(message)).length, 2);
+    assert.equal(consumer.stats().failure, null);
+    await consumer.stop();
+  });
+
+  test('starts when its store can be read again, and can be stopped before', async () => {
+    const clock = new ManualClock();
+    const messages: string[] = [];
+    const offsets = table.offsets.bind(table);
+    table.offsets = async () => {
+      throw new Error('connect ECONNREFUSED');
+    };
+    const consumer = new ConsumerGroup(log, table, clock, (message) => messages.push(message));
+    const never = consumer.start();
+    await clock.advance(1_000);
+    assert.equal(consumer.stats().failure, 'connect ECONNREFUSED');
+    // The wait for the next attempt ends at once.
+    await consumer.stop();
+    await never;
+    let isStarted = false;
+    const started = consumer.start().then(() => {
+      isStarted = true;
+    });
+    await clock.advance(1_000);
+    assert.equal(isStarted, false);
+    table.offsets = offsets;
+    await log.append([one('zone/a', 1)]);
+    await passing(clock, () => table.rows.length === 1, started);
+    await consumer.stop();
+  });
+
+  test('a table that is ahead of the log, which was restored from an older backup, is not written', async () => {
+    const clock = new ManualClock();
+    await log.append([one('zone/a', 1), one('zone/a', 2)]);
+    const partition = log.stats().partitions.findIndex(({ end }) => end > 0);
+    table.stored.set(partition, 5);
+    const consumer = new ConsumerGroup(log, table, clock);
+    const started = consumer.start();
+    for (let seq = 3; seq <= 4; seq++) await log.append([one('zone/a', seq)]);
+    await clock.advance(10_000);
+    assert.match(
+      consumer.stats().failure ?? '',
+      /table has partition \d+ up to offset 4, but the log ends at 3: it is older than the store\. Restore/,
+    );
+    assert.deepEqual(table.rows, []);
+    await consumer.stop();
+    await started;
+  });
+
   for (const what of ['an older copy of it', 'an empty one'])
     test(`fault 42: a store in whose place is ${what} gets again what it lacks, with or without anything new`, async () => {
       const messages: string[] = [];

@@ -1,8 +1,8 @@
 import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
-import { type Clock, messageOf, within } from '@millrace/kernel';
+import { type Clock, type EventBatch, messageOf, within } from '@millrace/kernel';
 import { Backoff } from '@millrace/resilience';
-import { splitAt, storeDeadLetter } from './dead-letters.ts';
-import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
+import { storeDeadLetter } from './dead-letters.ts';
+import { type ConsumerGap, type ConsumerStats, type EventLog, type LoggedBatch, OffsetBeyondEnd, OffsetOutOfRange } from './event-log.ts';
 import { CannotApply, type Projection } from './projection.ts';
 
 /** Maximum number of events per read, over all partitions: enough for columnar writes, few enough to keep the event loop responsive. */
@@ -17,20 +17,6 @@ const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
 /** Interval at which skipped offsets are saved to the table, and the group’s offsets to the log, ms. */
 const NOTED_EVERY_MS = 1_000;
-
-export interface ConsumerStats {
-  readonly group: string;
-  /** Unread events in the log, over all partitions. */
-  readonly lag: number;
-  readonly applied: number;
-  readonly deadLetters: number;
-  readonly failure: string | null;
-  readonly offsets: readonly number[];
-  /** Ranges that retention dropped before the group read them. While there are any, the group reads nothing. See `skipDropped`. */
-  readonly overtaken: readonly ConsumerGap[];
-  /** Ranges that the group has skipped. */
-  readonly gaps: readonly ConsumerGap[];
-}
 
 /** Reads the log for one projection until it is stopped. New events of all partitions are applied together, because the cost of a write hardly depends on its size. */
 export class ConsumerGroup {
@@ -53,8 +39,8 @@ export class ConsumerGroup {
   #running: Promise<void> | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
-  /** Ends the wait of `#gather` at once. */
-  #endGathering: (() => void) | null = null;
+  /** Ends the wait of `#gather` or before a retry at once. */
+  #endWait: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
   /** Offsets by partition up to which events were skipped, and that are not saved to the table yet. */
   readonly #skipped = new Map<number, number>();
@@ -78,8 +64,17 @@ export class ConsumerGroup {
     this.#reasonOf = reasonOf;
   }
 
-  async start(): Promise<void> {
+  /** Starts reading. Resolves when the stored offsets are read, which is tried until it succeeds, or when the group is stopped before. */
+  start(): Promise<void> {
     this.#stopped = false;
+    const begun = Promise.withResolvers<void>();
+    this.#running = this.#retried(() => this.#begin())
+      .then(() => begun.resolve())
+      .then(() => this.#run());
+    return begun.promise;
+  }
+
+  async #begin(): Promise<void> {
     const stored = await this.#storedOffsets();
     this.#offsets = [...stored];
     this.#stored = stored;
@@ -91,15 +86,14 @@ export class ConsumerGroup {
       .note(this.#projection.name, this.#offsets)
       .catch((error) => this.#note(`${this.#projection.name} could not be registered with the log`, error));
     this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
-    this.#running = this.#run();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake?.();
-    this.#endGathering?.();
-    this.#unsubscribe?.();
+    this.#endWait?.();
     await this.#running;
+    this.#unsubscribe?.();
     await this.#noteProgress().catch((error) =>
       this.#onFailure(`${this.#projection.name} could not store its offsets and will read events again: ${this.#reasonOf(error)}`),
     );
@@ -124,7 +118,7 @@ export class ConsumerGroup {
     }
     if (gaps.length > 0) this.#failure = null;
     this.#wake?.();
-    this.#endGathering?.();
+    this.#endWait?.();
     return gaps;
   }
 
@@ -135,7 +129,7 @@ export class ConsumerGroup {
     return new Promise((resolve) => {
       this.#awaiting.push({ ends, resolve });
       this.#wake?.();
-      this.#endGathering?.();
+      this.#endWait?.();
     });
   }
 
@@ -168,7 +162,8 @@ export class ConsumerGroup {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      const events = await this.#readOnce();
+      const events = await this.#retried(() => this.#readOnce());
+      if (events === null) break;
       if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
         this.#notedAt = this.#clock.elapsed();
         await this.#noteProgress().catch((error) => {
@@ -193,14 +188,7 @@ export class ConsumerGroup {
   /** Waits for more events, unless a caller waits for `caughtUp`. */
   async #gather(): Promise<void> {
     if (this.#stopped || this.#awaiting.length > 0) return;
-    await new Promise<void>((resolve) => {
-      const cancel = this.#clock.after(GATHER_MS, resolve);
-      this.#endGathering = () => {
-        cancel();
-        resolve();
-      };
-    });
-    this.#endGathering = null;
+    await this.#wait(GATHER_MS);
   }
 
   #hasReached(ends: readonly number[]): boolean {
@@ -257,7 +245,11 @@ export class ConsumerGroup {
 
   async #storedOffsets(): Promise<number[]> {
     const known = await within(this.#clock, READ_MS_MAX, `the store of ${this.#projection.name}`, this.#projection.offsets());
-    return Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
+    return this.#log.stats().partitions.map(({ end }, partition) => {
+      const next = known.get(partition) ?? 0;
+      if (next > end) throw new OffsetBeyondEnd(this.#projection.name, partition, next, end);
+      return next;
+    });
   }
 
   /** Checks the stored offsets. If they differ from the expected ones, continues from them. */
@@ -293,23 +285,15 @@ export class ConsumerGroup {
     this.#offsets[partition] = next;
   }
 
-  /** Reads the log from an offset, with retries until it is available. Empty when the group is stopped before. */
+  /** Reads the log from an offset. Empty when retention has dropped what is there. */
   async #read(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
-    const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
-    while (!this.#stopped) {
-      try {
-        return await within(this.#clock, READ_MS_MAX, 'the log', this.#log.readFrom(partition, offset, eventsMax));
-      } catch (error) {
-        if (error instanceof OffsetOutOfRange) {
-          await this.#dropped(error);
-          return [];
-        }
-        const waitMs = backoff.next();
-        this.#note(`${this.#projection.name} could not read the log, trying again in ${waitMs} ms`, error);
-        await this.#wait(waitMs);
-      }
+    try {
+      return await within(this.#clock, READ_MS_MAX, 'the log', this.#log.readFrom(partition, offset, eventsMax));
+    } catch (error) {
+      if (!(error instanceof OffsetOutOfRange)) throw error;
+      await this.#dropped(error);
+      return [];
     }
-    return [];
   }
 
   /** Stops the group at a gap until an operator skips it, unless its projection skips gaps by itself. */
@@ -330,8 +314,32 @@ export class ConsumerGroup {
     this.#onFailure(`${message}: ${this.#failure}`);
   }
 
-  #wait(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#clock.after(ms, resolve));
+  /** Waits until the group is stopped, a caller waits for events, or the time has passed. */
+  async #wait(ms: number): Promise<void> {
+    if (this.#stopped) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#clock.after(ms, resolve);
+      this.#endWait = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#endWait = null;
+  }
+
+  /** Repeats work until it succeeds. @returns its result, or null when the group is stopped before */
+  async #retried<Result>(work: () => Promise<Result>): Promise<Result | null> {
+    const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
+    while (!this.#stopped) {
+      try {
+        return await work();
+      } catch (error) {
+        const waitMs = backoff.next();
+        this.#note(`${this.#projection.name} failed, trying again in ${waitMs} ms`, error);
+        await this.#wait(waitMs);
+      }
+    }
+    return null;
   }
 
   /** Saves skipped offsets to the table, and the group’s offsets to the log. */
@@ -346,10 +354,9 @@ export class ConsumerGroup {
     this.#noteStored(skipped);
   }
 
-  /** Applies batches, with retries. @returns false when the group was stopped before, or the stored offsets have changed */
+  /** Applies batches. @returns false when the group was stopped before, or the stored offsets have changed */
   async #applyAll(found: readonly LoggedBatch[], read: readonly ReadRange[]): Promise<boolean> {
     let left = found;
-    const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
     while (!this.#stopped) {
       try {
         await this.#projection.apply(
@@ -361,14 +368,10 @@ export class ConsumerGroup {
       } catch (error) {
         if (error instanceof OffsetsChanged && (await this.#isMoved())) return false;
         const failed = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
-        if (error instanceof CannotApply && failed) {
-          const rest = await this.#toDeadLetters(failed, error);
-          left = left.flatMap((one) => (one === failed ? rest : [one]));
-          continue;
-        }
-        const waitMs = backoff.next();
-        this.#note(`${this.#projection.name} could not write, trying again in ${waitMs} ms`, error);
-        await this.#wait(waitMs);
+        if (!(error instanceof CannotApply) || !failed) throw error;
+        const { isNew, rest } = await storeDeadLetter(this.#log.deadLetters, this.#projection.name, failed, error, this.#clock.now());
+        if (isNew) this.#noteDeadLetter(failed.batch, error);
+        left = left.flatMap((one) => (one === failed ? rest : [one]));
       }
     }
     return false;
@@ -380,19 +383,9 @@ export class ConsumerGroup {
     return this.#checkFailure === null;
   }
 
-  /** Stores the failed event, or the whole batch, as a dead letter. @returns the parts of the batch that are still to be applied */
-  async #toDeadLetters(batch: LoggedBatch, { message, only }: CannotApply): Promise<readonly LoggedBatch[]> {
-    const { name: group } = this.#projection;
-    const { dead, rest } = only === undefined ? { dead: batch, rest: [] } : splitAt(batch, only.index);
-    const isNew = await storeDeadLetter(this.#log.deadLetters, group, dead, {
-      reason: message,
-      createdAt: this.#clock.now(),
-      ...(only && { resumeFrom: only.command }),
-    });
-    if (isNew) {
-      this.#deadLetters++;
-      this.#onFailure(`${group} stored ${dead.batch.zone} seq ${dead.batch.firstSeq} as a dead letter: ${message}`);
-    }
-    return rest;
+  #noteDeadLetter({ zone, firstSeq }: EventBatch, { message, only }: CannotApply): void {
+    this.#deadLetters++;
+    const seq = firstSeq + (only?.index ?? 0);
+    this.#onFailure(`${this.#projection.name} stored ${zone} seq ${seq} as a dead letter: ${message}`);
   }
 }

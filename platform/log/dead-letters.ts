@@ -1,20 +1,28 @@
-import type { DeadLetter } from '@millrace/contracts';
 import type { DeadLetterBox, LoggedBatch } from './event-log.ts';
+import type { CannotApply } from './projection.ts';
 
-/** Stores a batch as a dead letter. @returns false when it is stored already: the process died before it saved the offsets */
+/**
+ * Stores the failed event of a batch, or the whole batch, as a dead letter. `isNew` is false when it was stored before: the process died before it saved
+ * the offsets, or the log was read again.
+ * @returns `rest`: the parts of the batch that are still to be applied
+ */
 export async function storeDeadLetter(
   box: DeadLetterBox,
   group: string,
-  { partition, offset, batch }: LoggedBatch,
-  why: Pick<DeadLetter, 'reason' | 'createdAt' | 'resumeFrom'>,
-): Promise<boolean> {
-  const isKnown = box.list(group).some(({ zone, seq }) => zone === batch.zone && seq === batch.firstSeq);
-  if (!isKnown) await box.put({ group, partition, offset, zone: batch.zone, seq: batch.firstSeq, ...why }, batch);
-  return !isKnown;
+  failed: LoggedBatch,
+  { message: reason, only }: CannotApply,
+  createdAt: number,
+): Promise<{ readonly isNew: boolean; readonly rest: readonly LoggedBatch[] }> {
+  const { dead, rest } = only === undefined ? { dead: failed, rest: [] } : splitAt(failed, only.index);
+  const { partition, offset, batch } = dead;
+  const { zone, firstSeq: seq } = batch;
+  const isNew = !box.has(group, zone, seq);
+  if (isNew) await box.put({ group, partition, offset, zone, seq, reason, createdAt, ...(only && { resumeFrom: only.command }) }, batch);
+  return { isNew, rest };
 }
 
 /** Divides a batch into one event and the parts before and after it. */
-export function splitAt({ partition, offset, batch }: LoggedBatch, index: number): { dead: LoggedBatch; rest: LoggedBatch[] } {
+function splitAt({ partition, offset, batch }: LoggedBatch, index: number): { dead: LoggedBatch; rest: LoggedBatch[] } {
   const part = (from: number, to: number): LoggedBatch => ({
     partition,
     offset: offset + from,

@@ -215,8 +215,15 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       await log.deadLetters.replace(1, batch('zone/a', 1, 1, 3));
       assert.equal(log.deadLetters.open(1)?.batch.events.length, 3);
       assert.equal(log.deadLetters.open(1)?.deadLetter.reason, 'no price');
+      const waits = () => [
+        log.deadLetters.has('g', 'zone/a', 1),
+        log.deadLetters.has('g', 'zone/a', 2),
+        log.deadLetters.has('third', 'zone/a', 1),
+      ];
+      assert.deepEqual(waits(), [true, false, false]);
       await log.deadLetters.remove(1);
       assert.equal(log.deadLetters.open(1), undefined);
+      assert.deepEqual(waits(), [false, false, false]);
       assert.deepEqual(
         (
           [

@@ -35,6 +35,17 @@ export class OffsetOutOfRange extends Error {
   }
 }
 
+/** The store of a consumer group is ahead of the log, which was restored from an older backup. */
+export class OffsetBeyondEnd extends Error {
+  constructor(group: string, partition: number, offset: number, end: number) {
+    super(
+      `the store of ${group} has partition ${partition} up to offset ${offset - 1}, but the log ends at ${end - 1}: it is older than the store. ` +
+        'Restore both from one backup, or delete the offsets and rows of the group, which then reads the log from its start.',
+    );
+    this.name = 'OffsetBeyondEnd';
+  }
+}
+
 /** Events that a group has skipped: offsets from `from` (inclusive) to `to` (exclusive). */
 export interface ConsumerGap {
   readonly partition: number;
@@ -42,6 +53,21 @@ export interface ConsumerGap {
   readonly to: number;
   /** When they were skipped, epoch ms. */
   readonly at: number;
+}
+
+/** Progress of a consumer group. */
+export interface ConsumerStats {
+  readonly group: string;
+  /** Unread events in the log, over all partitions. */
+  readonly lag: number;
+  readonly applied: number;
+  readonly deadLetters: number;
+  readonly failure: string | null;
+  readonly offsets: readonly number[];
+  /** Ranges that retention dropped before the group read them. While there are any, the group reads nothing. See `skipDropped`. */
+  readonly overtaken: readonly ConsumerGap[];
+  /** Ranges that the group has skipped. */
+  readonly gaps: readonly ConsumerGap[];
 }
 
 /** The groups that read the log. Retention waits for all of them, whether they run or not. */
@@ -84,6 +110,8 @@ export interface EventLog extends ZoneLog {
 export interface DeadLetterBox {
   put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
   list(group?: string): DeadLetter[];
+  /** Whether a dead letter of a group that begins with the event waits. */
+  has(group: string, zone: string, seq: number): boolean;
   /** Replaces the batch of a dead letter. The log keeps the original events. */
   replace(id: number, batch: EventBatch): Promise<void>;
   open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined;

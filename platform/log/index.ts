@@ -1,9 +1,10 @@
 export { type ReadRange, requireOffsets } from '@millrace/base/offsets';
-export { ConsumerGroup, type ConsumerStats } from './consumer.ts';
+export { ConsumerGroup } from './consumer.ts';
 export { envelopesOf } from './envelopes.ts';
 export {
   type ConsumerGap,
   type ConsumerRegistry,
+  type ConsumerStats,
   type DeadLetterBox,
   type EventLog,
   type LoggedBatch,

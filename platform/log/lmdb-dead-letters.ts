@@ -11,14 +11,19 @@ export interface StoredDeadLetter {
   readonly batch: EventBatch;
 }
 
+/** Maximum number of dead letters. A consumer group that rejects everything stops here, before its dead letters fill the disk of the log. */
+const DEAD_LETTERS_MAX = 10_000;
+
 /** Dead letters in the environment of the log. */
 export class LmdbDeadLetters implements DeadLetterBox {
   readonly #deadLetters: Database<StoredDeadLetter, number>;
   /** Every event that was put, by group, zone and seq, with its place in the log. */
-  readonly #events: Database<{ partition: number; offset: number }, [group: string, zone: string, seq: number]>;
+  readonly #events: Database<{ partition: number; offset: number; id?: number }, [group: string, zone: string, seq: number]>;
   readonly #startOf: (partition: number) => number;
+  readonly #max: number;
 
-  constructor(root: RootDatabase, startOf: (partition: number) => number) {
+  constructor(root: RootDatabase, startOf: (partition: number) => number, max = DEAD_LETTERS_MAX) {
+    this.#max = max;
     this.#deadLetters = root.openDB({ name: 'dead-letters' });
     this.#events = root.openDB({ name: 'dead-events' });
     this.#startOf = startOf;
@@ -26,15 +31,28 @@ export class LmdbDeadLetters implements DeadLetterBox {
 
   async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
     await this.#write(() => {
+      if (this.#deadLetters.getCount() >= this.#max)
+        throw new Error(`${this.#max} dead letters wait, the maximum. Replay or delete some (GET /api/v1/dead-letters lists them).`);
       const [newest] = this.#deadLetters.getKeys({ reverse: true, limit: 1 });
       const id = (newest ?? 0) + 1;
       partOfCommit(this.#deadLetters.put(id, { letter: { id, ...deadLetter }, batch }));
       const { group, zone, partition, offset } = deadLetter;
       for (const [index] of batch.events.entries())
-        partOfCommit(this.#events.put([group, zone, batch.firstSeq + index], { partition, offset: offset + index }));
+        partOfCommit(this.#events.put([group, zone, batch.firstSeq + index], { partition, offset: offset + index, id }));
+    });
+  }
+
+  /** Forgets the events that retention has deleted. */
+  async prune(): Promise<void> {
+    await this.#write(() => {
       for (const { key, value } of this.#events.getRange())
         if (value.offset < this.#startOf(value.partition)) partOfCommit(this.#events.remove(key));
     });
+  }
+
+  has(group: string, zone: string, seq: number): boolean {
+    const id = this.#events.get([group, zone, seq])?.id;
+    return id !== undefined && this.#deadLetters.get(id)?.letter.seq === seq;
   }
 
   wasPut(group: string, zone: string, seq: number): boolean {

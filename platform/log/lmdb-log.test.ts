@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { zoneAddress } from '@millrace/kernel';
+import { openShared } from '@millrace/lmdb/open-shared';
 import { eventLogContract } from './event-log.contract.ts';
+import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 
 let folder = mkdtempSync(join(tmpdir(), 'millrace-log-'));
@@ -36,6 +38,32 @@ test('the LMDB log reports its current end, even if another process has appended
     assert.equal(end(), 1);
   } finally {
     await log.close();
+    rmSync(mine, { recursive: true, force: true });
+  }
+});
+
+test('dead letters have a maximum, and their events are forgotten with those of the log', async () => {
+  const mine = mkdtempSync(join(tmpdir(), 'millrace-dead-'));
+  const root = openShared(mine, { maxDbs: 4 });
+  try {
+    let start = 0;
+    const deadLetters = new LmdbDeadLetters(root, () => start, 3);
+    const put = (seq: number) =>
+      deadLetters.put(
+        { group: 'g', partition: 0, offset: seq, zone: 'zone/a', seq, reason: 'no price', createdAt: 1 },
+        { zone: 'zone/a', epoch: 1, firstSeq: seq, version: 1, time: 1, events: [{ type: 'Happened' }], metas: null },
+      );
+    for (let seq = 1; seq <= 3; seq++) await put(seq);
+    await assert.rejects(put(4), /3 dead letters wait, the maximum\. Replay or delete some/);
+    await deadLetters.remove(1);
+    await put(4);
+    const events = () => [1, 2, 3, 4].filter((seq) => deadLetters.wasPut('g', 'zone/a', seq));
+    assert.deepEqual(events(), [1, 2, 3, 4]);
+    start = 3;
+    await deadLetters.prune();
+    assert.deepEqual(events(), [3, 4]);
+  } finally {
+    await root.close();
     rmSync(mine, { recursive: true, force: true });
   }
 });

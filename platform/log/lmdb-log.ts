@@ -13,7 +13,6 @@ import { inTransaction, openShared, pauseWrites } from '@millrace/lmdb/open-shar
 import type { Database, RootDatabase } from 'lmdb';
 import {
   type ConsumerRegistry,
-  type DeadLetterBox,
   type EventLog,
   type LoggedBatch,
   type LogStats,
@@ -77,7 +76,7 @@ interface Writing {
 
 class LmdbLog implements EventLog {
   readonly partitions = PARTITIONS;
-  readonly deadLetters: DeadLetterBox;
+  readonly deadLetters: LmdbDeadLetters;
   readonly consumers: ConsumerRegistry;
   readonly #root: RootDatabase;
   readonly #records: readonly Records[];
@@ -238,6 +237,7 @@ class LmdbLog implements EventLog {
         await committed('the log', removal);
       }
     }
+    if (dropped > 0) await this.deadLetters.prune();
     return dropped;
   }
 

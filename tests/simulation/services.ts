@@ -275,6 +275,8 @@ export class SimulatedLog {
         this.#storedDeadLetters.push({ deadLetter: { id: ++this.#deadLettersPut, ...deadLetter }, batch });
         for (const [index] of batch.events.entries()) this.#deadEvents.add(`${deadLetter.group} ${batch.zone} ${batch.firstSeq + index}`);
       },
+      has: (group, zone, seq) =>
+        this.#storedDeadLetters.some(({ deadLetter: one }) => one.group === group && one.zone === zone && one.seq === seq),
       wasPut: (group, zone, seq) => this.#deadEvents.has(`${group} ${zone} ${seq}`),
       list: (group) =>
         this.#storedDeadLetters.map(({ deadLetter }) => deadLetter).filter((one) => group === undefined || one.group === group),

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { type Principal, SocketRequest } from '@millrace/contracts';
-import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '@millrace/streams';
+import { type Channel, type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '@millrace/streams';
 import type { FastifyRequest } from 'fastify';
 import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
@@ -167,8 +167,8 @@ class SocketSession {
     socket.write(socketFrame(payload, this.#isBinary ? 'binary' : 'text'));
   }
 
-  #confirm(id: string | number, op: string): void {
-    this.#reply({ id, ok: true, op, position: this.#parts.hub.position });
+  #confirm(id: string | number, op: string, channels: readonly Channel[] = []): void {
+    this.#reply({ id, ok: true, op, position: this.#parts.hub.positionOf(channels) });
   }
 
   #refuse(id: unknown, code: string, detail: string, remedy: string): void {
@@ -287,7 +287,7 @@ class SocketSession {
       this.#subscribed.add(name);
       this.#channelOf.set(alias, name);
     }
-    this.#confirm(id, op);
+    this.#confirm(id, op, channels);
     hub.subscribe(this.#reader, channels, (name) => from.get(name) ?? null);
   }
 }

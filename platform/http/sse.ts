@@ -47,7 +47,7 @@ export function openEventStream(
       closeInTime(socket);
     },
   };
-  const start = from ? `${from.epoch}-${from.offset}` : hub.position;
+  const start = from ? `${from.epoch}-${from.offset}` : hub.positionOf(channels);
   socket.write(
     `retry: ${RETRY_MS}\nid: ${start}\nevent: ready\ndata: ${JSON.stringify({ channels: channels.map(({ name }) => name) })}\n\n`,
   );

@@ -201,12 +201,9 @@ export class ModuleRuntime {
   }
 
   async #stopGroups(which: (part: ProjectionPart) => boolean): Promise<void> {
-    for (const entry of this.#groups.values()) {
-      if (!entry.started || !which(entry.part)) continue;
-      await entry.started;
-      entry.started = null;
-      await entry.group.stop();
-    }
+    const running = [...this.#groups.values()].filter(({ started, part }) => started && which(part));
+    for (const entry of running) entry.started = null;
+    await Promise.all(running.map(({ group }) => group.stop()));
   }
 
   async #startGroup(module: string, name: string, part: ProjectionPart): Promise<void> {

@@ -94,11 +94,83 @@ describe('the hub', () => {
     for (let number = 1; number <= 10; number++) hub.publish('trades', 'lossless', 'trade', '', number);
     const reader = new TestReader();
     hub.subscribe(reader, lossless, () => ({ epoch: 'e1', offset: 2 }));
-    assert.match(reader.text, /event: gap\ndata: .*"from":"e1-2","to":"e1-7","reason":"evicted"/);
+    assert.match(reader.text, /event: gap\ndata: .*"from":"e1-2","to":"e1-8","reason":"evicted"/);
     assert.deepEqual(reader.numbers, [8, 9, 10]);
     const stranger = new TestReader();
     hub.subscribe(stranger, lossless, () => ({ epoch: 'e0', offset: 9 }));
     assert.match(stranger.text, /"reason":"epoch-changed"/);
+  });
+
+  test('sends a gap for an event that was not published because nobody wanted it', async () => {
+    const { hub, clock } = hubWith();
+    const first = new TestReader();
+    hub.subscribe(first, lossless, () => null);
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    await clock.settle();
+    hub.leave(first);
+    await clock.advance(61_000);
+    // The second event of the channel.
+    assert.equal(hub.isWanted('trades'), false);
+    const again = new TestReader();
+    hub.subscribe(again, lossless, () => parsePosition(first.lastId) ?? null);
+    hub.publish('trades', 'lossless', 'trade', '', 3);
+    await clock.settle();
+    assert.match(again.text, /event: gap/);
+    assert.deepEqual(again.numbers, [3]);
+  });
+
+  test('a reader of a new channel resumes without a gap from the position that it got first', async () => {
+    const { hub, clock } = hubWith();
+    const start = hub.positionOf(lossless);
+    const reader = new TestReader();
+    hub.subscribe(reader, lossless, () => null);
+    hub.leave(reader);
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    const again = new TestReader();
+    hub.subscribe(again, lossless, () => parsePosition(start) ?? null);
+    await clock.settle();
+    assert.doesNotMatch(again.text, /event: gap/);
+    assert.deepEqual(again.numbers, [1]);
+  });
+
+  test('a reader that is cut off anywhere lacks no event, or has got the gap', async () => {
+    const { hub, clock } = hubWith(3);
+    const both = [...lossless, { name: 'calm', delivery: 'lossless' as const }];
+    const held = new TestReader();
+    hub.subscribe(held, both, () => null);
+    const start = hub.position;
+    for (let number = 1; number <= 12; number++) {
+      hub.publish(number % 4 === 1 ? 'calm' : 'trades', 'lossless', 'event', '', number);
+      await clock.settle();
+    }
+    const whole = new TestReader();
+    hub.subscribe(whole, both, () => parsePosition(start) ?? null);
+    const events = whole.text.split('\n\n').filter((event) => event !== '');
+    for (let cut = 0; cut <= events.length; cut++) {
+      const received = events.slice(0, cut);
+      const lastId = /^id: (\S+)$/m.exec(received.at(-1) ?? `id: ${start}`)?.[1] ?? '';
+      const next = new TestReader();
+      hub.subscribe(next, both, () => parsePosition(lastId) ?? null);
+      const all = [...received, next.text].join('\n\n');
+      const numbers = new Set([...all.matchAll(/"data":(\d+)/g)].map(([, number]) => Number(number)));
+      assert.deepEqual(
+        [...numbers].sort((a, b) => a - b),
+        [1, 5, 9, 10, 11, 12],
+        `cut after ${cut}`,
+      );
+      assert.match(all, /"channel":"trades","data":\{"channel":"trades","from"/);
+    }
+  });
+
+  test('a channel that is named twice is read once', async () => {
+    const { hub, clock } = hubWith();
+    const reader = new TestReader();
+    const start = hub.positionOf(lossless);
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    hub.subscribe(reader, [...lossless, ...lossless], () => parsePosition(start) ?? null);
+    hub.publish('trades', 'lossless', 'trade', '', 2);
+    await clock.settle();
+    assert.deepEqual(reader.numbers, [1, 2]);
   });
 
   test('conflates for a slow reader: the newest of each key, in order, when it reads again', async () => {

@@ -1,5 +1,5 @@
 import type { EventConversion, GapNotice } from '@millrace/contracts';
-import type { Clock } from '@millrace/kernel';
+import type { Channel, ChannelDelivery, HubOptions, HubStats } from './hub-options.ts';
 import { formatPosition, type HubPosition } from './position.ts';
 import { Entry, type Format, type Reader } from './reader.ts';
 
@@ -19,40 +19,6 @@ const HISTORY_EVENTS_MIN = 256;
 const IDLE_MS_MAX = 10 * 60_000;
 /** Interval of heartbeats, ms: proxies close connections that are idle for 30 s or 60 s. */
 const HEARTBEAT_MS = 25_000;
-
-export type ChannelDelivery = 'lossless' | 'conflated';
-
-export interface InitialEvent {
-  readonly event: string;
-  readonly key: string;
-  readonly data: unknown;
-}
-
-export interface HubOptions {
-  readonly clock: Clock;
-  /** Id of this history. A position is valid only in the history that it comes from. */
-  readonly epoch: string;
-  /** Maximum number of events in the history of a channel, for readers that resume. */
-  readonly historyEvents: number;
-  /** The events that a new reader gets first: the current state. None for channels without state. */
-  readonly initial: (channel: string) => Iterable<InitialEvent>;
-  /** Converts the data of an event before it is sent. Default: unchanged. */
-  readonly convert?: EventConversion;
-  /** Maximum number of events in the histories of all channels. Default 200,000. */
-  readonly historyEventsMax?: number;
-}
-
-export interface HubStats {
-  readonly readers: number;
-  readonly channels: number;
-  /** Events in the histories of all channels. */
-  readonly historyEvents: number;
-  readonly published: number;
-  readonly delivered: number;
-  readonly conflated: number;
-  readonly slowReadersEnded: number;
-  readonly gaps: number;
-}
 
 interface ChannelState {
   readonly name: string;
@@ -117,6 +83,12 @@ export class Hub {
     return formatPosition(this.epoch, this.#offset);
   }
 
+  /** The position before the next event of these channels. Resumed from here, a reader lacks none of their events. */
+  positionOf(channels: readonly Channel[]): string {
+    for (const { name, delivery } of channels) this.#stateOf(name, delivery);
+    return this.position;
+  }
+
   /** Whether events of a channel would reach a reader. If not, they need not be created, and the history of the channel is dropped. */
   isWanted(channel: string): boolean {
     const state = this.#channels.get(channel);
@@ -164,20 +136,18 @@ export class Hub {
    * Adds channels to the subscription of a reader. With `from`, the reader gets the events after that position, or a `gap` notice for each channel whose
    * history does not reach back so far. Without it, conflated channels begin with their current state.
    */
-  subscribe(
-    reader: Reader,
-    channels: readonly { name: string; delivery: ChannelDelivery }[],
-    from: (channel: string) => HubPosition | null,
-  ): void {
+  subscribe(reader: Reader, wanted: readonly Channel[], from: (channel: string) => HubPosition | null): void {
     this.flush();
+    // An alias and the channel’s own name are one channel.
+    const channels = [...new Map(wanted.map((channel) => [channel.name, channel])).values()];
     const before = this.#subscriptions.get(reader);
     const old = new Set(before?.group.channels.map(({ name }) => name));
     const added = channels.filter(({ name }) => !old.has(name)).map(({ name, delivery }) => this.#stateOf(name, delivery));
     const missed: Entry[] = [];
     // A reader that subscribes again without a position gets the current state again.
     for (const { name, delivery } of channels)
-      if (old.has(name) && from(name) === null) this.#catchUp(reader, this.#stateOf(name, delivery), null, missed);
-    for (const state of added) this.#catchUp(reader, state, from(state.name), missed);
+      if (old.has(name) && from(name) === null) this.#catchUp(this.#stateOf(name, delivery), null, missed);
+    for (const state of added) this.#catchUp(state, from(state.name), missed);
     missed.sort((a, b) => a.offset - b.offset);
     if (missed.length > 0) reader.write(joined(missed, reader.format), missed);
     this.#delivered += missed.length;
@@ -248,7 +218,7 @@ export class Hub {
     }
   }
 
-  #catchUp(reader: Reader, state: ChannelState, from: HubPosition | null, missed: Entry[]): void {
+  #catchUp(state: ChannelState, from: HubPosition | null, missed: Entry[]): void {
     const current = from !== null && from.epoch === this.epoch && from.offset <= this.#offset;
     if (current && from.offset >= state.missedUpTo) {
       for (const entry of entriesOf(state)) if (entry.offset > from.offset) missed.push(entry);
@@ -264,7 +234,8 @@ export class Hub {
         reason: current ? 'evicted' : 'epoch-changed',
       };
       const gap = new Entry(this.epoch, follows, state.name, 'gap', '', false, notice);
-      reader.write(gap.bytes(reader.format), [gap]);
+      // Sorted with the events: a reader that has got the notice has all older events.
+      missed.push(gap);
       if (state.delivery === 'lossless' && current) {
         for (const entry of entriesOf(state)) missed.push(entry);
         return;
@@ -323,7 +294,8 @@ export class Hub {
         groups: new Set(),
         entries: [],
         first: 0,
-        missedUpTo: this.#offset,
+        // An event that nobody wanted has no offset. Every earlier position may be before such an event.
+        missedUpTo: ++this.#offset,
         wantedUntil: 0,
         usedAt: this.#options.clock.now(),
       };

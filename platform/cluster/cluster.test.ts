@@ -9,7 +9,7 @@ const ZONES = ['world/0-0', 'world/1-0', 'world/2-0', 'world/3-0', 'world/4-0', 
 const LEASE_MS = 1_000;
 
 /** Hosts that open and release zones immediately, on one clock, with a network that can be cut. */
-function cluster(hostsExpected: number) {
+function cluster(hostsExpected: number, broken: readonly string[] = []) {
   const clock = new ManualClock(1_000);
   const nodes = new Map<HostId, ClusterNode>();
   const cut = new Set<HostId>();
@@ -34,7 +34,10 @@ function cluster(hostsExpected: number) {
       clock,
       leaseMs: LEASE_MS,
       host: {
-        open: async (zone) => void mine.add(zone),
+        open: async (zone) => {
+          if (broken.includes(zone)) throw new Error(`${zone} cannot be opened`);
+          mine.add(zone);
+        },
         release: async (zone) => void mine.delete(zone),
         abandon: (zone) => void mine.delete(zone),
       },
@@ -111,6 +114,18 @@ describe('placement', () => {
     coordinator.undrain('a');
     await clock.advance(3_000);
     assert.equal(zonesOf('a').length, 3);
+  });
+
+  test('drains a host although some zones cannot be opened anywhere', async () => {
+    const { clock, coordinator, join, held } = cluster(2, ZONES.slice(0, 4));
+    join('a');
+    join('b');
+    await clock.advance(1_500);
+    coordinator.drain('a');
+    await clock.advance(60_000);
+    assert.deepEqual([...(held.get('a') ?? [])], []);
+    assert.deepEqual([...(held.get('b') ?? [])].sort(), ZONES.slice(4));
+    assert.equal(coordinator.hosts().find(({ id }) => id === 'a')?.zones, 0);
   });
 
   test('a host that was paused abandons its zones before anything else, because its lease has expired', async () => {

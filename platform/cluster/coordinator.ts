@@ -9,6 +9,8 @@ const STALL_MS = 500;
 const STARTING_MS = 5_000;
 /** Maximum number of zones that move at a time: a zone is unavailable for some milliseconds while it moves. */
 const MOVES_MAX = 4;
+/** Time after which a zone that does not open no longer counts as moving, ms. A zone that cannot be opened must not prevent the moves of others. */
+const OPENING_MS_MAX = 10_000;
 
 export interface CoordinatorOptions {
   readonly clock: Clock;
@@ -45,6 +47,8 @@ interface Placed {
   /** Version of the owner’s assignment from which the zone is no longer assigned to it. */
   takenAt: number;
   isOpen: boolean;
+  /** When it was assigned to its target, ms of the clock. */
+  assignedAt: number;
 }
 
 export interface HostStatus {
@@ -74,7 +78,7 @@ export class Coordinator {
     this.#options = options;
     this.#clock = options.clock;
     this.#startedAt = options.clock.elapsed();
-    for (const zone of options.zones) this.#zones.set(zone, { owner: null, target: null, takenAt: 0, isOpen: false });
+    for (const zone of options.zones) this.#zones.set(zone, { owner: null, target: null, takenAt: 0, isOpen: false, assignedAt: 0 });
     this.#checkLeases();
   }
 
@@ -192,15 +196,19 @@ export class Coordinator {
   #place(): void {
     this.#isStarted ||= this.#hosts.size >= this.#options.hostsExpected || this.#clock.elapsed() - this.#startedAt >= STARTING_MS;
     if (!this.#isStarted) return;
+    const now = this.#clock.elapsed();
     for (const placed of this.#zones.values()) {
       if (placed.owner !== null) continue;
       const host = placed.target !== null && this.#hosts.has(placed.target) ? placed.target : this.#leastLoaded();
       if (host === undefined) return;
       placed.owner = host;
       placed.target = host;
+      placed.assignedAt = now;
       this.#changed(host);
     }
-    let moving = [...this.#zones.values()].filter(({ owner, target, isOpen }) => owner !== target || !isOpen).length;
+    let moving = [...this.#zones.values()].filter(
+      ({ owner, target, isOpen, assignedAt }) => owner !== target || (!isOpen && now - assignedAt < OPENING_MS_MAX),
+    ).length;
     for (const placed of this.#zones.values()) {
       if (moving >= MOVES_MAX) return;
       const owner = placed.owner === null ? undefined : this.#hosts.get(placed.owner);
@@ -209,8 +217,10 @@ export class Coordinator {
       if (better === undefined) continue;
       placed.target = better;
       placed.takenAt = this.#changed(owner.id);
-      placed.isOpen = false;
+      placed.assignedAt = now;
       moving++;
+      if (!placed.isOpen) continue;
+      placed.isOpen = false;
       this.#options.onPlaced(this.#addressOf(placed), null);
     }
   }

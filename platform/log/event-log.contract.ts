@@ -160,6 +160,21 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await log.claim('zone/a'), { epoch: 1, lastSeq: 10 });
     });
 
+    test('keeps old events that no snapshot covers, and drops them above its maximum size', async () => {
+      for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq)]);
+      const asked: string[] = [];
+      const covered = (upTo: number) => async (zone: string, seq: number) => {
+        asked.push(zone);
+        return seq <= upTo;
+      };
+      const rule = { olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+      assert.equal(await log.retain({ ...rule, isCovered: covered(4) }, 1e6), 4);
+      assert.deepEqual(await seqsOf(log, 'zone/a'), [5, 6, 7, 8, 9, 10]);
+      assert.ok(asked.every((zone) => zone === 'zone/a'));
+      assert.equal(await log.retain({ ...rule, isCovered: covered(4) }, 1e6), 0);
+      assert.equal(await log.retain({ ...rule, bytesMax: 0, isCovered: covered(4) }, 1e6), 5);
+    });
+
     test('drops the oldest events above its maximum size, and keeps the newest', async () => {
       for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
       await log.consumers.note('reader', []);

@@ -1,5 +1,5 @@
 import type { DeadLetter } from '@millrace/contracts';
-import type { EventBatch, ZoneLog } from '@millrace/kernel';
+import type { EventBatch, ZoneAddress, ZoneLog } from '@millrace/kernel';
 
 /** A batch with its position. Offsets count the events of the partition; `next` is the offset after the batch. */
 export interface LoggedBatch {
@@ -14,6 +14,11 @@ export interface RetentionRule {
   readonly olderThanMs: number;
   /** Above this size the oldest events are dropped, read or not. A group that has not read them gets `OffsetOutOfRange`. */
   readonly bytesMax: number;
+  /**
+   * Whether a snapshot has all events of a zone up to a seq. Old events without one are kept, up to `bytesMax`: without them the zone could not be
+   * recovered. Default: all have one.
+   */
+  readonly isCovered?: (zone: ZoneAddress, seq: number) => Promise<boolean>;
 }
 
 /** Retention has dropped the events that a consumer group would read next (Kafka’s OFFSET_OUT_OF_RANGE). */

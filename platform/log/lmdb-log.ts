@@ -222,11 +222,11 @@ class LmdbLog implements EventLog {
       for (;;) {
         const tooLarge = bytesOf(records) > share;
         const doomed: number[] = [];
-        for (const { key, value } of records.getRange({ limit: CHUNK_RECORDS })) {
+        for (const { key, value } of [...records.getRange({ limit: CHUNK_RECORDS })]) {
           const end = key + value.reduce((sum, batch) => sum + widthOf(batch), 0);
           const old = (value.at(-1)?.time ?? 0) < now - rule.olderThanMs && end <= readByAll;
-          if (!old && !tooLarge) break;
           if (end >= this.#endOf(index)) break;
+          if (!tooLarge && !(old && (await areCovered(value, rule)))) break;
           doomed.push(key);
           dropped += end - key;
         }
@@ -346,4 +346,9 @@ class LmdbLog implements EventLog {
     if (!records) throw new RangeError(`partition ${index} does not exist; there are ${PARTITIONS}`);
     return records;
   }
+}
+
+async function areCovered(batches: readonly EventBatch[], { isCovered }: RetentionRule): Promise<boolean> {
+  for (const batch of isCovered ? batches : []) if (!(await isCovered?.(batch.zone, lastSeqOf(batch)))) return false;
+  return true;
 }

@@ -29,14 +29,19 @@ const usher = {
 function hall(replies: Reply[] = [], wasDead = (_seq: number) => false) {
   const parts = newHost([turnstile]);
   const saved: ReadRange[] = [];
-  const host: Pick<ZoneHost, 'open' | 'submit'> = {
+  let submitted = 0;
+  const host: Pick<ZoneHost, 'open' | 'submit' | 'isRecording'> = {
     open: (zone) => parts.host.open(zone),
+    get isRecording() {
+      return parts.host.isRecording;
+    },
     submit: async (zone, command, options) => {
       const reply = replies.shift();
       if (reply) return reply;
-      const submitted = parts.host.submit(zone, command, options);
+      submitted++;
+      const pending = parts.host.submit(zone, command, options);
       await parts.clock.settle();
-      return submitted;
+      return pending;
     },
   };
   const refusals: string[] = [];
@@ -49,7 +54,7 @@ function hall(replies: Reply[] = [], wasDead = (_seq: number) => false) {
     onRefused: (_to, { code }) => refusals.push(code),
   });
   const people = () => (parts.host.view('turnstile/hall')?.state as Turnstile).admitted;
-  return { projection, saved, people, refusals };
+  return { ...parts, projection, saved, people, refusals, submitted: () => submitted };
 }
 
 for (const code of ['BUSY', 'ZONE_STOPPED', 'LOG_UNAVAILABLE', 'OUTCOME_UNKNOWN'])
@@ -89,4 +94,19 @@ test('an event that became a dead letter is not delivered again with the others,
   assert.equal(people(), 5);
   for (let times = 0; times < 2; times++) await projection.apply([entered(1, 4)], [], 0);
   assert.equal(people(), 9);
+});
+
+test('while the log is unavailable, no command is sent that would wait for it', async () => {
+  const { projection, people, submitted, log, host, clock } = hall();
+  await projection.apply([entered(1, 4)], []);
+  log.away = 'gone';
+  host.send('turnstile/hall', { type: 'Admit', people: 1 });
+  await clock.settle();
+  for (let attempt = 0; attempt < 3; attempt++)
+    await assert.rejects(projection.apply([entered(2, 5)], []), /the log of the zones is unavailable/);
+  assert.deepEqual([submitted(), host.stats().durableWaiting], [1, 0]);
+  log.away = null;
+  await clock.advance(10_000);
+  await projection.apply([entered(2, 5)], []);
+  assert.equal(people(), 10);
 });

@@ -1,9 +1,11 @@
 import { type Static, Type } from 'typebox';
 
-/** `epoch-offset`: position in the history of a hub. Valid for all channels of that hub. */
+/** `epoch-offset`: position in the history of a hub. Valid for all channels of that hub. `-partial` follows while the current state is sent. */
 export const Position = Type.String({
-  pattern: '^[0-9a-z]{1,16}-[0-9]{1,16}$',
-  description: 'Position in the live history: epoch, hyphen, offset.',
+  pattern: '^[0-9a-z]{1,16}-[0-9]{1,16}(-partial)?$',
+  description:
+    'Position in the live history: epoch, hyphen, offset. With `-partial`, more of the current state of the channels follows; a reader that resumes ' +
+    'there gets the state again.',
   examples: ['m3k9x2-4711'],
 });
 

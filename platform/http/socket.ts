@@ -167,8 +167,9 @@ class SocketSession {
     socket.write(socketFrame(payload, this.#isBinary ? 'binary' : 'text'));
   }
 
-  #confirm(id: string | number, op: string, channels: readonly Channel[] = []): void {
-    this.#reply({ id, ok: true, op, position: this.#parts.hub.positionOf(channels) });
+  /** @param begun channels that the client subscribed to without a position */
+  #confirm(id: string | number, op: string, begun: readonly Channel[] = []): void {
+    this.#reply({ id, ok: true, op, position: this.#parts.hub.startOf(begun) });
   }
 
   #refuse(id: unknown, code: string, detail: string, remedy: string): void {
@@ -287,7 +288,8 @@ class SocketSession {
       this.#subscribed.add(name);
       this.#channelOf.set(alias, name);
     }
-    this.#confirm(id, op, channels);
+    const begun = channels.filter(({ name }) => from.get(name) === null);
+    this.#confirm(id, op, begun);
     hub.subscribe(this.#reader, channels, (name) => from.get(name) ?? null);
   }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Hub, HubPosition, Reader } from '@millrace/streams';
+import { formatPosition, type Hub, type HubPosition, type Reader } from '@millrace/streams';
 import { closeInTime } from './closing.ts';
 
 /** Time that EventSource waits before it reconnects, ms. */
@@ -47,7 +47,7 @@ export function openEventStream(
       closeInTime(socket);
     },
   };
-  const start = from ? `${from.epoch}-${from.offset}` : hub.positionOf(channels);
+  const start = from ? formatPosition(from) : hub.startOf(channels);
   socket.write(
     `retry: ${RETRY_MS}\nid: ${start}\nevent: ready\ndata: ${JSON.stringify({ channels: channels.map(({ name }) => name) })}\n\n`,
   );

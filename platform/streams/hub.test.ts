@@ -79,7 +79,7 @@ describe('the hub', () => {
       for (const number of [1, 2, 3, 4, 5])
         hub.publish(number % 2 ? 'trades' : 'quotes', number % 2 ? 'lossless' : 'conflated', 'event', '', number);
       const resumed = new TestReader();
-      const from = { epoch: 'e1', offset: (parsePosition(start)?.offset ?? 0) + cut };
+      const from = { epoch: 'e1', isPartial: false, offset: (parsePosition(start)?.offset ?? 0) + cut };
       hub.subscribe(resumed, [...lossless, ...conflated], () => from);
       await clock.settle();
       assert.deepEqual(resumed.numbers, [1, 2, 3, 4, 5].slice(cut));
@@ -93,11 +93,11 @@ describe('the hub', () => {
     hub.subscribe(new TestReader(), lossless, () => null);
     for (let number = 1; number <= 10; number++) hub.publish('trades', 'lossless', 'trade', '', number);
     const reader = new TestReader();
-    hub.subscribe(reader, lossless, () => ({ epoch: 'e1', offset: 2 }));
+    hub.subscribe(reader, lossless, () => ({ epoch: 'e1', offset: 2, isPartial: false }));
     assert.match(reader.text, /event: gap\ndata: .*"from":"e1-2","to":"e1-8","reason":"evicted"/);
     assert.deepEqual(reader.numbers, [8, 9, 10]);
     const stranger = new TestReader();
-    hub.subscribe(stranger, lossless, () => ({ epoch: 'e0', offset: 9 }));
+    hub.subscribe(stranger, lossless, () => ({ epoch: 'e0', offset: 9, isPartial: false }));
     assert.match(stranger.text, /"reason":"epoch-changed"/);
   });
 
@@ -121,7 +121,7 @@ describe('the hub', () => {
 
   test('a reader of a new channel resumes without a gap from the position that it got first', async () => {
     const { hub, clock } = hubWith();
-    const start = hub.positionOf(lossless);
+    const start = hub.startOf(lossless);
     const reader = new TestReader();
     hub.subscribe(reader, lossless, () => null);
     hub.leave(reader);
@@ -162,10 +162,67 @@ describe('the hub', () => {
     }
   });
 
+  test('a reader that is cut off between a gap and newer events gets the current state', async () => {
+    const { hub, clock } = hubWith();
+    const from = parsePosition(hub.startOf(lossless)) ?? assert.fail();
+    // The history of the quotes begins after the position.
+    hub.startOf(conflated);
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    await clock.settle();
+    const channels = [...lossless, ...conflated];
+    const whole = new TestReader();
+    hub.subscribe(whole, channels, () => from);
+    const events = whole.text.split('\n\n').filter((event) => event !== '');
+    assert.equal(events.length, 3);
+    for (let cut = 1; cut <= events.length; cut++) {
+      const lastId = /^id: (\S+)$/m.exec(events[cut - 1] ?? '')?.[1] ?? '';
+      const next = new TestReader();
+      hub.subscribe(next, channels, () => parsePosition(lastId) ?? assert.fail(lastId));
+      const all = [...events.slice(0, cut), next.text].join('\n\n');
+      for (const part of [/event: gap/, /event: now/, /event: trade/]) assert.match(all, part, `cut after ${cut}: ${lastId}`);
+    }
+  });
+
+  test('a reader that is cut off while it gets the current state gets all of it, and no event twice', async () => {
+    const { hub, clock } = hubWith();
+    const channels = [...conflated, { name: 'sources', delivery: 'conflated' as const }, ...lossless];
+    hub.subscribe(new TestReader(), channels, () => null);
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    await clock.settle();
+    for (const from of [null, { epoch: 'e0', offset: 7, isPartial: false }]) {
+      const whole = new TestReader();
+      const ready = `id: ${from ? 'e0-7' : hub.startOf(channels)}\nevent: ready\ndata: {}`;
+      hub.subscribe(whole, channels, () => from);
+      hub.leave(whole);
+      const events = [ready, ...whole.text.split('\n\n').filter((event) => event !== '')];
+      hub.publish('trades', 'lossless', 'trade', '', 2);
+      for (let cut = 1; cut <= events.length; cut++) {
+        const lastId =
+          events
+            .slice(0, cut)
+            .flatMap((event) => /^id: (\S+)$/m.exec(event)?.[1] ?? [])
+            .at(-1) ?? '';
+        const next = new TestReader();
+        hub.subscribe(next, channels, () => parsePosition(lastId) ?? assert.fail(lastId));
+        hub.leave(next);
+        const all = [...events.slice(0, cut), next.text].join('\n\n');
+        for (const name of ['quotes', 'sources'])
+          assert.match(all, new RegExp(`event: now\ndata: .*${name}`), `${name}, cut after ${cut}: ${lastId}`);
+        if (cut === events.length) assert.doesNotMatch(next.text, /event: now/);
+        if (from === null)
+          assert.deepEqual(
+            next.numbers.filter((number) => number > 0),
+            [2],
+            `cut after ${cut}: ${lastId}`,
+          );
+      }
+    }
+  });
+
   test('a channel that is named twice is read once', async () => {
     const { hub, clock } = hubWith();
     const reader = new TestReader();
-    const start = hub.positionOf(lossless);
+    const start = hub.startOf(lossless);
     hub.publish('trades', 'lossless', 'trade', '', 1);
     hub.subscribe(reader, [...lossless, ...lossless], () => parsePosition(start) ?? null);
     hub.publish('trades', 'lossless', 'trade', '', 2);

@@ -50,6 +50,13 @@ interface Subscription {
   held: Map<string, Entry> | null;
 }
 
+/** What a reader gets before the events that are published later. */
+interface FirstEvents {
+  readonly gaps: Entry[];
+  readonly events: Entry[];
+  readonly state: Entry[];
+}
+
 /** Publishes events to readers, on channels with history. A slow reader does not slow others. */
 export class Hub {
   readonly epoch: string;
@@ -80,13 +87,14 @@ export class Hub {
   }
 
   get position(): string {
-    return formatPosition(this.epoch, this.#offset);
+    return this.#formatted(this.#offset);
   }
 
-  /** The position before the next event of these channels. Resumed from here, a reader lacks none of their events. */
-  positionOf(channels: readonly Channel[]): string {
+  /** The position of a new reader of these channels before its first event. Resumed from here, it lacks neither events nor the current state. */
+  startOf(channels: readonly Channel[]): string {
     for (const { name, delivery } of channels) this.#stateOf(name, delivery);
-    return this.position;
+    const isPartial = channels.some(({ name }) => this.#hasState(name));
+    return this.#formatted(this.#offset, isPartial);
   }
 
   /** Whether events of a channel would reach a reader. If not, they need not be created, and the history of the channel is dropped. */
@@ -106,7 +114,7 @@ export class Hub {
   publish(channel: string, delivery: ChannelDelivery, event: string, key: string, data: unknown): void {
     const state = this.#stateOf(channel, delivery);
     const sent = this.#convert(channel, event, data);
-    const entry = new Entry(this.epoch, ++this.#offset, channel, event, key, delivery === 'conflated', sent);
+    const entry = new Entry(this.#at(++this.#offset), channel, event, key, delivery === 'conflated', sent);
     this.#published++;
     this.#append(state, entry);
     for (const group of state.groups) {
@@ -143,14 +151,14 @@ export class Hub {
     const before = this.#subscriptions.get(reader);
     const old = new Set(before?.group.channels.map(({ name }) => name));
     const added = channels.filter(({ name }) => !old.has(name)).map(({ name, delivery }) => this.#stateOf(name, delivery));
-    const missed: Entry[] = [];
+    const first: FirstEvents = { gaps: [], events: [], state: [] };
     // A reader that subscribes again without a position gets the current state again.
     for (const { name, delivery } of channels)
-      if (old.has(name) && from(name) === null) this.#catchUp(this.#stateOf(name, delivery), null, missed);
-    for (const state of added) this.#catchUp(state, from(state.name), missed);
-    missed.sort((a, b) => a.offset - b.offset);
-    if (missed.length > 0) reader.write(joined(missed, reader.format), missed);
-    this.#delivered += missed.length;
+      if (old.has(name) && from(name) === null) this.#catchUp(this.#stateOf(name, delivery), null, first);
+    for (const state of added) this.#catchUp(state, from(state.name), first);
+    const entries = inOrder(first);
+    if (entries.length > 0) reader.write(joined(entries, reader.format), entries);
+    this.#delivered += entries.length;
     this.#regroup(reader, [...(before?.group.channels ?? []), ...added]);
   }
 
@@ -218,32 +226,42 @@ export class Hub {
     }
   }
 
-  #catchUp(state: ChannelState, from: HubPosition | null, missed: Entry[]): void {
+  /** Adds what a reader gets first from a channel: the events after its position, or else a gap notice and the current state. */
+  #catchUp(state: ChannelState, from: HubPosition | null, first: FirstEvents): void {
     const current = from !== null && from.epoch === this.epoch && from.offset <= this.#offset;
-    if (current && from.offset >= state.missedUpTo) {
-      for (const entry of entriesOf(state)) if (entry.offset > from.offset) missed.push(entry);
+    // The connection was lost while the state was sent: it is sent again.
+    const isNew = from === null || (current && from.isPartial && this.#hasState(state.name));
+    if (current && !isNew && from.offset >= state.missedUpTo) {
+      for (const entry of entriesOf(state)) if (entry.offset > from.offset) first.events.push(entry);
       return;
     }
-    if (from !== null) {
+    if (!isNew) {
       this.#gaps++;
       const follows = current && state.delivery === 'lossless' ? state.missedUpTo : this.#offset;
-      const notice: GapNotice = {
-        channel: state.name,
-        from: formatPosition(from.epoch, from.offset),
-        to: formatPosition(this.epoch, follows),
-        reason: current ? 'evicted' : 'epoch-changed',
-      };
-      const gap = new Entry(this.epoch, follows, state.name, 'gap', '', false, notice);
-      // Sorted with the events: a reader that has got the notice has all older events.
-      missed.push(gap);
+      const reason = current ? 'evicted' : 'epoch-changed';
+      const notice: GapNotice = { channel: state.name, from: formatPosition(from), to: this.#formatted(follows), reason };
+      // It keeps the position of the reader, which gets it again if the connection is lost before the events.
+      first.gaps.push(new Entry(from, state.name, 'gap', '', false, notice));
       if (state.delivery === 'lossless' && current) {
-        for (const entry of entriesOf(state)) missed.push(entry);
+        for (const entry of entriesOf(state)) first.events.push(entry);
         return;
       }
     }
-    for (const { event, key, data } of this.#options.initial(state.name)) {
-      missed.push(new Entry(this.epoch, this.#offset, state.name, event, key, true, this.#convert(state.name, event, data)));
-    }
+    for (const { event, key, data } of this.#options.initial(state.name))
+      first.state.push(new Entry(this.#at(this.#offset), state.name, event, key, true, this.#convert(state.name, event, data)));
+  }
+
+  #hasState(channel: string): boolean {
+    for (const _event of this.#options.initial(channel)) return true;
+    return false;
+  }
+
+  #at(offset: number, isPartial = false): HubPosition {
+    return { epoch: this.epoch, offset, isPartial };
+  }
+
+  #formatted(offset: number, isPartial = false): string {
+    return formatPosition(this.#at(offset, isPartial));
   }
 
   #regroup(reader: Reader, channels: readonly ChannelState[]): void {
@@ -369,4 +387,11 @@ function lengthOf({ entries, first }: ChannelState): number {
 
 function entriesOf({ entries, first }: ChannelState): Entry[] {
   return entries.slice(first);
+}
+
+/** In the order of sending. The positions before the end of the state are partial: a reader that is cut off there gets the state again. */
+function inOrder({ gaps, events, state }: FirstEvents): Entry[] {
+  const sorted = events.sort((a, b) => a.offset - b.offset);
+  if (state.length === 0) return [...gaps, ...sorted];
+  return [...gaps, ...[...sorted, ...state.slice(0, -1)].map((entry) => entry.partial()), ...state.slice(-1)];
 }

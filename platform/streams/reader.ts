@@ -1,5 +1,5 @@
 import { pack } from 'msgpackr';
-import { formatPosition } from './position.ts';
+import { formatPosition, type HubPosition } from './position.ts';
 
 /** `entries`: not encoded, for a reader in this process. */
 export type Format = 'sse' | 'json' | 'msgpack' | 'entries';
@@ -17,19 +17,17 @@ export interface Reader {
 
 /** A published event. It is encoded once per format, for all readers. */
 export class Entry {
-  readonly offset: number;
   readonly channel: string;
   readonly event: string;
   /** On a conflated channel, a newer event with the same key replaces this one. */
   readonly key: string;
   readonly conflated: boolean;
   readonly data: unknown;
-  readonly #epoch: string;
+  readonly #at: HubPosition;
   readonly #bytes: Partial<Record<Format, Buffer>> = {};
 
-  constructor(epoch: string, offset: number, channel: string, event: string, key: string, conflated: boolean, data: unknown) {
-    this.#epoch = epoch;
-    this.offset = offset;
+  constructor(at: HubPosition, channel: string, event: string, key: string, conflated: boolean, data: unknown) {
+    this.#at = at;
     this.channel = channel;
     this.event = event;
     this.key = key;
@@ -37,8 +35,17 @@ export class Entry {
     this.data = data;
   }
 
+  get offset(): number {
+    return this.#at.offset;
+  }
+
   get position(): string {
-    return formatPosition(this.#epoch, this.offset);
+    return formatPosition(this.#at);
+  }
+
+  /** The same event, for a reader that has not got all of the current state. */
+  partial(): Entry {
+    return new Entry({ ...this.#at, isPartial: true }, this.channel, this.event, this.key, this.conflated, this.data);
   }
 
   bytes(format: Format): Buffer {

@@ -21,7 +21,7 @@ export function openEventStreams(
     const last = channels
       .map(from)
       .filter((one) => one !== undefined)
-      .sort((one, other) => offsetOf(one) - offsetOf(other))
+      .sort((one, other) => offsetOf(one) - offsetOf(other) || Number(isPartial(other)) - Number(isPartial(one)))
       .at(-1);
     const token = await credentials.token();
     const late = setTimeout(() => ending.abort(unreachable(`No response within ${timeoutMs} ms.`)), timeoutMs);
@@ -88,7 +88,9 @@ export function openEventStreams(
   };
 }
 
-const offsetOf = (position: string) => Number(position.slice(position.indexOf('-') + 1));
+const offsetOf = (position: string) => Number.parseInt(position.slice(position.indexOf('-') + 1), 10);
+/** Whether more of the current state follows after a position. At the same offset, the position without this mark is newer. */
+const isPartial = (position: string) => position.endsWith('-partial');
 
 /** Parses the events of a response body (HTML Standard, “Server-sent events”). `received` is called for each chunk. */
 async function* eventsIn(

@@ -55,7 +55,8 @@ export class Supervisor {
   #since: number;
   #connection: Connection | null = null;
   #connections = 0;
-  #connectedAt = 0;
+  /** When the current connection was opened, epoch ms; null before that. */
+  #connectedAt: number | null = null;
   #lastFrameAt: number | null = null;
   #reconnectAt: number | null = null;
   #cancelTimer: (() => void) | null = null;
@@ -194,7 +195,6 @@ export class Supervisor {
 
   #connect(): void {
     this.#disconnect();
-    this.#reconnectAt = null;
     this.#become('connecting', this.#connections === 0 ? 'the first connection' : 'connecting again');
     const { clock, parts } = this.#options;
     this.#connections++;
@@ -247,10 +247,9 @@ export class Supervisor {
   #listenForSilence(): void {
     const { clock, staleAfterMs } = this.#options;
     this.#cancelTimer?.();
-    const heardAt = Math.max(this.#connectedAt, this.#lastFrameAt ?? 0);
-    const left = heardAt + staleAfterMs - clock.now();
-    this.#cancelTimer = clock.after(Math.max(left, 1), () => {
-      const silence = clock.now() - Math.max(this.#connectedAt, this.#lastFrameAt ?? 0);
+    const silenceMs = () => clock.now() - Math.max(this.#connectedAt ?? 0, this.#lastFrameAt ?? 0);
+    this.#cancelTimer = clock.after(Math.max(staleAfterMs - silenceMs(), 1), () => {
+      const silence = silenceMs();
       if (silence < staleAfterMs) return this.#listenForSilence();
       this.#count('silence');
       this.#failed(`nothing was heard for ${Math.round(silence)} ms`);
@@ -259,7 +258,7 @@ export class Supervisor {
 
   #failed(reason: string): void {
     const { clock } = this.#options;
-    if (clock.now() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
+    if (this.#connectedAt !== null && clock.now() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
     const wasLive = this.#state === 'live';
     this.#disconnect();
     if (wasLive) this.#count('disconnect');
@@ -276,6 +275,7 @@ export class Supervisor {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     this.#reconnectAt = null;
+    this.#connectedAt = null;
     const connection = this.#connection;
     this.#connection = null;
     connection?.close();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { type InstrumentCommand, type InstrumentId, type InstrumentZones, instrumentId } from '@millrace/contracts';
+import { describe, test } from 'node:test';
+import { type InstrumentCommand, type InstrumentId, type InstrumentZones, instrumentId, type Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import type { FeedEvents, Protocol, SourceParts } from './source.ts';
 import { Supervisor, type SupervisorOptions } from './supervisor.ts';
@@ -136,4 +136,77 @@ test('delays between failed attempts grow to the maximum, whatever the age of th
     Math.min(...delays.slice(-5)) >= 15_000,
     `the last delays are between half of the maximum and the maximum: ${delays.slice(-5)}`,
   );
+});
+
+describe('a zone that accepts no commands', () => {
+  const [A, B] = [instrumentId('v', 'A-X'), instrumentId('v', 'B-X')];
+
+  test('does not stop the other instruments of its source, and its commands do not pile up', async (context) => {
+    const { clock, supervisor, refusing, newest, commands, connections } = supervised();
+    context.after(() => supervisor.stop());
+    refusing.add(A);
+    supervisor.start();
+    newest().events.opened();
+    for (let number = 1; number <= 100; number++) {
+      for (const symbol of ['A', 'B']) newest().trade(symbol, number);
+      await clock.advance(1_000);
+    }
+    assert.equal(connections.length, 1, 'a source that was paused is not silent');
+    assert.ok(commands('B', 'RecordTrade').length >= 97, `B has ${commands('B', 'RecordTrade').length} trades`);
+    assert.equal(supervisor.waitingCommands, 0);
+    assert.equal(supervisor.describe().faults['zone-unreachable'], 1);
+  });
+
+  test('continues from its last recorded trade when it accepts commands again: what was lost is a gap', async (context) => {
+    const lastTrade: Trade = { id: '7', order: 7, time: START - 60_000, price: '1', quantity: '1', side: 'buy' };
+    let isOpen = false;
+    const { clock, supervisor, refusing, newest, sent, commands } = supervised({
+      market: { lastTrade: (id) => (id === A && isOpen ? lastTrade : null) },
+    });
+    context.after(() => supervisor.stop());
+    refusing.add(A);
+    supervisor.start();
+    newest().events.opened();
+    newest().trade('A', 8);
+    await clock.advance(10_000);
+    newest().trade('A', 9);
+    refusing.delete(A);
+    isOpen = true;
+    await clock.advance(1_000);
+    newest().trade('A', 10);
+    newest().trade('A', 11);
+    await clock.advance(1_000);
+    assert.equal(sent.find(({ instrument }) => instrument === A)?.command.type, 'MarkLive', 'the state of the source comes first');
+    const [gap, ...others] = commands('A', 'RecordGap').map(({ command }) => (command as InstrumentCommand & { type: 'RecordGap' }).gap);
+    assert.deepEqual([gap?.afterId, gap?.beforeId, others], ['7', '10', []]);
+    assert.match(gap?.reason ?? '', /accepted no data; \d+ updates were dropped/);
+    assert.equal(commands('A', 'RecordTrade').length, 2);
+  });
+
+  test('pauses each new connection while its commands wait, and no connection when they do not', async (context) => {
+    const { clock, supervisor, refusing, newest, commands } = supervised({ parts: { leavesGaps: false } });
+    context.after(() => supervisor.stop());
+    refusing.add(A);
+    supervisor.start();
+    newest().events.opened();
+    await clock.advance(60_000);
+    assert.ok(newest().isPaused, 'a source that loses nothing by waiting waits');
+    newest().events.closed('lost');
+    await clock.advance(1_000);
+    newest().events.opened();
+    assert.ok(newest().isPaused);
+    refusing.delete(A);
+    await clock.advance(1_000);
+    assert.ok(!newest().isPaused);
+    newest().trade('B', 1);
+    newest().trade('A', 1);
+    assert.deepEqual([commands('A', 'RecordTrade').length, commands('B', 'RecordTrade').length], [1, 1]);
+    refusing.add(B);
+    newest().trade('B', 2);
+    assert.ok(newest().isPaused);
+    refusing.delete(B);
+    await clock.advance(10);
+    assert.ok(!newest().isPaused);
+    assert.equal(commands('B', 'RecordTrade').length, 2);
+  });
 });

@@ -1,4 +1,4 @@
-import type { InstrumentId, InstrumentZones, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
+import type { InstrumentCommand, InstrumentId, InstrumentZones, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import {
   Backoff,
@@ -58,6 +58,9 @@ export class Supervisor {
   /** When the current connection was opened, epoch ms; null before that. */
   #connectedAt: number | null = null;
   #lastFrameAt: number | null = null;
+  /** Whether the delivery of frames is paused, because zones are behind; and when it was resumed, epoch ms. */
+  #isHeld = false;
+  #resumedAt = 0;
   #reconnectAt: number | null = null;
   #cancelTimer: (() => void) | null = null;
   #cancelRate: (() => void) | null = null;
@@ -98,8 +101,12 @@ export class Supervisor {
       fetchCandles: history?.candles ?? null,
       get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
-      onFull: () => this.#connection?.pause(),
-      onRoom: () => this.#connection?.resume(),
+      canWait: !options.parts.leavesGaps,
+      status: () => this.#status(),
+      onFull: () => this.#hold(),
+      onRoom: () => this.#goOn(),
+      onUnreachable: (instrument) => this.#unreachable(instrument),
+      onReachable: (instrument, lost) => this.#reachable(instrument, lost),
     });
   }
 
@@ -170,6 +177,11 @@ export class Supervisor {
     return this.#intake.quarantine;
   }
 
+  /** Number of commands that wait because the mailbox of their zone is full. */
+  get waitingCommands(): number {
+    return this.#intake.waiting;
+  }
+
   describe(): Source {
     const { id, type, parts } = this.#options;
     return {
@@ -205,6 +217,7 @@ export class Supervisor {
       opened: (isBehind = false) => {
         if (!mine()) return;
         this.#connectedAt = clock.now();
+        if (this.#isHeld) this.#connection?.pause();
         for (const message of parts.protocol.connected()) this.#connection?.send(message);
         this.#intake.connected();
         this.#listenForSilence();
@@ -240,14 +253,43 @@ export class Supervisor {
 
   #goLive(): void {
     this.#become('live', 'connected');
-    this.#intake.sendAll({ type: 'MarkLive', time: this.#options.clock.now() });
+    this.#intake.sendAll(this.#status());
+  }
+
+  /** The command that tells a zone the state of this source. */
+  #status(): InstrumentCommand {
+    const time = this.#options.clock.now();
+    return this.#state === 'live' ? { type: 'MarkLive', time } : { type: 'MarkStale', reason: this.#reason, time };
+  }
+
+  #hold(): void {
+    this.#isHeld = true;
+    this.#connection?.pause();
+  }
+
+  #goOn(): void {
+    this.#isHeld = false;
+    this.#resumedAt = this.#options.clock.now();
+    this.#connection?.resume();
+  }
+
+  #unreachable(instrument: InstrumentId): void {
+    this.#count('zone-unreachable');
+    this.#options.onFailure(`${this.id}: the zone of ${instrument} accepts no data. Its data is dropped until it accepts some again.`);
+  }
+
+  #reachable(instrument: InstrumentId, lost: number): void {
+    const reason = `the zone of the instrument accepted no data; ${lost} updates were dropped`;
+    this.#intake.renew(instrument, reason, this.#connectedAt !== null);
+    this.resyncBook(instrument, reason);
+    this.#options.onFailure(`${this.id}: the zone of ${instrument} accepts data again; ${lost} updates were dropped`);
   }
 
   /** Detects a connection that is open but silent: the most common failure of a feed. */
   #listenForSilence(): void {
     const { clock, staleAfterMs } = this.#options;
     this.#cancelTimer?.();
-    const silenceMs = () => clock.now() - Math.max(this.#connectedAt ?? 0, this.#lastFrameAt ?? 0);
+    const silenceMs = () => (this.#isHeld ? 0 : clock.now() - Math.max(this.#connectedAt ?? 0, this.#lastFrameAt ?? 0, this.#resumedAt));
     this.#cancelTimer = clock.after(Math.max(staleAfterMs - silenceMs(), 1), () => {
       const silence = silenceMs();
       if (silence < staleAfterMs) return this.#listenForSilence();

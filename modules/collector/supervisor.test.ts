@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type InstrumentCommand, type InstrumentId, type InstrumentZones, instrumentId, type Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
+import { partsOf } from './catalogue.ts';
 import type { FeedEvents, Protocol, SourceParts } from './source.ts';
 import { Supervisor, type SupervisorOptions } from './supervisor.ts';
 
@@ -136,6 +137,43 @@ test('delays between failed attempts grow to the maximum, whatever the age of th
     Math.min(...delays.slice(-5)) >= 15_000,
     `the last delays are between half of the maximum and the maximum: ${delays.slice(-5)}`,
   );
+});
+
+describe('silence', () => {
+  test('a connection without frames is closed, unless something else shows that it works', async (context) => {
+    const { clock, supervisor, connections, newest } = supervised();
+    context.after(() => supervisor.stop());
+    supervisor.start();
+    newest().events.opened();
+    for (let heard = 0; heard < 10; heard++) {
+      await clock.advance(STALE_AFTER_MS - 1);
+      newest().events.heard();
+    }
+    assert.equal(supervisor.state, 'live');
+    await clock.advance(STALE_AFTER_MS);
+    assert.deepEqual([connections[0]?.isClosed, supervisor.describe().faults.silence], [true, 1]);
+  });
+
+  test('is usual for a file of any size, and between two polls', async (context) => {
+    const usual = { as: 'readings', pair: 'A-X', fields: { value: 'v' } } as const;
+    const market = { lastTrade: () => null } as never;
+    const file = partsOf({ id: 'v', type: 'file', path: 'a.csv', follow: true, map: [usual] }, market, () => START);
+    const poll = partsOf({ id: 'v', type: 'http-poll', url: 'http://127.0.0.1', everyMs: 60_000, map: [usual] }, market, () => START);
+    for (const { quietMsMax = 0 } of [file, poll]) {
+      const { clock, supervisor, connections, newest, sent } = supervised({ parts: { quietMsMax } });
+      context.after(() => supervisor.stop());
+      supervisor.start();
+      newest().events.opened();
+      for (let hours = 0; hours < 3; hours++) {
+        await clock.advance(Math.min(quietMsMax - 1, 3_600_000));
+        newest().trade('A', hours);
+      }
+      assert.deepEqual([connections.length, supervisor.state], [1, 'live']);
+      assert.deepEqual(new Set(sent.map(({ command }) => command.type)), new Set(['LoseBook', 'MarkLive', 'RecordTrade']));
+      await clock.advance(1_000_000);
+      assert.equal(connections.length > 1, quietMsMax < Number.POSITIVE_INFINITY);
+    }
+  });
 });
 
 describe('a zone that accepts no commands', () => {

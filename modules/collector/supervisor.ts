@@ -58,9 +58,10 @@ export class Supervisor {
   /** When the current connection was opened, epoch ms; null before that. */
   #connectedAt: number | null = null;
   #lastFrameAt: number | null = null;
-  /** Whether the delivery of frames is paused, because zones are behind; and when it was resumed, epoch ms. */
+  /** Start of the present silence, epoch ms: the newest frame, or any other sign that the connection works. */
+  #heardAt = 0;
+  /** Whether the delivery of frames is paused, because zones are behind. */
   #isHeld = false;
-  #resumedAt = 0;
   #reconnectAt: number | null = null;
   #cancelTimer: (() => void) | null = null;
   #cancelRate: (() => void) | null = null;
@@ -216,7 +217,7 @@ export class Supervisor {
     connection = parts.feed.open({
       opened: (isBehind = false) => {
         if (!mine()) return;
-        this.#connectedAt = clock.now();
+        this.#connectedAt = this.#heardAt = clock.now();
         if (this.#isHeld) this.#connection?.pause();
         for (const message of parts.protocol.connected()) this.#connection?.send(message);
         this.#intake.connected();
@@ -229,14 +230,19 @@ export class Supervisor {
       },
       frame: (frame, receivedAt) => {
         if (!mine()) return;
-        this.#lastFrameAt = clock.now();
+        this.#lastFrameAt = this.#heardAt = clock.now();
         this.#intake.take(frame, receivedAt ?? this.#lastFrameAt);
+      },
+      heard: () => {
+        if (mine()) this.#heardAt = clock.now();
       },
       file: (identity, family) => {
         if (mine()) this.#intake.beginFile(identity, family);
       },
       refused: (reason, detail, frame) => {
-        if (mine()) this.#intake.quarantineFrame(reason, detail, frame);
+        if (!mine()) return;
+        this.#heardAt = clock.now();
+        this.#intake.quarantineFrame(reason, detail, frame);
       },
       closed: (reason) => {
         if (mine()) this.#failed(reason);
@@ -269,7 +275,7 @@ export class Supervisor {
 
   #goOn(): void {
     this.#isHeld = false;
-    this.#resumedAt = this.#options.clock.now();
+    this.#heardAt = this.#options.clock.now();
     this.#connection?.resume();
   }
 
@@ -287,12 +293,16 @@ export class Supervisor {
 
   /** Detects a connection that is open but silent: the most common failure of a feed. */
   #listenForSilence(): void {
-    const { clock, staleAfterMs } = this.#options;
+    const { clock, parts } = this.#options;
+    const silenceMsMax = Math.max(this.#options.staleAfterMs, parts.quietMsMax ?? 0);
     this.#cancelTimer?.();
-    const silenceMs = () => (this.#isHeld ? 0 : clock.now() - Math.max(this.#connectedAt ?? 0, this.#lastFrameAt ?? 0, this.#resumedAt));
-    this.#cancelTimer = clock.after(Math.max(staleAfterMs - silenceMs(), 1), () => {
+    this.#cancelTimer = null;
+    if (silenceMsMax === Number.POSITIVE_INFINITY) return;
+    // A paused connection is silent because of us.
+    const silenceMs = () => (this.#isHeld ? 0 : clock.now() - this.#heardAt);
+    this.#cancelTimer = clock.after(Math.max(silenceMsMax - silenceMs(), 1), () => {
       const silence = silenceMs();
-      if (silence < staleAfterMs) return this.#listenForSilence();
+      if (silence < silenceMsMax) return this.#listenForSilence();
       this.#count('silence');
       this.#failed(`nothing was heard for ${Math.round(silence)} ms`);
     });

@@ -152,7 +152,10 @@ async function* framesOf(
   control: ReadingControl,
 ): AsyncGenerator<readonly string[]> {
   if (format === 'parquet') {
-    for await (const rows of readParquet(path)) yield rows.map((row) => JSON.stringify(row));
+    for await (const rows of readParquet(path)) {
+      if (control.closed) return;
+      yield rows.map((row) => JSON.stringify(row));
+    }
     return;
   }
   let frames: string[] = [];

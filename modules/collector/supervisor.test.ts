@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, type TestContext, test } from 'node:test';
 import { type InstrumentCommand, type InstrumentId, type InstrumentZones, instrumentId, type Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
+import { until } from '@millrace/testing';
 import { partsOf } from './catalogue.ts';
 import type { FeedEvents, Protocol, SourceParts } from './source.ts';
-import { Supervisor, type SupervisorOptions } from './supervisor.ts';
+import { Supervisor } from './supervisor.ts';
 
 const START = Date.UTC(2026, 0, 5, 9);
 const STALE_AFTER_MS = 30_000;
@@ -37,9 +41,13 @@ class TestConnection {
   }
 }
 
-function supervised(
-  change: { market?: Partial<InstrumentZones>; parts?: Partial<SourceParts>; options?: Partial<SupervisorOptions> } = {},
-) {
+interface Change {
+  readonly symbols?: readonly string[];
+  readonly market?: Partial<InstrumentZones>;
+  readonly parts?: Partial<SourceParts>;
+}
+
+function supervised(change: Change = {}) {
   const clock = new ManualClock(START);
   const connections: TestConnection[] = [];
   const sent: { instrument: InstrumentId; command: InstrumentCommand }[] = [];
@@ -74,7 +82,7 @@ function supervised(
     filesOf: () => ({}),
     ...change.market,
   } as InstrumentZones;
-  const instruments = new Map(['A', 'B'].map((symbol) => [symbol, instrumentId('v', `${symbol}-X`)]));
+  const instruments = new Map((change.symbols ?? ['A', 'B']).map((symbol) => [symbol, instrumentId('v', `${symbol}-X`)]));
   const supervisor = new Supervisor(
     {
       id: 'v',
@@ -99,7 +107,6 @@ function supervised(
       clock,
       onChange: () => {},
       onFailure: () => {},
-      ...change.options,
     },
     instruments,
   );
@@ -246,5 +253,59 @@ describe('a zone that accepts no commands', () => {
     await clock.advance(10);
     assert.ok(!newest().isPaused);
     assert.equal(commands('B', 'RecordTrade').length, 2);
+  });
+});
+
+describe('the history of a venue', () => {
+  const symbols = Array.from({ length: 100 }, (_none, index) => `S${index}`);
+
+  /** A source of 100 instruments whose REST API answers when it is released. */
+  async function withHistory(context: TestContext) {
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    let requests = 0;
+    const server = createServer((_request, response) => {
+      requests++;
+      void released.then(() => response.end('[]'));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const source = supervised({
+      symbols,
+      market: { lastTrade: () => ({ id: '1', order: 1, time: START, price: '1', quantity: '1', side: 'buy' }) },
+      parts: {
+        restUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+        restPerSecond: 1_000,
+        history: {
+          async *trades(symbol, _gap, get) {
+            yield (await get(`/${symbol}`)) as Trade[];
+          },
+        },
+      },
+    });
+    context.after(() => {
+      source.supervisor.stop();
+      server.closeAllConnections();
+      server.close();
+    });
+    source.supervisor.start();
+    source.newest().events.opened();
+    await until(() => requests === 4, 'the first requests');
+    return { ...source, release, requests: () => requests };
+  }
+
+  test('is read for all instruments of a source after a reconnect, some at a time', async (context) => {
+    const { supervisor, release, requests } = await withHistory(context);
+    assert.equal(supervisor.historyCalls.calls, symbols.length);
+    release();
+    await until(() => requests() === symbols.length, 'all requests');
+    assert.equal(supervisor.historyCalls.failures, 0);
+  });
+
+  test('is not read further after the source is stopped', async (context) => {
+    const { supervisor, release, requests } = await withHistory(context);
+    supervisor.stop();
+    release();
+    await until(() => supervisor.historyCalls.failures === symbols.length - 4, 'the refusals');
+    assert.equal(requests(), 4);
   });
 });

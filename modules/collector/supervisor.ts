@@ -21,6 +21,9 @@ const GOOD_CONNECTION_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const REST_TIMEOUT_MS = 10_000;
 const REST_BYTES_MAX = 32 * 1024 * 1024;
+/** Requests to the REST API at a time, and those that wait for their turn: some of each instrument, which all lose the connection at the same time. */
+const REST_CONCURRENT_MAX = 4;
+const REST_WAITING_MAX = 10_000;
 /** Burst of requests; each venue allows more. */
 const REST_BURST = 5;
 const RATE_WINDOW_MS = 5_000;
@@ -81,7 +84,8 @@ export class Supervisor {
       retriesMax: 2,
       breakAfter: 5,
       breakMs: 30_000,
-      concurrentMax: 4,
+      concurrentMax: REST_CONCURRENT_MAX,
+      waitingMax: REST_WAITING_MAX,
       isRetryable: (error) => !(error instanceof NotServed),
     });
     const { history } = options.parts;
@@ -364,6 +368,7 @@ export class Supervisor {
     const base = this.#options.parts.restUrl;
     if (base === null) throw new NotServed('the source has no restUrl');
     return this.#rest.run(async (signal) => {
+      if (this.#state === 'stopped') throw new NotServed('the source is stopped');
       await this.#restLimit.take();
       const response = await fetch(base.replace(/\/+$/, '') + path, { signal, headers: { accept: 'application/json' } });
       if (!response.ok) await response.body?.cancel();

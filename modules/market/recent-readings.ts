@@ -4,7 +4,7 @@ import type { Reading } from '@millrace/contracts';
 const RECENT_MAX = 2_000;
 
 /** The newest readings of one name: unique times, ascending, and the value recorded last for each. */
-export interface RecentReadings {
+interface RecentReadings {
   readonly times: number[];
   readonly values: number[];
 }

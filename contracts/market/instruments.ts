@@ -14,7 +14,7 @@ export interface ListedInstrument {
 
 /** The zones of instruments as sources use them. */
 export interface InstrumentZones {
-  /** Sends a command. @returns false when the zone cannot accept more now */
+  /** Sends a command. @returns false when the zone cannot accept it now, because its mailbox is full or it is not open */
   send(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
   /** Newest recorded trade. After a restart, a source requests the trades after it. */
   lastTrade(instrument: InstrumentId): Trade | null;

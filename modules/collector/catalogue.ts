@@ -81,14 +81,17 @@ export function partsOf(config: SourceConfig, market: InstrumentZones, now: () =
         }),
         protocol: simulatorProtocol(),
       };
-    case 'http-poll':
+    case 'http-poll': {
+      const everyMs = config.everyMs ?? 5_000;
       return {
         ...WITHOUT_HISTORY,
         leavesGaps: true,
+        quietMsMax: 2 * everyMs,
         symbols: symbolsOf(config.map),
-        feed: pollFeed(config.url, config.everyMs ?? 5_000, config.headers ?? {}),
+        feed: pollFeed(config.url, everyMs, config.headers ?? {}),
         protocol: mappedProtocol(config.map, { now, ofDocument: true }),
       };
+    }
     case 'websocket':
       return {
         ...WITHOUT_HISTORY,
@@ -100,6 +103,7 @@ export function partsOf(config: SourceConfig, market: InstrumentZones, now: () =
     case 'file':
       return {
         ...WITHOUT_HISTORY,
+        quietMsMax: Number.POSITIVE_INFINITY,
         symbols: symbolsOf(config.map),
         feed: fileFeed({
           path: config.path,

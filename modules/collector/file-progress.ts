@@ -33,3 +33,13 @@ export class FileProgress {
     return { file: this.file, at: this.at };
   }
 }
+
+/** Counts a row of the file that is read, if any. @returns whether it was imported before */
+export function isTaken({ file }: { readonly file: FileProgress | null }): boolean {
+  return file?.countRow() ?? false;
+}
+
+/** The position in the file that is read, if any. */
+export function markOf(line: { readonly file: FileProgress | null } | undefined): { from?: FileMark } {
+  return line?.file ? { from: line.file.mark } : {};
+}

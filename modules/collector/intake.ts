@@ -2,7 +2,6 @@ import {
   type BookUpdate,
   type Candle,
   type FeedFault,
-  type FileMark,
   type Gap,
   INTERVAL_MS,
   type InstrumentCommand,
@@ -20,7 +19,7 @@ import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
 import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
 import { FaultReports } from './fault-reports.ts';
-import { FileProgress } from './file-progress.ts';
+import { FileProgress, isTaken, markOf } from './file-progress.ts';
 import { GapCandles } from './gap-candles.ts';
 import type { Matched } from './matching.ts';
 import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
@@ -87,9 +86,9 @@ export class Intake implements Sink {
   constructor(options: IntakeOptions) {
     this.#alarms = withAlarms(options.clock);
     const { clock } = this.#alarms;
-    const { market, onFull, onRoom, fetchCandles, get } = options;
+    const { fetchCandles, get } = options;
     this.#options = { ...options, clock };
-    this.#queue = new CommandQueue({ clock, market, onFull, onRoom });
+    this.#queue = new CommandQueue(this.#options);
     this.#gapCandles =
       fetchCandles &&
       new GapCandles({
@@ -159,6 +158,17 @@ export class Intake implements Sink {
   withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
     for (const line of this.#lines.values()) if (line.instrument === instrument) line.trades.withdraw(after, last);
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
+  }
+
+  /** The zone of an instrument accepts commands again, after some were lost: continues from what the zone has recorded. */
+  renew(instrument: InstrumentId, reason: string, isConnected: boolean): void {
+    for (const [symbol, { file, ...line }] of [...this.#lines]) {
+      if (line.instrument !== instrument) continue;
+      const renewed = { ...this.#lineFor(symbol, instrument), file };
+      this.#lines.set(symbol, renewed);
+      renewed.trades.interrupt(reason, this.#venueTime);
+      if (isConnected) renewed.trades.reconnected();
+    }
   }
 
   sendAll(command: InstrumentCommand): void {
@@ -267,11 +277,13 @@ export class Intake implements Sink {
     const { clock, fetchTrades, disorderMs = 0, fetchBook, market } = this.#options;
     const faults = new FaultReports(clock, (report) => this.#send(instrument, { type: 'RecordFault', ...report }));
     const doubted: Line['doubted'] = new WeakMap();
-    const trades = new TradeSequencer(
+    // A sequencer that was replaced may still read a history.
+    const send = (command: InstrumentCommand) => this.#lines.get(symbol)?.trades === trades && this.#send(instrument, command);
+    const trades: TradeSequencer = new TradeSequencer(
       {
         clock,
         deliver: (trade, numbered, backfilled) =>
-          this.#send(instrument, {
+          send({
             type: 'RecordTrade',
             trade,
             numbered,
@@ -284,12 +296,12 @@ export class Intake implements Sink {
         isKnown: (trade) => market.isKnown(instrument, trade),
         recordGap: (gap: Gap) => {
           this.#count('gap');
-          this.#send(instrument, { type: 'RecordGap', gap });
+          send({ type: 'RecordGap', gap });
           this.#replaceGapCandles(symbol, instrument, gap);
         },
         recordRepair: (repair) => {
           this.#count('repair');
-          this.#send(instrument, { ...repair, type: 'RecordRepair' });
+          send({ ...repair, type: 'RecordRepair' });
           for (const gap of repair.left) {
             this.#count('gap');
             this.#replaceGapCandles(symbol, instrument, gap);
@@ -381,16 +393,6 @@ export class Intake implements Sink {
   #send(instrument: InstrumentId, command: InstrumentCommand): void {
     this.#queue.send(instrument, command, this.#traceId);
   }
-}
-
-/** Counts a row of the file that is read, if any. @returns whether it was imported before */
-function isTaken({ file }: Line): boolean {
-  return file?.countRow() ?? false;
-}
-
-/** The position in the file that is read, if any. */
-function markOf(line: Line | undefined): { from?: FileMark } {
-  return line?.file ? { from: line.file.mark } : {};
 }
 
 function isTimed(quote: Omit<Quote, 'time'> & { readonly time?: number }): quote is Quote {

@@ -25,6 +25,8 @@ export interface FeedEvents {
   file(identity: string, family?: string): void;
   /** A frame as it was received. `receivedAt` is in epoch ms, for feeds that are not live. */
   frame(frame: string, receivedAt?: number): void;
+  /** The connection works, although there is no frame. */
+  heard(): void;
   /** A frame that was rejected without parsing, for example because it is too large. */
   refused(reason: 'oversized' | 'schema', detail: string, frame: string): void;
   closed(reason: string): void;
@@ -125,6 +127,11 @@ export interface SourceParts {
   /** Pair (BASE-QUOTE) and symbol of the venue, for each instrument. */
   readonly symbols: readonly { readonly pair: string; readonly symbol: string }[];
   readonly simulated: boolean;
+  /**
+   * Longest time without frames that is no fault, ms, whatever `staleAfterMs` is: two intervals of a poll. Infinite for a file, which is examined before its
+   * first row, and to which rows may be added at any time. Default 0.
+   */
+  readonly quietMsMax?: number;
   /** Whether a lost connection leaves a gap: the venue trades on without us. */
   readonly leavesGaps: boolean;
   /** Whether event times are compared with our clock. False for replays, whose times are in the past. */

@@ -1,4 +1,4 @@
-import type { InstrumentId, InstrumentZones, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
+import type { InstrumentCommand, InstrumentId, InstrumentZones, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import {
   Backoff,
@@ -21,6 +21,9 @@ const GOOD_CONNECTION_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const REST_TIMEOUT_MS = 10_000;
 const REST_BYTES_MAX = 32 * 1024 * 1024;
+/** Requests to the REST API at a time, and those that wait for their turn: some of each instrument, which all lose the connection at the same time. */
+const REST_CONCURRENT_MAX = 4;
+const REST_WAITING_MAX = 10_000;
 /** Burst of requests; each venue allows more. */
 const REST_BURST = 5;
 const RATE_WINDOW_MS = 5_000;
@@ -55,8 +58,13 @@ export class Supervisor {
   #since: number;
   #connection: Connection | null = null;
   #connections = 0;
-  #connectedAt = 0;
+  /** When the current connection was opened, epoch ms; null before that. */
+  #connectedAt: number | null = null;
   #lastFrameAt: number | null = null;
+  /** Start of the present silence, epoch ms: the newest frame, or any other sign that the connection works. */
+  #heardAt = 0;
+  /** Whether the delivery of frames is paused, because zones are behind. */
+  #isHeld = false;
   #reconnectAt: number | null = null;
   #cancelTimer: (() => void) | null = null;
   #cancelRate: (() => void) | null = null;
@@ -76,7 +84,8 @@ export class Supervisor {
       retriesMax: 2,
       breakAfter: 5,
       breakMs: 30_000,
-      concurrentMax: 4,
+      concurrentMax: REST_CONCURRENT_MAX,
+      waitingMax: REST_WAITING_MAX,
       isRetryable: (error) => !(error instanceof NotServed),
     });
     const { history } = options.parts;
@@ -97,8 +106,12 @@ export class Supervisor {
       fetchCandles: history?.candles ?? null,
       get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
-      onFull: () => this.#connection?.pause(),
-      onRoom: () => this.#connection?.resume(),
+      canWait: !options.parts.leavesGaps,
+      status: () => this.#status(),
+      onFull: () => this.#hold(),
+      onRoom: () => this.#goOn(),
+      onUnreachable: (instrument) => this.#unreachable(instrument),
+      onReachable: (instrument, lost) => this.#reachable(instrument, lost),
     });
   }
 
@@ -169,6 +182,11 @@ export class Supervisor {
     return this.#intake.quarantine;
   }
 
+  /** Number of commands that wait because the mailbox of their zone is full. */
+  get waitingCommands(): number {
+    return this.#intake.waiting;
+  }
+
   describe(): Source {
     const { id, type, parts } = this.#options;
     return {
@@ -194,7 +212,6 @@ export class Supervisor {
 
   #connect(): void {
     this.#disconnect();
-    this.#reconnectAt = null;
     this.#become('connecting', this.#connections === 0 ? 'the first connection' : 'connecting again');
     const { clock, parts } = this.#options;
     this.#connections++;
@@ -204,7 +221,8 @@ export class Supervisor {
     connection = parts.feed.open({
       opened: (isBehind = false) => {
         if (!mine()) return;
-        this.#connectedAt = clock.now();
+        this.#connectedAt = this.#heardAt = clock.now();
+        if (this.#isHeld) this.#connection?.pause();
         for (const message of parts.protocol.connected()) this.#connection?.send(message);
         this.#intake.connected();
         this.#listenForSilence();
@@ -216,14 +234,19 @@ export class Supervisor {
       },
       frame: (frame, receivedAt) => {
         if (!mine()) return;
-        this.#lastFrameAt = clock.now();
+        this.#lastFrameAt = this.#heardAt = clock.now();
         this.#intake.take(frame, receivedAt ?? this.#lastFrameAt);
+      },
+      heard: () => {
+        if (mine()) this.#heardAt = clock.now();
       },
       file: (identity, family) => {
         if (mine()) this.#intake.beginFile(identity, family);
       },
       refused: (reason, detail, frame) => {
-        if (mine()) this.#intake.quarantineFrame(reason, detail, frame);
+        if (!mine()) return;
+        this.#heardAt = clock.now();
+        this.#intake.quarantineFrame(reason, detail, frame);
       },
       closed: (reason) => {
         if (mine()) this.#failed(reason);
@@ -240,18 +263,50 @@ export class Supervisor {
 
   #goLive(): void {
     this.#become('live', 'connected');
-    this.#intake.sendAll({ type: 'MarkLive', time: this.#options.clock.now() });
+    this.#intake.sendAll(this.#status());
+  }
+
+  /** The command that tells a zone the state of this source. */
+  #status(): InstrumentCommand {
+    const time = this.#options.clock.now();
+    return this.#state === 'live' ? { type: 'MarkLive', time } : { type: 'MarkStale', reason: this.#reason, time };
+  }
+
+  #hold(): void {
+    this.#isHeld = true;
+    this.#connection?.pause();
+  }
+
+  #goOn(): void {
+    this.#isHeld = false;
+    this.#heardAt = this.#options.clock.now();
+    this.#connection?.resume();
+  }
+
+  #unreachable(instrument: InstrumentId): void {
+    this.#count('zone-unreachable');
+    this.#options.onFailure(`${this.id}: the zone of ${instrument} accepts no data. Its data is dropped until it accepts some again.`);
+  }
+
+  #reachable(instrument: InstrumentId, lost: number): void {
+    const reason = `the zone of the instrument accepted no data; ${lost} updates were dropped`;
+    this.#intake.renew(instrument, reason, this.#connectedAt !== null);
+    this.resyncBook(instrument, reason);
+    this.#options.onFailure(`${this.id}: the zone of ${instrument} accepts data again; ${lost} updates were dropped`);
   }
 
   /** Detects a connection that is open but silent: the most common failure of a feed. */
   #listenForSilence(): void {
-    const { clock, staleAfterMs } = this.#options;
+    const { clock, parts } = this.#options;
+    const silenceMsMax = Math.max(this.#options.staleAfterMs, parts.quietMsMax ?? 0);
     this.#cancelTimer?.();
-    const heardAt = Math.max(this.#connectedAt, this.#lastFrameAt ?? 0);
-    const left = heardAt + staleAfterMs - clock.now();
-    this.#cancelTimer = clock.after(Math.max(left, 1), () => {
-      const silence = clock.now() - Math.max(this.#connectedAt, this.#lastFrameAt ?? 0);
-      if (silence < staleAfterMs) return this.#listenForSilence();
+    this.#cancelTimer = null;
+    if (silenceMsMax === Number.POSITIVE_INFINITY) return;
+    // A paused connection is silent because of us.
+    const silenceMs = () => (this.#isHeld ? 0 : clock.now() - this.#heardAt);
+    this.#cancelTimer = clock.after(Math.max(silenceMsMax - silenceMs(), 1), () => {
+      const silence = silenceMs();
+      if (silence < silenceMsMax) return this.#listenForSilence();
       this.#count('silence');
       this.#failed(`nothing was heard for ${Math.round(silence)} ms`);
     });
@@ -259,7 +314,7 @@ export class Supervisor {
 
   #failed(reason: string): void {
     const { clock } = this.#options;
-    if (clock.now() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
+    if (this.#connectedAt !== null && clock.now() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
     const wasLive = this.#state === 'live';
     this.#disconnect();
     if (wasLive) this.#count('disconnect');
@@ -276,6 +331,7 @@ export class Supervisor {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     this.#reconnectAt = null;
+    this.#connectedAt = null;
     const connection = this.#connection;
     this.#connection = null;
     connection?.close();
@@ -312,6 +368,7 @@ export class Supervisor {
     const base = this.#options.parts.restUrl;
     if (base === null) throw new NotServed('the source has no restUrl');
     return this.#rest.run(async (signal) => {
+      if (this.#state === 'stopped') throw new NotServed('the source is stopped');
       await this.#restLimit.take();
       const response = await fetch(base.replace(/\/+$/, '') + path, { signal, headers: { accept: 'application/json' } });
       if (!response.ok) await response.body?.cancel();

@@ -14,6 +14,7 @@ import { markSeen } from './dedup-window.ts';
 import { evolveRepaired } from './evolve-repaired.ts';
 import { type Instrument, keptFrom, type MarketRules } from './instrument.ts';
 import { noteQuality } from './quality.ts';
+import { recentReadingsOf, rememberReading } from './recent-readings.ts';
 
 /** Weight of a new price in the running mean for outliers: about the newest twenty trades. */
 const TYPICAL_WEIGHT = 0.1;
@@ -54,7 +55,9 @@ export function evolveInstrument(state: Instrument, rules: MarketRules, event: I
       state.book.reason = event.reason;
       return;
     case 'ReadingRecorded':
+      state.recentReadings ??= recentReadingsOf(Object.values(state.readings));
       state.readings[event.reading.name] = event.reading;
+      rememberReading(state.recentReadings, event.reading);
       state.asOf = Math.max(state.asOf, event.reading.time);
       return;
     case 'InstrumentMended':

@@ -3,6 +3,7 @@ import { endOf, noBars, reopenedBar } from './bars.ts';
 import { emptyBook } from './book.ts';
 import { forget } from './dedup-window.ts';
 import type { Instrument } from './instrument.ts';
+import { forgetReadingsAfter } from './recent-readings.ts';
 
 /** Applies a repair: the state becomes what it is without the withdrawn data. Candles that are no longer in memory are corrected in the series store. */
 export function evolveRepaired(state: Instrument, { after, newestAt, withdrawn, last, candles }: InstrumentRepair): void {
@@ -24,6 +25,7 @@ export function evolveRepaired(state: Instrument, { after, newestAt, withdrawn, 
   if (state.quote && state.quote.time > after) state.quote = null;
   if (state.book.time > after) state.book = emptyBook();
   for (const [name, { time }] of Object.entries(state.readings)) if (time > after) delete state.readings[name];
+  if (state.recentReadings) forgetReadingsAfter(state.recentReadings, after);
   if (state.quote) state.asOf = Math.max(state.asOf, state.quote.time);
   for (const { time } of Object.values(state.readings)) state.asOf = Math.max(state.asOf, time);
 }

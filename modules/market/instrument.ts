@@ -4,6 +4,7 @@ import { type Bars, noBars, upcastBars } from './bars.ts';
 import { type Book, emptyBook } from './book.ts';
 import { type DedupWindow, emptyDedupWindow } from './dedup-window.ts';
 import { cleanQuality, type QualityState } from './quality.ts';
+import type { RecentReadingsByName } from './recent-readings.ts';
 
 export interface MarketRules {
   readonly lateWindowMs: number;
@@ -38,6 +39,8 @@ export interface Instrument {
   /** Number of imported rows of each file. */
   files: Record<string, number>;
   readings: Record<string, Reading>;
+  /** Absent in a snapshot that is older than its first reading since. */
+  recentReadings?: RecentReadingsByName;
   quality: QualityState;
   /** Close prices of the newest one-minute candles, oldest first, for a sparkline of one hour. */
   minuteCloses: number[];

@@ -116,7 +116,7 @@ export const marketModule = defineModule({
 function instrumentsOf({ series }: ModuleContext, zones: InstrumentZones, opener: InstrumentOpener): Instruments {
   const stateOf = (id: InstrumentId) => zones.view(id)?.state;
   return {
-    send: (id, command, trace) => zones.send(id, command, { correlation: trace }),
+    send: (id, command, trace) => !opener.hasFailed(id) && zones.send(id, command, { correlation: trace }),
     lastTrade: (id) => stateOf(id)?.last ?? null,
     gapsOf: (id) => stateOf(id)?.quality.gaps ?? [],
     isKnown: (id, trade) => {

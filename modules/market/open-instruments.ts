@@ -11,6 +11,7 @@ export class InstrumentOpener {
   readonly #zones: Pick<Zones<Instrument, InstrumentCommand>, 'open' | 'send'>;
   readonly #onFailure: (message: string) => void;
   readonly #waiting = new Set<NodeJS.Timeout>();
+  readonly #unopened = new Set<InstrumentId>();
   #isStopped = false;
 
   constructor(zones: Pick<Zones<Instrument, InstrumentCommand>, 'open' | 'send'>, onFailure: (message: string) => void) {
@@ -29,7 +30,15 @@ export class InstrumentOpener {
     const opening = this.#zones.open(listed.id);
     this.#list(listed);
     this.#zones.send(listed.id, { type: 'MarkLive', time: Date.now() });
-    opening.catch((error: unknown) => this.#retry(listed.id, error, () => this.add(listed)));
+    opening.catch((error: unknown) => this.#retry(listed.id, error, () => void this.#open(listed.id, () => this.#list(listed))));
+  }
+
+  /**
+   * Whether the opening of a zone has failed, and no retry has succeeded yet. It must get no commands: the zone would accept them during a retry, and lose
+   * them when that fails. After a successful retry the commands about the listing come first.
+   */
+  hasFailed(id: InstrumentId): boolean {
+    return this.#unopened.has(id);
   }
 
   /** Ends the retries. */
@@ -46,9 +55,11 @@ export class InstrumentOpener {
       return;
     }
     begin();
+    this.#unopened.delete(id);
   }
 
   #retry(id: InstrumentId, error: unknown, attempt: () => void): void {
+    this.#unopened.add(id);
     this.#onFailure(`instrument ${id} cannot be opened now, trying again in ${OPEN_AGAIN_MS} ms: ${messageOf(error)}`);
     if (this.#isStopped) return;
     const timer = setTimeout(() => {

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type InstrumentCommand, instrumentId } from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
+import fc from 'fast-check';
 import Fastify from 'fastify';
-import type { Instrument } from './instrument.ts';
+import { type Instrument, newInstrument } from './instrument.ts';
 import type { MarketReads } from './routes.ts';
 import { udfRoutes } from './udf.ts';
 import { instrumentZone } from './zone.ts';
@@ -33,6 +34,23 @@ async function ask(commands: readonly InstrumentCommand[], path: string): Promis
   return (await app.inject(`/udf/${path}`)).json();
 }
 
+/** The answer for 200 instruments, one of them without candles, and the ranges that are read from the store. */
+async function askStore(path: string) {
+  const app = Fastify();
+  const none = { time: [], open: [], high: [], low: [], close: [], volume: [], version: [] };
+  const reads: { from: number; to: number; limit: number }[] = [];
+  const candles = async (range: (typeof reads)[number]) => {
+    reads.push(range);
+    return none;
+  };
+  const state = newInstrument();
+  const ids = Array.from({ length: 200 }, (_none, index) => [instrumentId('v', `A${index}-B`), state] as const);
+  const market = { series: { has: () => true, candles }, instrument: () => state, instruments: () => ids, caughtUp: async () => {} };
+  udfRoutes(app, market as unknown as MarketReads);
+  const response = await app.inject(`/udf/${path}`);
+  return { status: response.statusCode, body: response.json() as unknown, reads };
+}
+
 test('fault 67: the price scale covers all prices, not only the last one', async () => {
   const prices = ['100.10', '100.2500', '1.0000', '100'];
   const info = await ask(
@@ -49,4 +67,58 @@ test('fault 69: a range without data returns the time of earlier data', async ()
   assert.deepEqual(await asked(600, 1_200), { s: 'no_data', nextTime: seconds });
   assert.deepEqual(await asked(-1_200, -600), { s: 'no_data' });
   assert.equal((await asked(0, 60)).s, 'ok');
+});
+
+test('every text as a parameter gets an answer, and the store gets times of dates and positive integers only', () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('symbols', 'search', 'history'),
+      fc.dictionary(
+        fc.constantFrom('symbol', 'resolution', 'from', 'to', 'countback', 'query', 'exchange', 'limit'),
+        fc.array(
+          fc.oneof(
+            fc.constantFrom(
+              ID,
+              '1',
+              '1D',
+              '-1',
+              '1.5',
+              '1e17',
+              '1e308',
+              '-1e306',
+              'Infinity',
+              'NaN',
+              'constructor',
+              'toString',
+              '__proto__',
+              '',
+            ),
+            fc.string(),
+          ),
+          { minLength: 1, maxLength: 2 },
+        ),
+      ),
+      async (path, parameters) => {
+        const query = new URLSearchParams(
+          Object.entries({ symbol: [ID], resolution: ['1'], from: ['0'], to: ['1'], ...parameters }).flatMap(([name, values]) =>
+            values.map((value) => [name, value]),
+          ),
+        );
+        const { status, body, reads } = await askStore(`${path}?${query}`);
+        assert.equal(status, 200, JSON.stringify(body));
+        if (path === 'search' && Array.isArray(body)) assert.ok(body.length <= 50);
+        for (const { from, to, limit } of reads) {
+          assert.ok(Number.isSafeInteger(from) && Number.isSafeInteger(to), `${from} ${to}`);
+          assert.ok(Number.isSafeInteger(limit) && limit > 0 && limit <= 20_001, `${limit}`);
+        }
+      },
+    ),
+  ));
+
+test('errors name the parameter and its value, shortened', async () => {
+  const errors = [`history?symbol=${ID}&resolution=constructor&from=0&to=1`, 'search?query=a&query=b', `symbols?symbol=${'x'.repeat(100)}`];
+  const bodies = await Promise.all(errors.map(async (path) => (await askStore(path)).body as { errmsg: string }));
+  assert.match(bodies[0]?.errmsg ?? '', /unknown resolution constructor; use one of/);
+  assert.match(bodies[1]?.errmsg ?? '', /"query" is given more than once/);
+  assert.equal(bodies[2]?.errmsg, `unknown symbol ${'x'.repeat(64)}…`);
 });

@@ -33,6 +33,10 @@ const RESOLUTIONS: Record<string, Interval> = {
 };
 const ROWS_MAX = 20_000;
 const SEARCH_MAX = 50;
+/** Times that a date can have, epoch ms (ECMAScript, "Time Values"). Later or earlier ones are out of the store's range, too. */
+const TIME_MS_MAX = 8.64e15;
+/** Characters of a parameter in an error. */
+const SHOWN_CHARACTERS_MAX = 64;
 
 type Query = Record<string, string | undefined>;
 
@@ -40,7 +44,7 @@ export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
   const get = (path: string, answer: (query: Query) => unknown) =>
     app.get(`/udf/${path}`, { config: { access: 'market:read' } }, async (request) => {
       try {
-        return await answer(request.query as Query);
+        return await answer(single(request.query as Record<string, unknown>));
       } catch (error) {
         if (error instanceof ApiProblem) return { s: 'error', errmsg: error.message };
         throw error;
@@ -59,12 +63,12 @@ export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
   get('time', () => Math.floor(Date.now() / 1_000));
   get('symbols', ({ symbol = '' }) => {
     const found = symbolOf(reads, symbol);
-    return found ? symbolInfo(reads, found) : { s: 'error', errmsg: `unknown symbol ${symbol}` };
+    return found ? symbolInfo(reads, found) : failure(`unknown symbol ${shown(symbol)}`);
   });
   get('search', ({ query = '', exchange = '', limit = '' }) =>
     [...reads.instruments()]
       .filter(([id, { listed }]) => id.toLowerCase().includes(query.toLowerCase()) && (exchange === '' || listed?.source === exchange))
-      .slice(0, Math.min(Number(limit) || SEARCH_MAX, SEARCH_MAX))
+      .slice(0, Math.min(countOf(limit) || SEARCH_MAX, SEARCH_MAX))
       .map(([id, { listed }]) => ({
         symbol: id,
         full_name: id,
@@ -76,13 +80,41 @@ export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
   );
   get('history', async ({ symbol = '', resolution = '', from = '', to = '', countback }) => {
     const id = symbolOf(reads, symbol);
-    const interval = RESOLUTIONS[resolution];
-    if (!id) return { s: 'error', errmsg: `unknown symbol ${symbol}` };
-    if (!interval) return { s: 'error', errmsg: `unknown resolution ${resolution}; use one of ${Object.keys(RESOLUTIONS).join(', ')}` };
-    if (!Number.isFinite(Number(from || Number.NaN)) || !Number.isFinite(Number(to || Number.NaN)))
-      return { s: 'error', errmsg: `from=${from} and to=${to} must be epoch seconds` };
-    return history(reads, id, interval, Number(from) * 1_000, Number(to) * 1_000, Number(countback) || 0);
+    const interval = Object.hasOwn(RESOLUTIONS, resolution) ? RESOLUTIONS[resolution] : undefined;
+    const [fromMs, toMs] = [timeOf(from), timeOf(to)];
+    if (!id) return failure(`unknown symbol ${shown(symbol)}`);
+    if (!interval) return failure(`unknown resolution ${shown(resolution)}; use one of ${Object.keys(RESOLUTIONS).join(', ')}`);
+    if (fromMs === null || toMs === null) return failure(`from=${shown(from)} and to=${shown(to)} must be epoch seconds`);
+    return history(reads, id, interval, fromMs, toMs, countOf(countback ?? ''));
   });
+}
+
+function failure(errmsg: string): { s: 'error'; errmsg: string } {
+  return { s: 'error', errmsg };
+}
+
+function shown(text: string): string {
+  return text.length > SHOWN_CHARACTERS_MAX ? `${text.slice(0, SHOWN_CHARACTERS_MAX)}…` : text;
+}
+
+/** @throws ApiProblem when a parameter is given more than once */
+function single(query: Record<string, unknown>): Query {
+  for (const [name, value] of Object.entries(query))
+    if (typeof value !== 'string')
+      throw new ApiProblem('BAD_REQUEST', `parameter "${shown(name)}" is given more than once`, 'Give it once.');
+  return query as Query;
+}
+
+/** Epoch seconds as epoch ms, limited to the times of dates; null when the text is no number. */
+function timeOf(seconds: string): number | null {
+  const time = seconds.trim() === '' ? Number.NaN : Math.ceil(Number(seconds) * 1_000);
+  return Number.isNaN(time) ? null : Math.min(Math.max(time, -TIME_MS_MAX), TIME_MS_MAX);
+}
+
+/** A positive integer; 0 when the text is none. */
+function countOf(text: string): number {
+  const count = Math.floor(Number(text));
+  return Number.isFinite(count) && count > 0 ? count : 0;
 }
 
 async function history(

@@ -6,6 +6,7 @@ import { decideTrade } from './decide-trade.ts';
 import { evolveInstrument } from './evolve-instrument.ts';
 import { type Emit, type Instrument, type MarketRules, newInstrument, upcastInstrument } from './instrument.ts';
 import { closeDue } from './past-candles.ts';
+import { isRecorded } from './recent-readings.ts';
 
 /** Time after the end of a candle during which quotes do not close it, ms: its last trades may still arrive. */
 const CLOSE_GRACE_MS = 1_000;
@@ -70,8 +71,11 @@ function decideQuote(state: Instrument, { quote, untimed }: CommandOf<'ObserveQu
   if (!isSameQuote(state.quote, quote)) emit({ type: 'QuoteChanged', quote });
 }
 
-function decideReading({ readings }: Instrument, { reading, from }: CommandOf<'RecordReading'>, emit: Emit): void {
-  if (!isSameReading(readings[reading.name], reading)) emit({ type: 'ReadingRecorded', reading, ...(from && { from }) });
+/** Records a reading once: a document that is polled repeats its readings, also after a restart of the process. */
+function decideReading({ readings, recentReadings }: Instrument, { reading, from }: CommandOf<'RecordReading'>, emit: Emit): void {
+  const isRepeated =
+    isSameReading(readings[reading.name], reading) || (recentReadings !== undefined && isRecorded(recentReadings, reading));
+  if (!isRepeated) emit({ type: 'ReadingRecorded', reading, ...(from && { from }) });
 }
 
 /** Records that a gap was filled from the history of the venue, and the gaps that remain of it. */

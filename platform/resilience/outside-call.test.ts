@@ -33,3 +33,20 @@ test('Retry-After is a number of seconds or a date', () => {
   );
   assert.deepEqual([...read, retryAfterMs(null, now)], [3_000, 10_000, 5_000, 0, 0, 0, 0]);
 });
+
+test('calls above the limit wait for their turn, as many as may wait', async () => {
+  let [running, runningMax] = [0, 0];
+  const outside = new OutsideCall({ ...options, concurrentMax: 4, waitingMax: 96 });
+  const release = Promise.withResolvers<void>();
+  const calls = Array.from({ length: 101 }, () =>
+    outside.run(async () => {
+      runningMax = Math.max(runningMax, ++running);
+      await release.promise;
+      running--;
+    }),
+  );
+  await assert.rejects(calls.pop() as Promise<void>, /capacity exceeded/);
+  release.resolve();
+  await Promise.all(calls);
+  assert.equal(runningMax, 4);
+});

@@ -23,8 +23,10 @@ export interface OutsideCallOptions {
   /** Consecutive failures that open the circuit breaker, and for how long it stays open. Calls then fail at once. */
   readonly breakAfter: number;
   readonly breakMs: number;
-  /** Maximum number of concurrent calls. Ten times as many can wait in the queue. */
+  /** Maximum number of concurrent calls. */
   readonly concurrentMax: number;
+  /** Maximum number of calls that wait for their turn, before their timeout starts; more are refused. Default: ten times `concurrentMax`. */
+  readonly waitingMax?: number;
   /** Whether to retry after an error. Default: always. */
   readonly isRetryable?: (error: Error) => boolean;
 }
@@ -84,7 +86,7 @@ export class OutsideCall {
     retries.onRetry(() => this.#retries++);
     this.#breaker = circuitBreaker(countedErrors, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(options.breakAfter) });
     this.#policy = wrap(
-      bulkhead(options.concurrentMax, options.concurrentMax * QUEUE_FACTOR),
+      bulkhead(options.concurrentMax, options.waitingMax ?? options.concurrentMax * QUEUE_FACTOR),
       retries,
       this.#breaker,
       timeout(options.timeoutMs, TimeoutStrategy.Aggressive),

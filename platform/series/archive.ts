@@ -41,7 +41,7 @@ export class Archive {
   readonly #archiveAfterDays: number;
   readonly #keepDays: number;
   #files: ArchiveFile[] = [];
-  /** Raised when a day is moved. A query that ran during the move may have missed that day, so it runs again. */
+  /** Raised when a day is moved or a file expires. A query that ran meanwhile may have missed that day or file, so it runs again. */
   #generation = 0;
   readonly #damaged = new Map<string, string>();
 
@@ -90,7 +90,7 @@ export class Archive {
         const result = await query(files.length > 0 ? `read_parquet([${list}], union_by_name = true)` : '');
         if (generation === this.#generation) return result;
       } catch (error) {
-        if (!(await this.#findDamaged(files))) throw error;
+        if (generation === this.#generation && !(await this.#findDamaged(files))) throw error;
       }
     }
   }
@@ -129,8 +129,7 @@ export class Archive {
   }
 
   async #move({ table, columns, joins, order }: ArchivedTable, day: number, lastDay: number): Promise<number> {
-    const part = this.#files.filter((file) => file.table === table && file.day === day).length + 1;
-    const path = join(table, `${new Date(day * DAY_MS).toISOString().slice(0, 10)}-${part}.parquet`);
+    const path = this.#freePath(table, day);
     const whole = join(this.#folder, path);
     const range = (time: string) => `${time} >= ${day * DAY_MS} AND ${time} < ${(lastDay + 1) * DAY_MS}`;
     const written = await this.#connection.runAndReadAll(
@@ -163,17 +162,34 @@ export class Archive {
     return rows;
   }
 
+  /** The first path of a day that no file has, registered or not. Parts of a day expire one by one, so their count is no free number. */
+  #freePath(table: string, day: number): string {
+    const [date] = new Date(day * DAY_MS).toISOString().split('T');
+    for (let part = 1; ; part++) {
+      const path = join(table, `${date}-${part}.parquet`);
+      if (!this.#isRegistered(path) && !existsSync(join(this.#folder, path))) return path;
+    }
+  }
+
+  #isRegistered(path: string): boolean {
+    return this.#files.some((file) => file.path === path);
+  }
+
   async #deleteKnownBefore(time: number): Promise<void> {
     const old = this.#files.filter((file) => file.known < time);
     if (old.length === 0) return;
     for (const { path } of old) await this.#connection.run('DELETE FROM archived WHERE path = $1', [path]);
     this.#files = this.#files.filter((file) => !old.includes(file));
-    for (const { path } of old) rmSync(join(this.#folder, path), { force: true });
+    this.#generation++;
+    for (const { path } of old) {
+      this.#damaged.delete(path);
+      rmSync(join(this.#folder, path), { force: true });
+    }
   }
 
   async #readRegister(): Promise<void> {
-    const result = await this.#connection.runAndReadAll('SELECT tbl, day, path, row_count, last_day, known FROM archived');
-    this.#files = result.getRows().map(([table, day, path, rows, lastDay, known]) => ({
+    const result = await this.#connection.runAndReadAll('SELECT tbl, day, path, row_count, last_day, known FROM archived ORDER BY rowid');
+    const files = result.getRows().map(([table, day, path, rows, lastDay, known]) => ({
       table: String(table),
       day: Number(day),
       lastDay: Number(lastDay ?? day),
@@ -181,6 +197,8 @@ export class Archive {
       rows: Number(rows),
       known: Number(known ?? (Number(day) + 1) * DAY_MS),
     }));
+    // Versions until 2026-11 could register a path twice, when they had overwritten its file. The newest entry describes the file.
+    this.#files = [...new Map(files.map((file) => [file.path, file])).values()];
     for (const { path } of this.#files) if (!existsSync(join(this.#folder, path))) this.#damaged.set(path, 'the file is missing');
   }
 
@@ -197,7 +215,8 @@ export class Archive {
       try {
         await this.#connection.run(`SELECT count(*) FROM read_parquet('${join(this.#folder, path).replaceAll("'", "''")}')`);
       } catch (error) {
-        this.#damaged.set(path, messageOf(error));
+        // A file that has expired meanwhile is not damaged, and another one may get its path.
+        if (this.#isRegistered(path)) this.#damaged.set(path, messageOf(error));
       }
     }
     return this.#damaged.size > before;

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { type InstrumentId, instrumentId } from '@millrace/contracts';
 import fc from 'fast-check';
 import { openDuckDbSeries } from './duckdb-series.ts';
@@ -190,6 +191,58 @@ describe('the series store', () => {
     await store.archive(now);
     assert.deepEqual(await ids(), ['2']);
     assert.equal(readdirSync(join(folder, 'archive', 'trades')).length, 1);
+  });
+
+  test('every row of a day is there once, in whatever order the parts of the day are added and expire', () =>
+    fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 25 }), { minLength: 1, maxLength: 8 }), async (pauses) => {
+        const instrument = instrumentId('binance', `ETH-${++day}`);
+        const firstDay = 1_000 * day * DAY;
+        let now = firstDay + 5 * DAY;
+        const written: TradeRow[] = [];
+        for (const [order, pause] of pauses.entries()) {
+          now += pause * DAY;
+          written.push({ ...trade(instrument, order, firstDay + order, '1'), known: now });
+          await store.write(rows({ trades: written.slice(-1) }), null);
+          await store.archive(now);
+          const kept = written.filter(({ known }) => known >= now - 30 * DAY).map(({ id }) => id);
+          assert.deepEqual(
+            (await store.trades({ instrument, ...ALL })).map(({ id }) => id),
+            kept,
+          );
+        }
+      }),
+      { numRuns: 15 },
+    ));
+
+  test('days before the year 0 and after 9999 have files of their own', async () => {
+    const times = [Date.UTC(-5, 0, 1), Date.UTC(-4, 6, 1), Date.UTC(10_000, 0, 1), Date.UTC(10_001, 0, 1)];
+    for (const [order, time] of times.entries()) {
+      await store.write(rows({ trades: [{ ...trade(BTC, order, time, '1'), known: 8e15 }] }), null);
+      await store.archive(8e15);
+    }
+    assert.deepEqual(readdirSync(join(folder, 'archive', 'trades')).sort(), [
+      '+010000-01-01-1.parquet',
+      '+010001-01-01-1.parquet',
+      '-000004-07-01-1.parquet',
+      '-000005-01-01-1.parquet',
+    ]);
+    assert.equal((await store.trades({ instrument: BTC, ...ALL, from: -8e15, to: 8e15 })).length, 4);
+  });
+
+  test('a path that an earlier version registered twice counts once', async () => {
+    const now = 100 * DAY;
+    await store.write(rows({ trades: [trade(BTC, 1, now - 5 * DAY, '1')] }), null);
+    await store.archive(now);
+    await store.close();
+    const database = await DuckDBInstance.create(join(folder, 'series.duckdb'));
+    const connection = await database.connect();
+    await connection.run('INSERT INTO archived SELECT * FROM archived');
+    connection.closeSync();
+    database.closeSync();
+    store = await open();
+    assert.equal((await store.trades({ instrument: BTC, ...ALL })).length, 1);
+    assert.equal((await store.stats()).archivedFiles, 1);
   });
 
   test('fault 53: retention of imported data starts at the import, and thousands of days share few files', async () => {

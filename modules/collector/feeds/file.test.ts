@@ -3,7 +3,8 @@ import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { preciseTimeOf } from '@millrace/contracts';
+import { instrumentId, preciseTimeOf } from '@millrace/contracts';
+import { openDuckDbSeries } from '@millrace/series';
 import { until } from '@millrace/testing';
 import fc from 'fast-check';
 import { type FileFormat, fileFeed } from './file.ts';
@@ -27,6 +28,7 @@ function read(path: string, format: FileFormat, follow = false) {
   }).open({
     opened: () => {},
     caughtUp: assert.fail,
+    heard: () => {},
     file: (identity, family) => void identities.push(family === undefined ? identity : `unsorted ${family}`),
     frame: (frame) => void found.push(String((JSON.parse(frame) as { n: number }).n)),
     refused: (_reason, detail) => void refused.push(detail),
@@ -86,6 +88,7 @@ describe('a file', () => {
     fileFeed({ path, format: 'jsonl', follow: false, timeOf: () => null }).open({
       opened: () => {},
       caughtUp: assert.fail,
+      heard: () => {},
       file: () => {
         throw new Error('which rows are new cannot be told');
       },
@@ -96,6 +99,46 @@ describe('a file', () => {
     });
     assert.equal(await ended, 'which rows are new cannot be told');
   });
+});
+
+/** Path of a Parquet file with trades. */
+async function archivedTrades(count: number): Promise<string> {
+  const archive = join(folder, String(++files));
+  const store = await openDuckDbSeries({ folder: archive, memoryMiB: 128, archiveAfterDays: 1, keepDays: 30 });
+  const trade = { instrument: instrumentId('v', 'A-X'), time: 0, price: '1', quantity: '1', side: 'buy', known: 1e9 } as const;
+  const trades = Array.from({ length: count }, (_none, order) => ({ ...trade, order, arrival: order, id: String(order) }));
+  await store.write({ trades, candles: [], readings: [] }, null);
+  await store.archive(1e9);
+  await store.close();
+  return join(archive, 'archive', 'trades', '1970-01-01-1.parquet');
+}
+
+test('a Parquet file is not read on after its connection is closed', async () => {
+  const ROWS = 40_000;
+  const path = await archivedTrades(ROWS);
+  let examined = 0;
+  const closed = fileFeed({
+    path,
+    format: 'parquet',
+    follow: false,
+    timeOf: () => {
+      if (examined++ === 0) closed.close();
+      return null;
+    },
+  }).open({
+    opened: () => {},
+    caughtUp: assert.fail,
+    heard: () => {},
+    file: assert.fail,
+    frame: assert.fail,
+    refused: assert.fail,
+    closed: assert.fail,
+    finished: assert.fail,
+  });
+  await until(() => examined > 0, 'the first row');
+  // Another reader examines and delivers the whole file meanwhile.
+  assert.equal(await read(path, 'parquet').ended, 'finished');
+  assert.ok(examined < ROWS / 4, `${examined} rows were read after it was closed`);
 });
 
 describe('a file that is followed', () => {

@@ -4,9 +4,8 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { PreciseTime } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { readParquet, sortTexts } from '@millrace/series';
-import { parse as csvParser } from 'csv-parse';
-import { parse as parseCsv } from 'csv-parse/sync';
 import type { Feed, FeedEvents } from '../source.ts';
+import { csvRows, csvRowsAtOnce, type RowReader, type RowSink } from './csv-rows.ts';
 
 export type FileFormat = 'csv' | 'jsonl' | 'parquet';
 
@@ -16,7 +15,6 @@ const LINE_CHARACTERS_MAX = 1024 * 1024;
 const LOOK_EVERY_MS = 1_000;
 /** Number of first bytes that identify a followed file. When they change, the file was rewritten. */
 const BEGINNING_BYTES = 256;
-const CSV = { relax_quotes: true, relax_column_count: true, skip_empty_lines: true } as const;
 
 /** Format by the file extension; undefined for an unknown one. */
 export function formatOf(path: string): FileFormat | undefined {
@@ -99,9 +97,6 @@ class ReadingControl {
   }
 }
 
-/** Receives the rows of a file. */
-type RowSink = Pick<FeedEvents, 'frame' | 'refused'>;
-
 // A file that is whole
 
 async function readFile(options: FileOptions, events: FeedEvents, control: ReadingControl): Promise<void> {
@@ -157,7 +152,10 @@ async function* framesOf(
   control: ReadingControl,
 ): AsyncGenerator<readonly string[]> {
   if (format === 'parquet') {
-    for await (const rows of readParquet(path)) yield rows.map((row) => JSON.stringify(row));
+    for await (const rows of readParquet(path)) {
+      if (control.closed) return;
+      yield rows.map((row) => JSON.stringify(row));
+    }
     return;
   }
   let frames: string[] = [];
@@ -267,7 +265,7 @@ function changed(path: string): Promise<void> {
   });
 }
 
-// Lines and rows
+// Lines
 
 /** Splits bytes into lines. */
 class Lines {
@@ -299,58 +297,6 @@ class Lines {
   }
 }
 
-/** Converts lines to frames. `end` resolves after the last one. */
-interface RowReader {
-  take(line: string): void;
-  end(): Promise<void>;
-}
-
 function jsonRows({ frame }: RowSink): RowReader {
   return { take: (line) => void (line.trim() !== '' && frame(line)), end: async () => {} };
-}
-
-/** Fast parser of CSV rows. It holds the newest row until the next line. */
-function csvRows(sink: RowSink): RowReader {
-  const row = csvRow(sink);
-  const parser = csvParser(CSV);
-  parser.on('readable', () => {
-    for (let values: string[] | null = parser.read(); values !== null; values = parser.read()) row(values);
-  });
-  parser.on('error', (error) => sink.refused('schema', `invalid CSV: ${error.message}`, ''));
-  return {
-    take: (line) => void parser.write(`${line}\n`),
-    end: () =>
-      new Promise((resolve) => {
-        parser.once('close', resolve);
-        parser.end();
-      }),
-  };
-}
-
-/** Parser of CSV rows that emits each row as soon as it is complete. */
-function csvRowsAtOnce(sink: RowSink): RowReader {
-  const row = csvRow(sink);
-  let begun = '';
-  const take = (line: string) => {
-    begun = begun === '' ? line : `${begun}\n${line}`;
-    // A quoted field may contain line breaks.
-    if ((begun.match(/"/g)?.length ?? 0) % 2 === 1 && begun.length <= LINE_CHARACTERS_MAX) return;
-    const whole = begun;
-    begun = '';
-    try {
-      for (const values of parseCsv(whole, CSV) as string[][]) row(values);
-    } catch (error) {
-      sink.refused('schema', `invalid CSV: ${messageOf(error)}`, whole.slice(0, 512));
-    }
-  };
-  return { take, end: async () => {} };
-}
-
-/** Column names of the first row. Columns without a name are called `column0`, `column1`, … */
-function csvRow({ frame }: RowSink): (values: readonly string[]) => void {
-  let columns: string[] | null = null;
-  return (values) => {
-    if (columns === null) columns = values.map((name, index) => name.trim() || `column${index}`);
-    else frame(JSON.stringify(Object.fromEntries(columns.map((name, index) => [name, values[index] ?? '']))));
-  };
 }

@@ -60,6 +60,7 @@ test('fault 69: an unchanged document (304) is polled again and is no failure', 
   const { promise: frame, resolve, reject } = Promise.withResolvers<string>();
   const connection = pollFeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1, {}).open({
     opened: () => told.push('opened'),
+    heard: () => told.push('heard'),
     caughtUp: assert.fail,
     frame: resolve,
     closed: (reason: string) => reject(new Error(reason)),
@@ -70,5 +71,5 @@ test('fault 69: an unchanged document (304) is polled again and is no failure', 
     server.close();
   });
   assert.equal(await frame, '{"price":1}');
-  assert.deepEqual(told, ['opened']);
+  assert.deepEqual(told, ['opened', 'heard', 'heard']);
 });

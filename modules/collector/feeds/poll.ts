@@ -22,6 +22,7 @@ export function pollFeed(url: string, everyMs: number, headers: Record<string, s
             if (closed) return;
             if (!isOpen) events.opened();
             isOpen = true;
+            events.heard();
             return schedule(everyMs);
           }
           if (!response.ok) {

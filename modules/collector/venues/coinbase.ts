@@ -1,5 +1,6 @@
 import type { Level, Side, Trade } from '@millrace/contracts';
-import { type History, isInGap, type Protocol, type Sink } from '../source.ts';
+import { type GetJson, type History, isInGap, type Protocol, type Sink, type TradeGap } from '../source.ts';
+import { LOST_TRADES_MAX } from '../trade-numbers.ts';
 
 /*
  * Coinbase Exchange: matches, ticker and level2_batch, the level2 channel that needs no account.
@@ -105,23 +106,50 @@ interface PastMatch {
 
 export function coinbaseHistory(): History {
   return {
-    /** Pages go back from the newest trade. Their order is reversed here, because a gap is filled from its start. */
-    async *trades(symbol, tradeGap, get) {
-      const pages: Trade[][] = [];
-      for (let cursor = tradeGap.before?.order; ; ) {
-        const rows = (await get(
-          `/products/${symbol}/trades?limit=${PAGE}${cursor === undefined ? '' : `&after=${cursor}`}`,
-        )) as PastMatch[];
-        const page = rows.map(tradeOf);
-        const wanted = page.filter((trade) => isInGap(trade, tradeGap));
-        pages.push(wanted.reverse());
-        const oldest = page.at(-1);
-        if (!oldest || wanted.length < page.length || page.length < PAGE || oldest.order === (tradeGap.after?.order ?? 0) + 1) break;
-        cursor = oldest.order;
-      }
-      for (const page of pages.reverse()) if (page.length > 0) yield page;
-    },
+    trades: (symbol, tradeGap, get) =>
+      tradeGap.after ? tradesAfter(symbol, tradeGap.after.order, tradeGap, get) : tradesSince(symbol, tradeGap, get),
   };
+}
+
+/**
+ * Trades after a number, oldest first. A page has the newest trades below a number, and the numbers are dense, so the page after a trade is the one that ends
+ * `PAGE` numbers later.
+ */
+async function* tradesAfter(symbol: string, after: number, tradeGap: TradeGap, get: GetJson): AsyncGenerator<Trade[]> {
+  const end = Math.min(tradeGap.before?.order ?? Number.POSITIVE_INFINITY, after + LOST_TRADES_MAX + 1);
+  for (let from = after; from + 1 < end; from += PAGE) {
+    const page = await readPage(symbol, Math.min(from + PAGE + 1, end), get);
+    const wanted = page.filter((trade) => trade.order > from).reverse();
+    if (wanted.length > 0) yield wanted;
+    const isNewestPage = (page[0]?.order ?? 0) < from + PAGE;
+    if (tradeGap.before === null && isNewestPage) return;
+  }
+}
+
+/** Trades from a time, oldest first. Pages go back from the newest trade, so they are collected first: at most `LOST_TRADES_MAX` trades. */
+async function* tradesSince(symbol: string, tradeGap: TradeGap, get: GetJson): AsyncGenerator<Trade[]> {
+  const pages: Trade[][] = [];
+  let cursor = tradeGap.before?.order;
+  do {
+    const page = await readPage(symbol, cursor, get);
+    const wanted = page.filter((trade) => isInGap(trade, tradeGap));
+    pages.push(wanted.reverse());
+    if (page.length < PAGE || wanted.length < page.length) break;
+    cursor = page.at(-1)?.order;
+  } while (pages.length * PAGE < LOST_TRADES_MAX);
+  for (const page of pages.reverse()) if (page.length > 0) yield page;
+}
+
+/**
+ * The newest trades below a number, newest first, at most `PAGE`.
+ * @throws Error when the response has others, as that of a cache which does not know the parameter
+ */
+async function readPage(symbol: string, below: number | undefined, get: GetJson): Promise<Trade[]> {
+  const rows = (await get(`/products/${symbol}/trades?limit=${PAGE}${below === undefined ? '' : `&after=${below}`}`)) as PastMatch[];
+  const page = rows.map(tradeOf);
+  const other = below === undefined ? undefined : page.find(({ order }) => order >= below);
+  if (other) throw new Error(`trade ${other.order} is in the page of trades before ${below}: the server ignores "after"; check "restUrl"`);
+  return page;
 }
 
 function tradeOf({ trade_id, side, size, price, time }: PastMatch): Trade {

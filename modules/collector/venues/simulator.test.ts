@@ -12,6 +12,7 @@ test('fault 38: the simulated market is not live before its history is complete'
   await new Promise<void>((resolve) => {
     const events: FeedEvents = {
       opened: (isBehind) => told.push(`opened ${isBehind ? 'behind' : 'live'}`),
+      heard: () => {},
       caughtUp: () => {
         told.push('caught up');
         resolve();

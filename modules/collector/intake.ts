@@ -281,7 +281,7 @@ export class Intake implements Sink {
         outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
         fetch: fetchTrades && ((tradeGap) => fetchTrades(symbol, tradeGap)),
         disorderMs,
-        isKnown: (trade) => market.isKnown(instrument, trade),
+        unrecorded: (some, numbered) => market.unrecorded(instrument, some, numbered),
         recordGap: (gap: Gap) => {
           this.#count('gap');
           this.#send(instrument, { type: 'RecordGap', gap });

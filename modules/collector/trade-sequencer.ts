@@ -299,13 +299,19 @@ export class TradeSequencer {
       for await (const page of this.#options.fetch(tradeGap)) {
         const first = this.#beginning?.first.trade;
         if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time });
-        for (const trade of page) if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
+        for (const trade of await this.#unrecordedOf(page))
+          if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
         if (this.#held.size > HELD_TRADES_MAX) return { filled, failure: `${this.#held.size} newer trades could not wait any longer` };
       }
       return { filled, failure: null };
     } catch (error) {
       return { filled, failure: `the venue’s history could not be read: ${messageOf(error)}` };
     }
+  }
+
+  /** Where trades arrive out of order, the history repeats recorded ones. Elsewhere it begins after the newest recorded one. */
+  async #unrecordedOf(page: readonly Trade[]): Promise<readonly Trade[]> {
+    return this.#options.disorderMs > 0 ? await this.#options.unrecorded(page, false) : page;
   }
 
   /** Passes on held trades that are older than the newest of the history: they end no gap. */
@@ -342,7 +348,7 @@ export class TradeSequencer {
       this.#output.passNext(trade);
       return true;
     }
-    if (this.#output.remembers(trade, false) || (this.#options.disorderMs > 0 && this.#options.isKnown(trade))) return false;
+    if (this.#output.remembers(trade, false)) return false;
     this.#output.remember(trade, false);
     this.#output.pass(trade, false, true);
     return true;

@@ -326,11 +326,20 @@ export class TradeSequencer {
     }
   }
 
+  /** Quarantines a trade of the history whose number is far from the one before it: later trades would not continue it. */
+  #isMisnumbered(trade: Trade): boolean {
+    const before = this.#beginning ? this.#beginning.newestBefore : this.#output.last;
+    if (before === null || areNear(trade, before) || Math.abs(trade.order - before.order) <= LOST_TRADES_MAX) return false;
+    this.#options.setAside(trade, `the number of trade ${trade.id} of the history is far from ${before.order}, the one before it`);
+    return true;
+  }
+
   /**
    * Passes on a trade of the history, after the held trades before it. Records a gap that the history itself has.
    * @returns whether the trade was new
    */
   #passGiven(trade: Trade, numbered: boolean): boolean {
+    if (numbered && this.#isMisnumbered(trade)) return false;
     const beginning = this.#beginning;
     if (numbered && beginning && trade.order <= beginning.first.trade.order) {
       if (trade.order === beginning.first.trade.order) return false;

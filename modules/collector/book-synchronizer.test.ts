@@ -10,6 +10,7 @@ function setting(answers: (() => Promise<BookUpdate>)[]) {
   const clock = new ManualClock();
   const delivered: string[] = [];
   const lost: string[] = [];
+  const asks: string[] = [];
   let asked = 0;
   const line = new BookSynchronizer({
     clock,
@@ -17,8 +18,9 @@ function setting(answers: (() => Promise<BookUpdate>)[]) {
     fetch: () => answers[asked++]?.() ?? Promise.reject(new Error('asked too often')),
     lost: (reason) => void lost.push(reason),
     onFailure: () => {},
+    ask: (reason) => void asks.push(reason),
   });
-  return { clock, delivered, lost, line, asked: () => asked };
+  return { clock, delivered, lost, line, asks, asked: () => asked };
 }
 const fails = () => Promise.reject(new Error('it answered 503'));
 
@@ -57,4 +59,21 @@ test('no requests after a reset', async () => {
   set.line.reset('the connection was lost');
   await set.clock.advance(60_000);
   assert.equal(set.asked(), 1);
+});
+
+test('a refused message requests the whole book at once, then at most every 5 s until it arrives', async () => {
+  const set = setting([]);
+  set.line.replaced(book(1));
+  for (let second = 0; second < 12; second++) {
+    set.line.refused('bids are missing');
+    await set.clock.advance(1_000);
+  }
+  assert.equal(set.asks.length, 3);
+  set.line.refused('bids are missing');
+  set.line.replaced(book(2));
+  await set.clock.advance(60_000);
+  assert.equal(set.asks.length, 3);
+  set.line.refused('bids are missing');
+  await set.clock.advance(0);
+  assert.equal(set.asks.length, 4);
 });

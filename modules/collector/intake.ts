@@ -22,7 +22,7 @@ import { FaultReports } from './fault-reports.ts';
 import { FileProgress } from './file-progress.ts';
 import { GapCandles } from './gap-candles.ts';
 import type { Matched } from './matching.ts';
-import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
+import { bookProblem, candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
 import { Refusals } from './refusals.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
@@ -49,6 +49,8 @@ export interface IntakeOptions extends CommandQueueOptions {
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
+  /** Called when a message of a book was refused: its stream must send the whole book. */
+  readonly onBookRefused?: (instrument: InstrumentId, reason: string) => void;
 }
 
 interface Line extends PriceRule {
@@ -218,11 +220,21 @@ export class Intake implements Sink {
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {
-    this.#lineOf(symbol)?.book.replaced(book);
+    this.#plausibleBook(symbol, book)?.replaced(book);
   }
 
   bookUpdated(symbol: string, book: BookUpdate): void {
-    this.#lineOf(symbol)?.book.updated(book);
+    this.#plausibleBook(symbol, book)?.updated(book);
+  }
+
+  /** The synchronizer of the book that a message is for, unless the message is refused. */
+  #plausibleBook(symbol: string, update: BookUpdate): BookSynchronizer | undefined {
+    const line = this.#lineOf(symbol);
+    const failure = line && bookProblem(update, line);
+    if (!failure) return line?.book;
+    this.#refusals.distrust(line.faults, failure);
+    line.book.refused(failure);
+    return undefined;
   }
 
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
@@ -263,7 +275,7 @@ export class Intake implements Sink {
   }
 
   #lineFor(symbol: string, instrument: InstrumentId): Line {
-    const { clock, fetchTrades, disorderMs = 0, fetchBook, market } = this.#options;
+    const { clock, fetchTrades, disorderMs = 0, market } = this.#options;
     const faults = new FaultReports(clock, (report) => this.#send(instrument, { type: 'RecordFault', ...report }));
     const rule: PriceRule = { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false };
     const doubted: Line['doubted'] = new WeakMap();
@@ -304,14 +316,28 @@ export class Intake implements Sink {
       this.#options.leavesGaps ? market.lastTrade(instrument) : null,
       this.#options.leavesGaps ? market.gapsOf(instrument) : [],
     );
-    const book = new BookSynchronizer({
+    return { ...rule, trades, book: this.#bookFor(symbol, rule, faults), faults, file: null, doubted };
+  }
+
+  #bookFor(symbol: string, rule: PriceRule, faults: FaultReports): BookSynchronizer {
+    const { clock, fetchBook, onBookRefused } = this.#options;
+    const { instrument } = rule;
+    return new BookSynchronizer({
       clock,
       deliver: (update, whole) => this.#send(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
-      fetch: fetchBook && (() => fetchBook(symbol)),
+      fetch:
+        fetchBook &&
+        (async () => {
+          const book = await fetchBook(symbol);
+          const failure = bookProblem(book, rule);
+          if (failure === null) return book;
+          this.#refusals.distrust(faults, failure, { frame: JSON.stringify(book), receivedAt: clock.now() });
+          throw new Error(failure);
+        }),
       lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
       onFailure: () => this.#refusals.count('book-unavailable'),
+      ask: (reason) => onBookRefused?.(instrument, reason),
     });
-    return { ...rule, trades, book, faults, file: null, doubted };
   }
 
   #replaceGapCandles(symbol: string, gap: Gap, rule: PriceRule, faults: FaultReports): void {

@@ -1,16 +1,27 @@
 import {
+  type BookContinuity,
+  type BookUpdate,
   type Candle,
   type InstrumentId,
   isDecimal,
   isFiniteDecimal,
   isPositiveDecimal,
+  type Level,
   pairOf,
   type Quote,
   type Trade,
 } from '@millrace/contracts';
+import { shortened } from './shortened.ts';
+
+/** Earliest time: the first year that ISO 8601 writes with four digits and AD counts. Epoch ms. */
+const TIME_MIN = -62_135_596_800_000;
+/** Latest time of an ECMAScript date, epoch ms. */
+const TIME_MAX = 8.64e15;
+/** Maximum length of a refused value in a detail. */
+const VALUE_CHARACTERS_MAX = 128;
 
 /*
- * Which values a trade, a quote or a candle can have. Each function returns what is wrong, with the value and the remedy, or null.
+ * Which values a trade, a quote, a candle or an order book can have. Each function returns what is wrong, with the value and the remedy, or null.
  * Prices are above zero, except those of instruments that `negativePrices` of their source names.
  */
 
@@ -42,14 +53,43 @@ export function candleProblem(candle: Candle, rule: PriceRule): string | null {
   return mayBe(candle.low, rule) ? null : `a candle ${JSON.stringify(candle)}: ${remedyFor(rule)}`;
 }
 
-/** Epoch ms that a date can have. */
-export function isTime(time: number): boolean {
-  return Math.abs(time) <= 8.64e15;
+/** An order book, or its changes. A level whose quantity is zero is removed: its price may be zero. */
+export function bookProblem({ time, bids, asks, depth, continuity }: BookUpdate, rule: PriceRule): string | null {
+  if (!isTime(time)) return `an order book with time ${shown(time)}`;
+  if (depth !== undefined && !(Number.isSafeInteger(depth) && depth > 0)) return `an order book with depth ${shown(depth)}`;
+  if (!isContinuity(continuity)) return `an order book with the ids ${shown(continuity)}`;
+  for (const [side, levels] of Object.entries({ bids, asks })) {
+    if (!Array.isArray(levels)) return `an order book whose ${side} are ${shown(levels)}`;
+    for (const level of levels) {
+      if (!isLevel(level)) return `an order book with ${shown(level)} in its ${side}`;
+      if (Number(level[1]) !== 0 && !mayBe(Number(level[0]), rule))
+        return `an order book with ${shown(level)} in its ${side}: ${remedyFor(rule)}`;
+    }
+  }
+  return null;
 }
 
-function isCandle({ time, open, high, low, close, volume }: Candle): boolean {
+function isLevel(level: unknown): level is Level {
+  return Array.isArray(level) && level.length === 2 && level.every(isFiniteDecimal) && Number(level[1]) >= 0;
+}
+
+function isContinuity(continuity: BookContinuity | undefined): boolean {
+  return continuity === undefined || Object.values(continuity).every((id) => id === undefined || Number.isSafeInteger(id));
+}
+
+function shown(value: unknown): string {
+  return shortened(value, VALUE_CHARACTERS_MAX);
+}
+
+/** Whether a value is an epoch time in whole ms that a date can have. Venues send texts, null and seconds with decimals as well. */
+export function isTime(time: unknown): time is number {
+  return Number.isInteger(time) && (time as number) >= TIME_MIN && (time as number) <= TIME_MAX;
+}
+
+function isCandle({ time, open, high, low, close, volume, trades }: Candle): boolean {
   const isWithin = (price: number) => price >= low && price <= high;
-  return isTime(time) && [open, high, low, close, volume].every(Number.isFinite) && isWithin(open) && isWithin(close) && volume >= 0;
+  const areNumbers = [open, high, low, close, volume].every(Number.isFinite) && Number.isSafeInteger(trades);
+  return isTime(time) && areNumbers && isWithin(open) && isWithin(close) && volume >= 0 && trades >= 0;
 }
 
 function mayBe(price: number, { negativePrices }: PriceRule): boolean {

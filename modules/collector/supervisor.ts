@@ -97,6 +97,7 @@ export class Supervisor {
       fetchCandles: history?.candles ?? null,
       get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
+      onBookRefused: (instrument, reason) => this.resyncBook(instrument, reason),
       onFull: () => this.#connection?.pause(),
       onRoom: () => this.#connection?.resume(),
     });

@@ -144,3 +144,20 @@ test('a candle whose number of trades is not a whole number of zero or more is r
   assert.deepEqual(typesSent(), []);
   assert.deepEqual(intake.refusedBy, { schema: 4 });
 });
+
+test('amounts beyond 1e24 are refused in a trade, a quote, an order book and a candle', () => {
+  const { intake, take, typesSent } = intakeOf(binanceProtocol('futures'));
+  const send = (many: string) => {
+    take({ stream: 's', data: { e: 'aggTrade', s: 'X', a: 1, p: '1', q: many, T: START, m: false } });
+    take({ stream: 's', data: { e: 'bookTicker', s: 'X', u: 1, b: '1', B: many, a: '2', A: '1', T: START } });
+    take({ stream: 's', data: { e: 'depthUpdate', s: 'X', E: START, U: 1, u: 1, b: [['1', many]], a: [] } });
+    take({ stream: 's', data: { e: 'kline', s: 'X', k: { t: START, i: '1m', o: '1', h: '1', l: '1', c: '1', v: many, n: 1, x: true } } });
+  };
+  for (const many of ['1e25', '1e308', '1e999']) send(many);
+  assert.deepEqual(intake.refusedBy, { schema: 12 });
+  send('1e24');
+  assert.deepEqual(
+    typesSent().filter((type) => type !== 'LoseBook'),
+    ['RecordTrade', 'ObserveQuote', 'UpdateBook', 'ObserveVenueCandle'],
+  );
+});

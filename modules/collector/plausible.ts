@@ -1,9 +1,9 @@
 import {
+  AMOUNT_MAX,
   type BookContinuity,
   type BookUpdate,
   type Candle,
   type InstrumentId,
-  isDecimal,
   isFiniteDecimal,
   isPositiveDecimal,
   type Level,
@@ -40,8 +40,7 @@ export function tradeProblem({ price, quantity, time, order }: Trade, rule: Pric
 /** A side whose quantity is zero is no offer: its price may be zero. */
 export function quoteProblem(quote: Omit<Quote, 'time'> & { readonly time?: number }, rule: PriceRule): string | null {
   const { bid, ask, bidQuantity, askQuantity, time } = quote;
-  if (!isDecimal(bid) || !isDecimal(ask) || !isDecimal(bidQuantity) || !isDecimal(askQuantity))
-    return `a quote with bid ${bid}, ask ${ask}`;
+  if (![bid, ask, bidQuantity, askQuantity].every(isFiniteDecimal)) return `a quote with bid ${bid}, ask ${ask}`;
   if (time !== undefined && !isTime(time)) return `a quote with time ${time}`;
   const isOffered = (price: string, quantity: string) => Number(price) !== 0 || Number(quantity) !== 0;
   const isPossible = (price: string, quantity: string) => !isOffered(price, quantity) || mayBe(Number(price), rule);
@@ -88,8 +87,12 @@ export function isTime(time: unknown): time is number {
 
 function isCandle({ time, open, high, low, close, volume, trades }: Candle): boolean {
   const isWithin = (price: number) => price >= low && price <= high;
-  const areNumbers = [open, high, low, close, volume].every(Number.isFinite) && Number.isSafeInteger(trades);
+  const areNumbers = [open, high, low, close, volume].every(isAmount) && Number.isSafeInteger(trades);
   return isTime(time) && areNumbers && isWithin(open) && isWithin(close) && volume >= 0 && trades >= 0;
+}
+
+function isAmount(value: unknown): boolean {
+  return typeof value === 'number' && Math.abs(value) <= AMOUNT_MAX;
 }
 
 function mayBe(price: number, { negativePrices }: PriceRule): boolean {

@@ -20,9 +20,10 @@ import { BookSynchronizer } from './book-synchronizer.ts';
 import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
 import { FaultReports } from './fault-reports.ts';
 import { FileProgress } from './file-progress.ts';
+import { countKind } from './frame-kinds.ts';
 import { GapCandles } from './gap-candles.ts';
-import type { Matched } from './matching.ts';
-import { bookProblem, candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
+import { type Matched, unlisted } from './matching.ts';
+import { bookProblem, candleProblem, type PriceRule, quoteProblem, readingProblem, tradeProblem } from './plausible.ts';
 import { Refusals } from './refusals.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
@@ -190,7 +191,7 @@ export class Intake implements Sink {
   }
 
   ignored(kind: string): void {
-    this.ignoredBy[kind] = (this.ignoredBy[kind] ?? 0) + 1;
+    countKind(this.ignoredBy, kind);
   }
 
   refused(detail: string): void {
@@ -267,8 +268,8 @@ export class Intake implements Sink {
   reading(symbol: string, reading: Reading): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    if (!Number.isFinite(reading.value) || !isTime(reading.time))
-      return this.#refusals.distrust(line.faults, `a reading ${JSON.stringify(reading)}`);
+    const failure = readingProblem(reading);
+    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
     if (this.#refusals.isFuture(line.faults, 'reading', reading.time)) return false;
     this.#send(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
     return true;
@@ -331,7 +332,7 @@ export class Intake implements Sink {
           const book = await fetchBook(symbol);
           const failure = bookProblem(book, rule);
           if (failure === null) return book;
-          this.#refusals.distrust(faults, failure, { frame: JSON.stringify(book), receivedAt: clock.now() });
+          this.#refusals.distrust(faults, failure, () => ({ frame: JSON.stringify(book), receivedAt: clock.now() }));
           throw new Error(failure);
         }),
       lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
@@ -351,10 +352,7 @@ export class Intake implements Sink {
   #lineOf(symbol: string): Line | undefined {
     const line = this.#lines.get(symbol);
     if (line) return line;
-    const matched = this.#options.match?.(symbol) ?? {
-      reason: 'unknown-symbol',
-      detail: `"${symbol}" is not an instrument of this source`,
-    };
+    const matched = this.#options.match?.(symbol) ?? unlisted(symbol);
     if ('instrument' in matched) {
       const taken = this.#lineFor(symbol, matched.instrument);
       this.#lines.set(symbol, taken);

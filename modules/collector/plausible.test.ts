@@ -161,3 +161,45 @@ test('amounts beyond 1e24 are refused in a trade, a quote, an order book and a c
     ['RecordTrade', 'ObserveQuote', 'UpdateBook', 'ObserveVenueCandle'],
   );
 });
+
+describe('a refused frame', () => {
+  const LONG = 'x'.repeat(1e6);
+
+  test('is quarantined and reported with a detail of at most 512 characters, whatever it contains', () => {
+    const { intake, sent, take } = intakeOf(binanceProtocol('futures'));
+    const data = [
+      { e: 'aggTrade', s: 'X', a: LONG, p: '1', q: '1', T: START, m: false },
+      { e: 'aggTrade', s: 'X', a: 1, p: LONG, q: LONG, T: LONG, m: false },
+      { e: 'aggTrade', s: LONG, a: 1, p: '1', q: '1', T: START, m: false },
+      { e: 'bookTicker', s: 'X', u: 1, b: LONG, B: '1', a: LONG, A: '1', T: START },
+      { e: 'bookTicker', s: 'X', u: 1, b: '1', B: '1', a: '2', A: '1', T: LONG },
+      { e: 'depthUpdate', s: 'X', E: START, U: LONG, u: 1, b: LONG, a: LONG },
+      { e: 'kline', s: 'X', k: { t: START, i: '1m', o: '1', h: '1', l: '1', c: '1', v: '1', n: LONG, x: true } },
+    ];
+    for (const each of data) take({ stream: 's', data: each });
+    take({ error: { msg: LONG } });
+    assert.equal(intake.quarantine.length, data.length + 1);
+    for (const { detail } of intake.quarantine) assert.ok(detail.length <= 512, `${detail.length} characters`);
+    for (const command of sent) assert.ok(JSON.stringify(command).length < 1_000, command.type);
+  });
+
+  test('shows the remedy also behind a long value', () => {
+    const { intake, take } = intakeOf(binanceProtocol('futures'));
+    take({ stream: 's', data: { e: 'aggTrade', s: 'X', a: 1, p: `-1.${'0'.repeat(60)}`, q: '1', T: START, m: false } });
+    assert.match(intake.quarantine[0]?.detail ?? '', /add "BTC-USD" to "negativePrices" of the source "venue"$/);
+  });
+
+  test('of an unknown kind is counted by its kind, for at most 100 kinds of 64 characters', () => {
+    const { intake, take } = intakeOf(binanceProtocol('spot'));
+    for (let n = 0; n < 500; n++) take({ stream: 's', data: { e: `${n}${LONG.slice(0, 100)}` } });
+    take({ stream: 's', data: { e: '7'.padEnd(101, 'x') } });
+    for (const e of ['constructor', { a: 1 }, 5]) take({ stream: 's', data: { e } });
+    const kinds = Object.entries(intake.ignoredBy);
+    assert.equal(kinds.length, 101);
+    assert.equal(
+      kinds.reduce((sum, [, count]) => sum + count, 0),
+      504,
+    );
+    assert.ok(kinds.every(([kind]) => kind.length <= 64));
+  });
+});

@@ -9,6 +9,7 @@ import {
   type Level,
   pairOf,
   type Quote,
+  type Reading,
   type Trade,
 } from '@millrace/contracts';
 import { shortened } from './shortened.ts';
@@ -17,7 +18,9 @@ import { shortened } from './shortened.ts';
 const TIME_MIN = -62_135_596_800_000;
 /** Latest time of an ECMAScript date, epoch ms. */
 const TIME_MAX = 8.64e15;
-/** Maximum length of a refused value in a detail. */
+/** Maximum length of the id of a trade, as its schema has it. */
+const ID_CHARACTERS_MAX = 128;
+/** Maximum length of a refused value in a detail: the remedy stands behind it. */
 const VALUE_CHARACTERS_MAX = 128;
 
 /*
@@ -31,25 +34,30 @@ export interface PriceRule {
   readonly negativePrices: boolean;
 }
 
-export function tradeProblem({ price, quantity, time, order }: Trade, rule: PriceRule): string | null {
-  const told = `a trade with price ${price}, quantity ${quantity}, time ${time}`;
-  if (!isFiniteDecimal(price) || !isPositiveDecimal(quantity) || !isTime(time) || !Number.isSafeInteger(order)) return told;
-  return mayBe(Number(price), rule) ? null : `${told}: ${remedyFor(rule)}`;
+export function tradeProblem(trade: Trade, rule: PriceRule): string | null {
+  const { id, price, quantity, time, order } = trade;
+  if (id.length > ID_CHARACTERS_MAX) return `a trade with an id of ${id.length} characters, ${shown(id)}`;
+  if (!isFiniteDecimal(price) || !isPositiveDecimal(quantity) || !isTime(time) || !Number.isSafeInteger(order)) return told(trade);
+  return mayBe(Number(price), rule) ? null : `${told(trade)}: ${remedyFor(rule)}`;
+}
+
+function told({ price, quantity, time }: Trade): string {
+  return `a trade with price ${shown(price)}, quantity ${shown(quantity)}, time ${shown(time)}`;
 }
 
 /** A side whose quantity is zero is no offer: its price may be zero. */
 export function quoteProblem(quote: Omit<Quote, 'time'> & { readonly time?: number }, rule: PriceRule): string | null {
   const { bid, ask, bidQuantity, askQuantity, time } = quote;
-  if (![bid, ask, bidQuantity, askQuantity].every(isFiniteDecimal)) return `a quote with bid ${bid}, ask ${ask}`;
-  if (time !== undefined && !isTime(time)) return `a quote with time ${time}`;
+  if (![bid, ask, bidQuantity, askQuantity].every(isFiniteDecimal)) return `a quote with bid ${shown(bid)}, ask ${shown(ask)}`;
+  if (time !== undefined && !isTime(time)) return `a quote with time ${shown(time)}`;
   const isOffered = (price: string, quantity: string) => Number(price) !== 0 || Number(quantity) !== 0;
   const isPossible = (price: string, quantity: string) => !isOffered(price, quantity) || mayBe(Number(price), rule);
   return isPossible(bid, bidQuantity) && isPossible(ask, askQuantity) ? null : `a quote with bid ${bid}, ask ${ask}: ${remedyFor(rule)}`;
 }
 
 export function candleProblem(candle: Candle, rule: PriceRule): string | null {
-  if (!isCandle(candle)) return `a candle ${JSON.stringify(candle)}`;
-  return mayBe(candle.low, rule) ? null : `a candle ${JSON.stringify(candle)}: ${remedyFor(rule)}`;
+  if (!isCandle(candle)) return `a candle ${shown(candle)}`;
+  return mayBe(candle.low, rule) ? null : `a candle ${shown(candle)}: ${remedyFor(rule)}`;
 }
 
 /** An order book, or its changes. A level whose quantity is zero is removed: its price may be zero. */
@@ -80,8 +88,12 @@ function shown(value: unknown): string {
   return shortened(value, VALUE_CHARACTERS_MAX);
 }
 
+export function readingProblem(reading: Reading): string | null {
+  return Number.isFinite(reading.value) && isTime(reading.time) ? null : `a reading ${shown(reading)}`;
+}
+
 /** Whether a value is an epoch time in whole ms that a date can have. Venues send texts, null and seconds with decimals as well. */
-export function isTime(time: unknown): time is number {
+function isTime(time: unknown): time is number {
   return Number.isInteger(time) && (time as number) >= TIME_MIN && (time as number) <= TIME_MAX;
 }
 

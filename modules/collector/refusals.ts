@@ -44,18 +44,18 @@ export class Refusals {
   }
 
   /** Quarantines a frame with an impossible value, and reports it to the instrument. @returns false: it is refused */
-  distrust(reports: FaultReports, detail: string, origin = this.current): false {
-    this.setAside('schema', detail, origin);
+  distrust(reports: FaultReports, detail: string, origin = () => this.current): false {
+    this.setAside('schema', detail, origin());
     this.fault(reports, 'schema', detail);
     return false;
   }
 
   /** Quarantines an event whose time is in the future. @returns whether it was quarantined */
-  isFuture(reports: FaultReports, what: string, time: number, origin = this.current): boolean {
-    const aheadMs = time - Math.max(origin.receivedAt, this.#clock.now());
+  isFuture(reports: FaultReports, what: string, time: number, origin = () => this.current): boolean {
+    const aheadMs = time - Math.max(this.current.receivedAt, this.#clock.now());
     if (aheadMs <= FUTURE_MS_MAX) return false;
     const detail = `a ${what} of ${new Date(time).toISOString()}, ${Math.round(aheadMs)} ms ahead of our clock`;
-    this.setAside('clock-skew', detail, origin);
+    this.setAside('clock-skew', detail, origin());
     this.fault(reports, 'clock-skew', detail);
     return true;
   }
@@ -64,7 +64,7 @@ export class Refusals {
   async *plausible(pages: AsyncIterable<Trade[]>, rule: PriceRule, reports: FaultReports): AsyncGenerator<Trade[]> {
     for await (const page of pages)
       yield page.filter((trade) => {
-        const origin = { frame: JSON.stringify(trade), receivedAt: this.#clock.now() };
+        const origin = () => ({ frame: JSON.stringify(trade), receivedAt: this.#clock.now() });
         const problem = tradeProblem(trade, rule);
         if (problem !== null) return this.distrust(reports, `in the history, ${problem}`, origin);
         return !this.isFuture(reports, 'trade in the history', trade.time, origin);

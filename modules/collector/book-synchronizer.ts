@@ -15,11 +15,11 @@ export interface BookSynchronizerOptions {
   /** The book that was delivered cannot be trusted any more, and why. */
   readonly lost: (reason: string) => void;
   readonly onFailure: () => void;
-  /** Requests the whole book from the stream of the venue, where it serves it. */
+  /** Requests the whole book from the stream of the venue, when it cannot be fetched. */
   readonly ask: (reason: string) => void;
 }
 
-/** Minimum time between two requests for a whole book after refused messages, ms: the venue may send only such ones. */
+/** Minimum time between two requests for a whole book after refused messages, ms: the venue may send only such messages. */
 const ASK_EVERY_MS = 5_000;
 
 /** `empty`: no whole book. `fetching`: the snapshot is requested or will be retried, and updates are buffered. `whole`: updates are delivered. */
@@ -64,11 +64,14 @@ export class BookSynchronizer {
 
   /** A message of the book was refused: a change is missing, so a whole book is needed. */
   refused(reason: string): void {
-    const { clock, ask } = this.#options;
+    const { clock, fetch, ask } = this.#options;
     this.reset(reason);
+    // Updates are kept until the whole book is fetched.
+    if (fetch) this.#state = 'fetching';
     this.#cancelAsk = clock.after(Math.max(0, this.#askedAt + ASK_EVERY_MS - clock.elapsed()), () => {
       this.#askedAt = clock.elapsed();
-      ask(reason);
+      if (fetch) this.#fetchWhole(fetch);
+      else ask(reason);
     });
   }
 

@@ -36,7 +36,8 @@ export interface PriceRule {
 
 export function tradeProblem(trade: Trade, rule: PriceRule): string | null {
   const { id, price, quantity, time, order } = trade;
-  if (id.length > ID_CHARACTERS_MAX) return `a trade with an id of ${id.length} characters, ${shown(id)}`;
+  if (typeof id !== 'string' || id.length > ID_CHARACTERS_MAX)
+    return `a trade with the id ${shown(id)}; an id is a text of at most ${ID_CHARACTERS_MAX} characters`;
   if (!isFiniteDecimal(price) || !isPositiveDecimal(quantity) || !isTime(time) || !Number.isSafeInteger(order)) return told(trade);
   return mayBe(Number(price), rule) ? null : `${told(trade)}: ${remedyFor(rule)}`;
 }

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type InstrumentCommand, instrumentId, type Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
+import { FaultReports } from './fault-reports.ts';
 import { Intake } from './intake.ts';
+import { Refusals } from './refusals.ts';
 import { binanceHistory, binanceProtocol } from './venues/binance.ts';
 
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);
@@ -78,4 +80,12 @@ describe('a trade of a history', () => {
     assert.deepEqual(gaps, []);
     assert.deepEqual(intake.refusedBy, { 'trade-number': 1 });
   });
+});
+
+test('the detail of a fault has at most 512 characters', () => {
+  const clock = new ManualClock(START);
+  const details: string[] = [];
+  const reports = new FaultReports(clock, ({ detail }) => void details.push(detail));
+  new Refusals(clock).fault(reports, 'schema', 'x'.repeat(1_000));
+  assert.deepEqual(details, [`${'x'.repeat(511)}…`]);
 });

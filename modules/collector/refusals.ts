@@ -11,7 +11,7 @@ const FUTURE_MS_MAX = 60_000;
 const DETAIL_CHARACTERS_MAX = 512;
 
 /** Where a refused value comes from. `receivedAt` is in epoch ms. */
-export interface Origin {
+interface Origin {
   readonly frame: string;
   readonly receivedAt: number;
 }

@@ -297,10 +297,10 @@ export class TradeSequencer {
     let filled = 0;
     try {
       for await (const page of this.#options.fetch(tradeGap)) {
+        const lacking = await this.#unrecordedOf(page);
         const first = this.#beginning?.first.trade;
         if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time });
-        for (const trade of await this.#unrecordedOf(page))
-          if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
+        for (const trade of lacking) if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
         if (this.#held.size > HELD_TRADES_MAX) return { filled, failure: `${this.#held.size} newer trades could not wait any longer` };
       }
       return { filled, failure: null };

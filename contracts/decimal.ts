@@ -27,12 +27,15 @@ export function isDecimal(text: unknown): text is Decimal {
   return typeof text === 'string' && text.length <= 64 && decimal.test(text);
 }
 
-/** True for a finite decimal. Such prices may be zero or negative, as those of spreads, power and some futures. */
+/** Largest price or quantity. Beyond it, sums of many (volumes, means) would leave the range in which doubles are useful. */
+export const AMOUNT_MAX = 1e24;
+
+/** True for a decimal of at most `AMOUNT_MAX`. Such prices may be zero or negative, as those of spreads, power and some futures. */
 export function isFiniteDecimal(text: unknown): text is Decimal {
-  return isDecimal(text) && Number.isFinite(Number(text));
+  return isDecimal(text) && Math.abs(Number(text)) <= AMOUNT_MAX;
 }
 
-/** True for a finite decimal above zero: a quantity, or a price of an instrument without negative prices. */
+/** True for a decimal above zero, of at most `AMOUNT_MAX`: a quantity, or a price of an instrument without negative prices. */
 export function isPositiveDecimal(text: unknown): text is Decimal {
   return isFiniteDecimal(text) && Number(text) > 0;
 }

@@ -58,6 +58,8 @@ describe('time parsing', () => {
     '2021-10-12T24:01',
     '2021-10-12T09:61',
     '10/12/2021',
+    '9'.repeat(65),
+    `2021-10-12${' '.repeat(100)}`,
     '2021-10-12T09:28+99:00',
   ])
     test(`fault 69: "${text}" is not a time`, () => assert.ok(Number.isNaN(timeOf(text))));

@@ -11,6 +11,8 @@ export interface PreciseTime {
 
 /** Maximum distance of ECMAScript dates from 1970, before and after, ms. */
 const DISTANCE_MS_MAX = 8.64e15;
+/** Maximum length of a time. An integer of a million digits takes seconds to parse. */
+const CHARACTERS_MAX = 64;
 /** Decimal digits from each unit down to the nanosecond. */
 const DIGITS = { s: 9, ms: 6, us: 3, ns: 0 } as const;
 const NANOS_PER_MS = 1_000_000n;
@@ -20,6 +22,7 @@ const DATE = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\
 
 /** Parses a time exactly. A date without a time zone is UTC. Null if it is not a valid time, such as 2021-02-30. */
 export function preciseTimeOf(text: string, unit: TimeUnit): PreciseTime | null {
+  if (text.length > CHARACTERS_MAX) return null;
   if (unit === 'iso') return dateOf(text);
   const match = NUMBER.exec(/[eE]/.test(text) ? plainOf(text) : text);
   if (!match) return null;

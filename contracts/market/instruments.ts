@@ -20,8 +20,12 @@ export interface InstrumentZones {
   lastTrade(instrument: InstrumentId): Trade | null;
   /** Recorded gaps, newest first, at most as many as `Quality` keeps. */
   gapsOf(instrument: InstrumentId): readonly Gap[];
-  /** Whether an unnumbered trade is recorded, or is too old to know: its id is no longer in the dedup window. */
-  isKnown(instrument: InstrumentId, trade: Trade): boolean;
+  /**
+   * The trades that are not recorded, in their order. Trades that are too old for the dedup window are looked up in the store.
+   * @param numbered `order` is the number of the trades
+   * @throws Error when the store cannot be read
+   */
+  unrecorded(instrument: InstrumentId, trades: readonly Trade[], numbered: boolean): Promise<readonly Trade[]>;
   /** Number of imported entries of the instrument, by file. */
   filesOf(instrument: InstrumentId): Readonly<Record<string, number>>;
 }

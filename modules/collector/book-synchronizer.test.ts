@@ -6,19 +6,21 @@ import { BookSynchronizer } from './book-synchronizer.ts';
 
 const book = (time: number): BookUpdate => ({ time, bids: [], asks: [] });
 
-function setting(answers: (() => Promise<BookUpdate>)[]) {
+function setting(answers: (() => Promise<BookUpdate>)[], isFetched = true) {
   const clock = new ManualClock();
   const delivered: string[] = [];
   const lost: string[] = [];
+  const asks: string[] = [];
   let asked = 0;
   const line = new BookSynchronizer({
     clock,
     deliver: ({ time }, whole) => void delivered.push(whole ? `whole ${time}` : `${time}`),
-    fetch: () => answers[asked++]?.() ?? Promise.reject(new Error('asked too often')),
+    fetch: isFetched ? () => answers[asked++]?.() ?? Promise.reject(new Error('asked too often')) : null,
     lost: (reason) => void lost.push(reason),
     onFailure: () => {},
+    ask: (reason) => void asks.push(reason),
   });
-  return { clock, delivered, lost, line, asked: () => asked };
+  return { clock, delivered, lost, line, asks, asked: () => asked };
 }
 const fails = () => Promise.reject(new Error('it answered 503'));
 
@@ -57,4 +59,33 @@ test('no requests after a reset', async () => {
   set.line.reset('the connection was lost');
   await set.clock.advance(60_000);
   assert.equal(set.asked(), 1);
+});
+
+test('a refused message requests the whole book at once, then at most every 5 s until it arrives', async () => {
+  const set = setting([], false);
+  set.line.replaced(book(1));
+  for (let second = 0; second < 12; second++) {
+    set.line.refused('bids are missing');
+    await set.clock.advance(1_000);
+  }
+  assert.equal(set.asks.length, 3);
+  set.line.refused('bids are missing');
+  set.line.replaced(book(2));
+  await set.clock.advance(60_000);
+  assert.equal(set.asks.length, 3);
+  set.line.refused('bids are missing');
+  await set.clock.advance(0);
+  assert.equal(set.asks.length, 4);
+});
+
+test('a refused message fetches the whole book at once, then at most every 5 s, and the updates after it follow', async () => {
+  const set = setting([async () => book(10), async () => book(20), async () => book(30), async () => book(40)]);
+  for (let second = 0; second < 12; second++) {
+    set.line.refused('bids are missing');
+    set.line.updated(book(second));
+    await set.clock.advance(1_000);
+  }
+  await set.clock.advance(5_000);
+  assert.deepEqual(set.delivered, ['whole 10', '0', 'whole 20', '4', 'whole 30', '9', 'whole 40', '11']);
+  assert.deepEqual(set.asks, []);
 });

@@ -15,7 +15,12 @@ export interface BookSynchronizerOptions {
   /** The book that was delivered cannot be trusted any more, and why. */
   readonly lost: (reason: string) => void;
   readonly onFailure: () => void;
+  /** Requests the whole book from the stream of the venue, when it cannot be fetched. */
+  readonly ask: (reason: string) => void;
 }
+
+/** Minimum time between two requests for a whole book after refused messages, ms: the venue may send only such messages. */
+const ASK_EVERY_MS = 5_000;
 
 /** `empty`: no whole book. `fetching`: the snapshot is requested or will be retried, and updates are buffered. `whole`: updates are delivered. */
 type State = 'empty' | 'fetching' | 'whole';
@@ -30,6 +35,8 @@ export class BookSynchronizer {
   #state: State = 'empty';
   #waiting: BookUpdate[] = [];
   #cancelRetry = () => {};
+  #cancelAsk = () => {};
+  #askedAt = Number.NEGATIVE_INFINITY;
   /** Number of resets. A response requested before the newest reset is discarded. */
   #resets = 0;
 
@@ -55,8 +62,22 @@ export class BookSynchronizer {
     this.#options.lost(reason);
   }
 
+  /** A message of the book was refused: a change is missing, so a whole book is needed. */
+  refused(reason: string): void {
+    const { clock, fetch, ask } = this.#options;
+    this.reset(reason);
+    // Updates are kept until the whole book is fetched.
+    if (fetch) this.#state = 'fetching';
+    this.#cancelAsk = clock.after(Math.max(0, this.#askedAt + ASK_EVERY_MS - clock.elapsed()), () => {
+      this.#askedAt = clock.elapsed();
+      if (fetch) this.#fetchWhole(fetch);
+      else ask(reason);
+    });
+  }
+
   #restart(state: State): void {
     this.#cancelRetry();
+    this.#cancelAsk();
     this.#resets++;
     this.#waiting = [];
     this.#state = state;

@@ -1,7 +1,6 @@
 import {
   type BookUpdate,
   type Candle,
-  type FeedFault,
   type Gap,
   INTERVAL_MS,
   type InstrumentCommand,
@@ -20,18 +19,17 @@ import { BookSynchronizer } from './book-synchronizer.ts';
 import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
 import { FaultReports } from './fault-reports.ts';
 import { FileProgress, isTaken, markOf } from './file-progress.ts';
+import { countKind } from './frame-kinds.ts';
 import { GapCandles } from './gap-candles.ts';
-import type { Matched } from './matching.ts';
-import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
-import { Quarantine } from './quarantine.ts';
+import { type Matched, unlisted } from './matching.ts';
+import { bookProblem, candleProblem, type PriceRule, quoteProblem, readingProblem, tradeProblem } from './plausible.ts';
+import { Refusals } from './refusals.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
 /** Event times this far ahead of our clock, or behind it, count as clock skew, ms. */
 const AHEAD_MS_MAX = 5_000;
 const BEHIND_MS_MAX = 60_000;
-/** Events farther in the future are rejected, ms: they would close open candles, and make all later events late. */
-const FUTURE_MS_MAX = 60_000;
 /** Newest latencies that are kept for the median. */
 const LATENCIES = 256;
 
@@ -51,6 +49,8 @@ export interface IntakeOptions extends CommandQueueOptions {
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
+  /** Called when a message of a book was refused: its stream must send the whole book. */
+  readonly onBookRefused?: (instrument: InstrumentId, reason: string) => void;
 }
 
 interface Line extends PriceRule {
@@ -69,23 +69,21 @@ export class Intake implements Sink {
   readonly #alarms: ReturnType<typeof withAlarms>;
   readonly #lines = new Map<string, Line>();
   readonly #trace = new TraceSource();
-  #frame = '';
-  #receivedAt = 0;
   #traceId = '';
   /** The newest event time of the venue; null before the first event. */
   #venueTime: number | null = null;
   readonly #queue: CommandQueue;
   readonly #gapCandles: GapCandles | null;
-  readonly #quarantine = new Quarantine();
+  readonly #refusals: Refusals;
   frames = 0;
   readonly consumedBy: Record<string, number> = {};
   readonly ignoredBy: Record<string, number> = {};
-  readonly faults: Record<string, number> = {};
   readonly #latencies = new RecentValues(LATENCIES);
 
   constructor(options: IntakeOptions) {
     this.#alarms = withAlarms(options.clock);
     const { clock } = this.#alarms;
+    this.#refusals = new Refusals(clock);
     const { fetchCandles, get } = options;
     this.#options = { ...options, clock };
     this.#queue = new CommandQueue(this.#options);
@@ -95,8 +93,8 @@ export class Intake implements Sink {
         clock,
         history: fetchCandles,
         get,
-        onRepaired: () => this.#count('repaired-with-candles'),
-        onFailure: () => this.#count('candles-unavailable'),
+        onRepaired: () => this.#refusals.count('repaired-with-candles'),
+        onFailure: () => this.#refusals.count('candles-unavailable'),
       });
     for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
   }
@@ -104,8 +102,7 @@ export class Intake implements Sink {
   /** Handles one frame. Never throws. */
   take(frame: string, receivedAt: number): void {
     this.frames++;
-    this.#frame = frame;
-    this.#receivedAt = receivedAt;
+    this.#refusals.current = { frame, receivedAt };
     this.#traceId = this.#trace.next();
     try {
       this.#options.protocol.read(frame, this);
@@ -119,9 +116,8 @@ export class Intake implements Sink {
   /** Counts a frame that the feed rejected. */
   quarantineFrame(reason: 'oversized' | 'schema', detail: string, frame: string): void {
     this.frames++;
-    this.#frame = frame;
-    this.#receivedAt = this.#options.clock.now();
-    this.#setAside(reason, detail);
+    this.#refusals.current = { frame, receivedAt: this.#options.clock.now() };
+    this.#refusals.setAside(reason, detail);
   }
 
   connected(): void {
@@ -187,12 +183,17 @@ export class Intake implements Sink {
 
   /** Number of rejected frames, by reason. */
   get refusedBy(): Readonly<Record<string, number>> {
-    return this.#quarantine.countBy;
+    return this.#refusals.quarantine.countBy;
+  }
+
+  /** Number of faults, by kind. */
+  get faults(): Record<string, number> {
+    return this.#refusals.faults;
   }
 
   /** Rejected frames, newest first. */
   get quarantine(): readonly QuarantinedFrame[] {
-    return this.#quarantine.frames;
+    return this.#refusals.quarantine.frames;
   }
 
   consumed(kind: string): void {
@@ -200,19 +201,19 @@ export class Intake implements Sink {
   }
 
   ignored(kind: string): void {
-    this.ignoredBy[kind] = (this.ignoredBy[kind] ?? 0) + 1;
+    countKind(this.ignoredBy, kind);
   }
 
   refused(detail: string): void {
-    this.#setAside('schema', detail);
+    this.#refusals.setAside('schema', detail);
   }
 
   trade(symbol: string, trade: Trade, numbered: boolean): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
     const failure = tradeProblem(trade, line);
-    if (failure !== null) return this.#distrust(line, failure);
-    if (this.#isFuture(line, 'trade', trade.time)) return false;
+    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
+    if (this.#refusals.isFuture(line.faults, 'trade', trade.time)) return false;
     this.#measure(line, trade.time);
     const id = trade.id === '' && line.file ? `${line.file.file}:${line.file.at}` : trade.id;
     line.trades.accept({ ...trade, id }, numbered);
@@ -223,26 +224,36 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line) return;
     const failure = quoteProblem(quote, line);
-    if (failure !== null) return void this.#distrust(line, failure);
-    if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
+    if (failure !== null) return void this.#refusals.distrust(line.faults, failure);
+    if (isTimed(quote) && this.#refusals.isFuture(line.faults, 'quote', quote.time)) return;
     if (isTimed(quote)) this.#send(line.instrument, { type: 'ObserveQuote', quote });
-    else this.#send(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
+    else this.#send(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#refusals.current.receivedAt }, untimed: true });
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {
-    this.#lineOf(symbol)?.book.replaced(book);
+    this.#plausibleBook(symbol, book)?.replaced(book);
   }
 
   bookUpdated(symbol: string, book: BookUpdate): void {
-    this.#lineOf(symbol)?.book.updated(book);
+    this.#plausibleBook(symbol, book)?.updated(book);
+  }
+
+  /** The synchronizer of the book that a message is for, unless the message is refused. */
+  #plausibleBook(symbol: string, update: BookUpdate): BookSynchronizer | undefined {
+    const line = this.#lineOf(symbol);
+    const failure = line && bookProblem(update, line);
+    if (!failure) return line?.book;
+    this.#refusals.distrust(line.faults, failure);
+    line.book.refused(failure);
+    return undefined;
   }
 
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
     const failure = candleProblem(candle, line);
-    if (failure !== null) return void this.#distrust(line, failure);
-    if (this.#isFuture(line, 'candle', candle.time)) return;
+    if (failure !== null) return void this.#refusals.distrust(line.faults, failure);
+    if (this.#refusals.isFuture(line.faults, 'candle', candle.time)) return;
     this.#send(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
 
@@ -250,10 +261,10 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
     const failure = candleProblem(candle, line);
-    if (failure !== null) return this.#distrust(line, failure);
-    if (this.#isFuture(line, 'candle', candle.time)) return false;
+    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
+    if (this.#refusals.isFuture(line.faults, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
-    const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
+    const forming = time + INTERVAL_MS[interval] > this.#refusals.current.receivedAt;
     this.#send(line.instrument, {
       type: 'RecordCandle',
       interval,
@@ -267,15 +278,17 @@ export class Intake implements Sink {
   reading(symbol: string, reading: Reading): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    if (!Number.isFinite(reading.value) || !isTime(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
-    if (this.#isFuture(line, 'reading', reading.time)) return false;
+    const failure = readingProblem(reading);
+    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
+    if (this.#refusals.isFuture(line.faults, 'reading', reading.time)) return false;
     this.#send(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
     return true;
   }
 
   #lineFor(symbol: string, instrument: InstrumentId): Line {
-    const { clock, fetchTrades, disorderMs = 0, fetchBook, market } = this.#options;
+    const { clock, fetchTrades, disorderMs = 0, market } = this.#options;
     const faults = new FaultReports(clock, (report) => this.#send(instrument, { type: 'RecordFault', ...report }));
+    const rule: PriceRule = { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false };
     const doubted: Line['doubted'] = new WeakMap();
     // A sequencer that was replaced may still read a history.
     const send = (command: InstrumentCommand) => this.#lines.get(symbol)?.trades === trades && this.#send(instrument, command);
@@ -290,104 +303,88 @@ export class Intake implements Sink {
             ...(backfilled && { backfilled }),
             ...markOf(this.#lines.get(symbol)),
           }),
-        outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
-        fetch: fetchTrades && ((tradeGap) => fetchTrades(symbol, tradeGap)),
+        outOfOrder: (trade, after) => this.#refusals.fault(faults, 'out-of-order', `trade ${trade.id} came after ${after.id}`),
+        fetch: fetchTrades && ((tradeGap) => this.#refusals.plausible(fetchTrades(symbol, tradeGap), rule, faults)),
         disorderMs,
-        isKnown: (trade) => market.isKnown(instrument, trade),
+        unrecorded: (some, numbered) => market.unrecorded(instrument, some, numbered),
         recordGap: (gap: Gap) => {
-          this.#count('gap');
+          this.#refusals.count('gap');
           send({ type: 'RecordGap', gap });
-          this.#replaceGapCandles(symbol, instrument, gap);
+          this.#replaceGapCandles(symbol, gap, rule, faults);
         },
         recordRepair: (repair) => {
-          this.#count('repair');
+          this.#refusals.count('repair');
           send({ ...repair, type: 'RecordRepair' });
           for (const gap of repair.left) {
-            this.#count('gap');
-            this.#replaceGapCandles(symbol, instrument, gap);
+            this.#refusals.count('gap');
+            this.#replaceGapCandles(symbol, gap, rule, faults);
           }
         },
-        doubt: (trade) => void doubted.set(trade, { frame: this.#frame, receivedAt: this.#receivedAt }),
+        doubt: (trade) => void doubted.set(trade, this.#refusals.current),
         setAside: (trade, reason) => {
-          this.#setAside('trade-number', reason, doubted.get(trade));
-          this.#fault(this.#lines.get(symbol), 'schema', reason);
+          this.#refusals.setAside('trade-number', reason, doubted.get(trade) ?? { frame: JSON.stringify(trade), receivedAt: clock.now() });
+          this.#refusals.fault(faults, 'schema', reason);
         },
       },
       this.#options.leavesGaps ? market.lastTrade(instrument) : null,
       this.#options.leavesGaps ? market.gapsOf(instrument) : [],
     );
-    const book = new BookSynchronizer({
-      clock,
-      deliver: (update, whole) => this.#send(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
-      fetch: fetchBook && (() => fetchBook(symbol)),
-      lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
-      onFailure: () => this.#count('book-unavailable'),
-    });
-    const negativePrices = this.#options.negativePrices?.has(instrument) ?? false;
-    return { instrument, negativePrices, trades, book, faults, file: null, doubted };
+    return { ...rule, trades, book: this.#bookFor(symbol, rule, faults), faults, file: null, doubted };
   }
 
-  #replaceGapCandles(symbol: string, instrument: InstrumentId, gap: Gap): void {
+  #bookFor(symbol: string, rule: PriceRule, faults: FaultReports): BookSynchronizer {
+    const { clock, fetchBook, onBookRefused } = this.#options;
+    const { instrument } = rule;
+    return new BookSynchronizer({
+      clock,
+      deliver: (update, whole) => this.#send(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
+      fetch:
+        fetchBook &&
+        (async () => {
+          const book = await fetchBook(symbol);
+          const failure = bookProblem(book, rule);
+          if (failure === null) return book;
+          this.#refusals.distrust(faults, failure, () => ({ frame: JSON.stringify(book), receivedAt: clock.now() }));
+          throw new Error(failure);
+        }),
+      lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
+      onFailure: () => this.#refusals.count('book-unavailable'),
+      ask: (reason) => onBookRefused?.(instrument, reason),
+    });
+  }
+
+  #replaceGapCandles(symbol: string, gap: Gap, rule: PriceRule, faults: FaultReports): void {
     this.#gapCandles?.readLater(symbol, gap, (interval, candle) => {
-      const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
-      if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
-      else this.#send(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
+      const failure = candleProblem(candle, rule);
+      if (failure !== null) this.#refusals.fault(faults, 'schema', failure);
+      else this.#send(rule.instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
     });
   }
 
   #lineOf(symbol: string): Line | undefined {
     const line = this.#lines.get(symbol);
     if (line) return line;
-    const matched = this.#options.match?.(symbol) ?? {
-      reason: 'unknown-symbol',
-      detail: `"${symbol}" is not an instrument of this source`,
-    };
+    const matched = this.#options.match?.(symbol) ?? unlisted(symbol);
     if ('instrument' in matched) {
       const taken = this.#lineFor(symbol, matched.instrument);
       this.#lines.set(symbol, taken);
       return taken;
     }
-    this.#count(matched.reason);
-    this.#setAside(matched.reason, matched.detail);
+    this.#refusals.count(matched.reason);
+    this.#refusals.setAside(matched.reason, matched.detail);
     return undefined;
   }
 
   #measure(line: Line, time: number): void {
     this.#venueTime = Math.max(this.#venueTime ?? 0, time);
-    const latency = this.#receivedAt - time;
+    const latency = this.#refusals.current.receivedAt - time;
     this.#latencies.add(latency);
     if (!this.#options.checkClock || (latency > -AHEAD_MS_MAX && latency < BEHIND_MS_MAX)) return;
-    this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
-  }
-
-  /** Quarantines an event whose time is in the future. Recordings are not checked. @returns whether it was quarantined */
-  #isFuture(line: Line, what: string, time: number): boolean {
-    const aheadMs = time - Math.max(this.#receivedAt, this.#options.clock.now());
-    if (aheadMs <= FUTURE_MS_MAX) return false;
-    const detail = `a ${what} of ${new Date(time).toISOString()}, ${Math.round(aheadMs)} ms ahead of our clock`;
-    this.#setAside('clock-skew', detail);
-    this.#fault(line, 'clock-skew', detail);
-    return true;
-  }
-
-  /** Quarantines a frame with an impossible value, and counts it for the instrument. @returns false: it is rejected */
-  #distrust(line: Line, detail: string): false {
-    this.#setAside('schema', detail);
-    this.#fault(line, 'schema', detail);
-    return false;
-  }
-
-  #setAside(reason: string, detail: string, { frame, receivedAt } = { frame: this.#frame, receivedAt: this.#receivedAt }): void {
-    this.#quarantine.add(reason, detail, { frame, receivedAt });
-  }
-
-  #fault(line: Line | undefined, fault: FeedFault, detail: string): void {
-    this.#count(fault);
-    line?.faults.add(fault, detail);
-  }
-
-  #count(fault: string): void {
-    this.faults[fault] = (this.faults[fault] ?? 0) + 1;
+    this.#refusals.fault(
+      line.faults,
+      'clock-skew',
+      latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`,
+    );
   }
 
   #send(instrument: InstrumentId, command: InstrumentCommand): void {

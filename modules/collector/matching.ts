@@ -1,4 +1,5 @@
 import { type InstrumentId, instrumentId, isInstrumentId, type Matching, type SourceConfig } from '@millrace/contracts';
+import { shortened } from './shortened.ts';
 
 /** Longer symbols are rejected before matching: a pattern may take long on a long text. */
 const SYMBOL_CHARACTERS_MAX = 64;
@@ -12,6 +13,12 @@ export function matcherOf(config: SourceConfig): Matcher | null {
   if (config.type !== 'websocket' && config.type !== 'http-poll') return null;
   const rules = config.map.flatMap(({ matching }) => matching ?? []);
   return rules.length > 0 ? new Matcher(config.id, rules) : null;
+}
+
+/** Result for a symbol that is not listed, of a source without a pattern. */
+export function unlisted(symbol: string): Matched {
+  const detail = `"${shortened(symbol, SYMBOL_CHARACTERS_MAX)}" is not an instrument of this source`;
+  return { reason: 'unknown-symbol', detail };
 }
 
 export class Matcher {

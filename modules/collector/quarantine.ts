@@ -1,6 +1,7 @@
 import type { QuarantinedFrame } from '@millrace/contracts';
+import { shortened } from './shortened.ts';
 
-/** Refused frames that are kept, and how much of each. */
+/** Refused frames that are kept, and how much of each, and of the detail. */
 const FRAMES_MAX = 200;
 const CHARACTERS_MAX = 512;
 
@@ -17,7 +18,7 @@ export class Quarantine {
     this.frames.unshift({
       receivedAt,
       reason,
-      detail,
+      detail: shortened(detail, CHARACTERS_MAX),
       frame: frame.slice(0, CHARACTERS_MAX),
       bytes: Buffer.byteLength(frame),
     });

@@ -17,10 +17,23 @@ export interface RecordedGapsOptions {
   readonly fetch: ((tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
   /** See `History`; 0 when trades arrive in order. */
   readonly disorderMs: number;
-  /** Whether a trade without a number is recorded, or too old to know. */
-  readonly isKnown: (trade: Trade) => boolean;
+  /** The trades that are not recorded. Rejects when that cannot be found out now. */
+  readonly unrecorded: (trades: readonly Trade[], numbered: boolean) => Promise<readonly Trade[]>;
   /** `left` are the gaps that remain of the filled one. */
   readonly recordRepair: (repair: Required<GapRepair> & { readonly left: readonly Gap[] }) => void;
+}
+
+/** Progress of filling a gap. A failed read goes on from here. */
+interface Filling {
+  readonly tradeGap: TradeGap;
+  readonly numbered: boolean;
+  /** Newest trade of the history so far. */
+  last: Trade | null;
+  /** Trades of the history so far, and those of them that were not recorded. */
+  found: number;
+  filled: number;
+  /** Gaps that the history has as well. */
+  readonly left: Gap[];
 }
 
 /** Recorded gaps that are filled later from the history of the venue. New trades do not wait for it. */
@@ -44,37 +57,52 @@ export class RecordedGaps {
   }
 
   /** Fills a gap after a delay, and retries when the history cannot be read. */
-  fillLater(tradeGap: TradeGap, numbered: boolean, attempt = 0): void {
+  fillLater(tradeGap: TradeGap, numbered: boolean): void {
+    this.#retry({ tradeGap, numbered, last: tradeGap.after, found: 0, filled: 0, left: [] }, 0);
+  }
+
+  #retry(filling: Filling, attempt: number): void {
     const { clock, fetch } = this.#options;
     if (!fetch || attempt >= RETRIES_MAX) return;
     const waitMs = Math.min(RETRY_MS_MAX, RETRY_FIRST_MS * 2 ** attempt);
-    // Trades that were read before a failure are known at the next retry, and not recorded twice.
-    clock.after(waitMs, () => void this.#fill(fetch, tradeGap, numbered).catch(() => this.fillLater(tradeGap, numbered, attempt + 1)));
+    clock.after(waitMs, () => void this.#fill(fetch, filling).catch(() => this.#retry(filling, attempt + 1)));
   }
 
-  async #fill(fetch: NonNullable<RecordedGapsOptions['fetch']>, tradeGap: TradeGap, numbered: boolean): Promise<void> {
-    const { deliver, recordRepair, disorderMs, isKnown } = this.#options;
-    const until = (tradeGap.before?.time ?? Number.POSITIVE_INFINITY) + disorderMs;
-    let filled = 0;
-    let last = tradeGap.after;
-    const left: Gap[] = [];
-    const follow = (trade: Trade | null) => {
-      if (numbered && last && trade && trade.order > last.order + 1) left.push(gapBetween(last, trade, NOT_IN_HISTORY));
-      last = trade;
-    };
-    for await (const page of fetch(disorderMs > 0 ? aroundGap(tradeGap.since, disorderMs) : tradeGap))
-      for (const trade of page) {
-        if (disorderMs > 0 && (trade.time > until || isKnown(trade))) continue;
-        follow(trade);
-        deliver(trade, numbered, true);
-        filled++;
-      }
-    // Only missing numbers show that the history itself has a gap.
-    if (filled === 0 && numbered && tradeGap.after) return;
-    follow(tradeGap.before);
-    const gap = { afterId: tradeGap.after?.id ?? '', beforeId: tradeGap.before?.id ?? '' };
-    recordRepair({ from: tradeGap.since, to: tradeGap.before?.time ?? tradeGap.since, trades: filled, gap, left });
+  /** The range that is still to be read. Trades that arrive out of order do not show how much of it was read. */
+  #rangeOf({ tradeGap, last }: Filling): TradeGap {
+    const { disorderMs } = this.#options;
+    if (disorderMs > 0) return aroundGap(tradeGap.since, disorderMs);
+    return { ...tradeGap, after: last, since: last?.time ?? tradeGap.since };
   }
+
+  async #fill(fetch: NonNullable<RecordedGapsOptions['fetch']>, filling: Filling): Promise<void> {
+    const { deliver, recordRepair, disorderMs, unrecorded } = this.#options;
+    const { tradeGap, numbered, left } = filling;
+    const until = (tradeGap.before?.time ?? Number.POSITIVE_INFINITY) + disorderMs;
+    for await (const page of fetch(this.#rangeOf(filling))) {
+      const within = disorderMs > 0 ? page.filter(({ time }) => time <= until) : page;
+      const lacking = new Set(await unrecorded(within, numbered));
+      for (const trade of within) {
+        follow(filling, trade);
+        filling.found++;
+        if (!lacking.has(trade)) continue;
+        deliver(trade, numbered, true);
+        filling.filled++;
+      }
+    }
+    // A history without any trade of the range does not show that none is missing: it may not reach back so far.
+    if (filling.found === 0 && (numbered || disorderMs > 0) && tradeGap.after) return;
+    follow(filling, tradeGap.before);
+    const gap = { afterId: tradeGap.after?.id ?? '', beforeId: tradeGap.before?.id ?? '' };
+    recordRepair({ from: tradeGap.since, to: tradeGap.before?.time ?? tradeGap.since, trades: filling.filled, gap, left });
+  }
+}
+
+/** Goes on to the next trade of the history. Only missing numbers show that the history itself has a gap. */
+function follow(filling: Filling, trade: Trade | null): void {
+  const { numbered, last, left } = filling;
+  if (numbered && last && trade && trade.order > last.order + 1) left.push(gapBetween(last, trade, NOT_IN_HISTORY));
+  filling.last = trade;
 }
 
 /** The range to read when trades arrive out of order: a lost trade may be older than the last known one, or newer than the first one since. */

@@ -106,6 +106,7 @@ export class Supervisor {
       fetchCandles: history?.candles ?? null,
       get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
+      onBookRefused: (instrument, reason) => this.resyncBook(instrument, reason),
       canWait: !options.parts.leavesGaps,
       status: () => this.#status(),
       onFull: () => this.#hold(),

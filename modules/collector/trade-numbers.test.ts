@@ -52,7 +52,7 @@ function setting(last: Trade | null = null, past: (() => readonly Trade[]) | nul
           );
         },
       disorderMs: 0,
-      isKnown: () => false,
+      unrecorded: async (trades) => trades,
       recordGap: (gap) => void set.gaps.push(gap),
       recordRepair: () => {},
       doubt: () => {},

@@ -98,7 +98,7 @@ for (const numbered of [true, false])
                   }
                 : null,
               disorderMs: 0,
-              isKnown: () => false,
+              unrecorded: async (trades) => trades,
               recordGap: (gap) => void gaps.push(gap),
               // As the zone does it: the gap that is repaired is one no more, what is left of it is.
               recordRepair: ({ gap: repaired, left }) =>
@@ -254,7 +254,7 @@ test('no trade is missed without a recorded gap: without numbers, out of order b
               yield happened.filter(({ time }) => time >= since && time <= until).sort((a, b) => a.time - b.time || a.order - b.order);
             },
             disorderMs: DISORDER_MS,
-            isKnown: ({ id }) => delivered.has(id),
+            unrecorded: async (trades) => trades.filter(({ id }) => !delivered.has(id)),
             recordGap: (gap) => void (isCurrent() && gaps.push(gap)),
             recordRepair: ({ gap: repaired }) => {
               const at = gaps.findIndex(({ afterId, beforeId }) => afterId === repaired?.afterId && beforeId === repaired?.beforeId);
@@ -361,7 +361,7 @@ test('a numbered gap of an earlier process is requested again, unless it is old'
         yield [4, 5, 6].map(numbered);
       },
       disorderMs: 0,
-      isKnown: () => false,
+      unrecorded: async (trades) => trades,
       recordGap: () => {},
       recordRepair: ({ gap, trades, left }) => void repaired.push([gap, trades, left.length]),
       doubt: () => {},
@@ -399,7 +399,7 @@ for (const sent of [[5, 2], [2, 5], [2]])
           );
         },
         disorderMs: 0,
-        isKnown: () => false,
+        unrecorded: async (trades) => trades,
         recordGap: (gap) => void gaps.push(gap),
         recordRepair: () => {},
         doubt: () => {},

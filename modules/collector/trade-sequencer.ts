@@ -297,15 +297,21 @@ export class TradeSequencer {
     let filled = 0;
     try {
       for await (const page of this.#options.fetch(tradeGap)) {
+        const lacking = await this.#unrecordedOf(page);
         const first = this.#beginning?.first.trade;
         if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time });
-        for (const trade of page) if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
+        for (const trade of lacking) if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
         if (this.#held.size > HELD_TRADES_MAX) return { filled, failure: `${this.#held.size} newer trades could not wait any longer` };
       }
       return { filled, failure: null };
     } catch (error) {
       return { filled, failure: `the venue’s history could not be read: ${messageOf(error)}` };
     }
+  }
+
+  /** Where trades arrive out of order, the history repeats recorded ones. Elsewhere it begins after the newest recorded one. */
+  async #unrecordedOf(page: readonly Trade[]): Promise<readonly Trade[]> {
+    return this.#options.disorderMs > 0 ? await this.#options.unrecorded(page, false) : page;
   }
 
   /** Passes on held trades that are older than the newest of the history: they end no gap. */
@@ -320,11 +326,20 @@ export class TradeSequencer {
     }
   }
 
+  /** Quarantines a trade of the history whose number is far from the one before it: later trades would not continue it. */
+  #isMisnumbered(trade: Trade): boolean {
+    const before = this.#beginning ? this.#beginning.newestBefore : this.#output.last;
+    if (before === null || areNear(trade, before) || Math.abs(trade.order - before.order) <= LOST_TRADES_MAX) return false;
+    this.#options.setAside(trade, `the number of trade ${trade.id} of the history is far from ${before.order}, the one before it`);
+    return true;
+  }
+
   /**
    * Passes on a trade of the history, after the held trades before it. Records a gap that the history itself has.
    * @returns whether the trade was new
    */
   #passGiven(trade: Trade, numbered: boolean): boolean {
+    if (numbered && this.#isMisnumbered(trade)) return false;
     const beginning = this.#beginning;
     if (numbered && beginning && trade.order <= beginning.first.trade.order) {
       if (trade.order === beginning.first.trade.order) return false;
@@ -342,7 +357,7 @@ export class TradeSequencer {
       this.#output.passNext(trade);
       return true;
     }
-    if (this.#output.remembers(trade, false) || (this.#options.disorderMs > 0 && this.#options.isKnown(trade))) return false;
+    if (this.#output.remembers(trade, false)) return false;
     this.#output.remember(trade, false);
     this.#output.pass(trade, false, true);
     return true;

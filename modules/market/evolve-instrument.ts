@@ -148,8 +148,12 @@ function noteTypical(state: Instrument, price: number, isOutlier: boolean): void
     state.typicalPrice = price;
     return;
   }
-  state.typicalPrice += (price - state.typicalPrice) * weight;
-  if (state.typicalSize !== undefined) state.typicalSize += (Math.abs(price) - state.typicalSize) * weight;
+  // However far an outlier is, it moves the mean by 1 % at most: one wrong price must not make the right ones after it outliers.
+  const size = state.typicalSize ?? state.typicalPrice;
+  const step = (distance: number) => (isOutlier && size > 0 ? Math.max(-size, Math.min(size, distance)) : distance) * weight;
+  const [priceStep, sizeStep] = [step(price - state.typicalPrice), step(Math.abs(price) - size)];
+  state.typicalPrice += priceStep;
+  if (state.typicalSize !== undefined) state.typicalSize += sizeStep;
 }
 
 function noteFile(state: Instrument, { file, at }: FileMark): void {

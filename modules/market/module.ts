@@ -14,11 +14,11 @@ import { coalesced } from '@millrace/resilience';
 import { type Zones, zoneKind } from '@millrace/topics';
 import { CandleWatch } from './candle-watch.ts';
 import { initialEvents, publishBatch, publishRemade } from './channels.ts';
-import { judgeTrade } from './dedup-window.ts';
 import { historyForRequests } from './history.ts';
 import type { Instrument } from './instrument.ts';
 import { InstrumentOpener } from './open-instruments.ts';
 import { SERIES_GROUP, seriesProjection } from './projection.ts';
+import { unrecordedTrades } from './recorded-trades.ts';
 import { repairRoutes } from './repair-routes.ts';
 import { type MarketReads, marketRoutes } from './routes.ts';
 import { udfRoutes } from './udf.ts';
@@ -78,13 +78,7 @@ export const marketModule = defineModule({
             const view = zones.view(id);
             return view && { ...view, isIdle: zones.waiting(id) === 0 };
           },
-          settled: () =>
-            within(
-              clock,
-              REPAIR_MS,
-              'the history',
-              zones.recorded().then(() => context.group(SERIES_GROUP).caughtUp()),
-            ),
+          settled: () => settled(context, zones),
           submit: (id, command) => zones.submit(id, command, { durable: true }),
         });
       },
@@ -113,16 +107,21 @@ export const marketModule = defineModule({
   },
 });
 
-function instrumentsOf({ series }: ModuleContext, zones: InstrumentZones, opener: InstrumentOpener): Instruments {
+/** Resolves when the store has everything decided so far. */
+function settled(context: ModuleContext, zones: InstrumentZones): Promise<void> {
+  const stored = zones.recorded().then(() => context.group(SERIES_GROUP).caughtUp());
+  return within(context.clock, REPAIR_MS, 'the history', stored);
+}
+
+function instrumentsOf(context: ModuleContext, zones: InstrumentZones, opener: InstrumentOpener): Instruments {
+  const { series } = context;
   const stateOf = (id: InstrumentId) => zones.view(id)?.state;
   return {
     send: (id, command, trace) => !opener.hasFailed(id) && zones.send(id, command, { correlation: trace }),
     lastTrade: (id) => stateOf(id)?.last ?? null,
     gapsOf: (id) => stateOf(id)?.quality.gaps ?? [],
-    isKnown: (id, trade) => {
-      const state = stateOf(id);
-      return state !== undefined && judgeTrade(state.seen, trade, false) !== 'new';
-    },
+    unrecorded: (id, trades, numbered) =>
+      unrecordedTrades({ series, seen: () => stateOf(id)?.seen, settled: () => settled(context, zones) }, id, trades, numbered),
     filesOf: (id) => stateOf(id)?.files ?? {},
     ids: () => zones.keys() as InstrumentId[],
     recorded: (source) => series.instruments().filter((id) => id.startsWith(`${source}:`)),

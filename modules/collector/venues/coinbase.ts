@@ -88,7 +88,12 @@ function readUpdate(
   sink.consumed('l2update');
   const bids: Level[] = [];
   const asks: Level[] = [];
-  for (const [side, price, quantity] of changes) (side === 'buy' ? bids : asks).push([price, quantity]);
+  // A change that is not understood must not be skipped: the book would miss it. The check of the levels refuses it.
+  for (const change of Array.isArray(changes) ? changes : [changes]) {
+    const [side, ...level] = Array.isArray(change) ? change : [];
+    if (side === 'buy') bids.push(level as Level);
+    else asks.push(side === 'sell' ? (level as Level) : (change as never));
+  }
   sink.bookUpdated(product_id, { time: Date.parse(time), bids, asks });
 }
 

@@ -122,12 +122,12 @@ function readV1Book(parts: readonly V1BookPart[], channel: string, symbol: strin
   });
 }
 
-function levelOf([price, quantity]: V1Level): Level {
-  return [price, quantity];
+function levelOf(level: V1Level): Level {
+  return [level?.[0], level?.[1]];
 }
 
 function newest(levels: readonly V1Level[]): number {
-  return levels.reduce((time, level) => Math.max(time, Math.floor(Number(level[2]) * 1_000)), 0);
+  return levels.reduce((time, level) => Math.max(time, Math.floor(Number(level?.[2]) * 1_000)), 0);
 }
 
 interface V2Message {
@@ -199,7 +199,7 @@ function readV2Ticker(data: readonly Record<string, unknown>[], sink: Sink): voi
 function readV2Book(data: readonly Record<string, unknown>[], whole: boolean, sink: Sink): void {
   sink.consumed('book');
   for (const row of data) {
-    const levels = (side: unknown) => ((side ?? []) as { price: string; qty: string }[]).map(({ price, qty }): Level => [price, qty]);
+    const levels = (side: unknown) => ((side ?? []) as { price: string; qty: string }[]).map((level): Level => [level?.price, level?.qty]);
     const time = row.timestamp === undefined ? Date.now() : Date.parse(String(row.timestamp));
     const book = {
       time,

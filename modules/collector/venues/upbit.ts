@@ -1,5 +1,6 @@
 import { INTERVAL_MS, type Level, type Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
+import { shortened } from '../shortened.ts';
 import type { History, Protocol, Sink, TradeGap } from '../source.ts';
 
 /*
@@ -90,8 +91,14 @@ function orderOf(id: string, time: string): number {
 
 /** Whether a trade lies in a gap, by the ids of the trades around it. */
 function isWithin({ id, time }: Trade, { after, since, before }: TradeGap): boolean {
-  const isBehind = after ? BigInt(id) > BigInt(after.id) : time >= since;
-  return isBehind && (before === null || BigInt(id) < BigInt(before.id));
+  const isBehind = after ? numberOf(id) > numberOf(after.id) : time >= since;
+  return isBehind && (before === null || numberOf(id) < numberOf(before.id));
+}
+
+/** @throws Error when it is not a sequential id. A number of a million digits would take seconds to parse. */
+function numberOf(id: string): bigint {
+  if (/^\d{1,32}$/.test(id)) return BigInt(id);
+  throw new Error(`"${shortened(id, 64)}" is not a sequential id of digits`);
 }
 
 const MILLISECOND_DIGITS = 13;

@@ -114,14 +114,18 @@ export class Lifecycle {
     const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const newest = Math.max(...left.map(writerOf));
     const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
-    for (const batch of own) replay.apply(batch);
+    try {
+      for (const batch of own) replay.apply(batch);
+    } finally {
+      // If they do not follow the log, the zone opens without them at the next attempt.
+      outbox.forgetRefused(address);
+    }
     // Retention dropped them, or they went from the spool to the log while it was read.
     if (replay.seq < entry.durableSeq) throw new RecordBroken(address, replay.seq + 1, entry.durableSeq);
     if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
     zone.restore(replay.checkpoint(), replay.seq, recovered.position);
     const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
     entry.takenOver = null;
-    outbox.forgetRefused(address);
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
     this.#activate(entry, recovered.steps);
   }

@@ -216,7 +216,9 @@ export class Outbox {
     const entry = this.#parts.entries.get(zone);
     if (outcome === 'stale') {
       // A later owner here has taken them over with its claim.
-      if (isSpooled && (entry?.zone.epoch ?? 0) <= writerOf(batch)) this.#keepRefused(batch);
+      if (isSpooled && (entry?.zone.epoch ?? 0) <= writerOf(batch))
+        if (this.#refused.length < REFUSED_BATCHES_MAX) this.#refused.push(batch);
+        else this.#lose(batch);
       this.#waiters.settle(zone, seq, refused('ZONE_STOPPED', `${zone} has another owner now.`));
       if (entry?.zone.epoch === writerOf(batch)) this.#parts.onStale(entry);
       return;
@@ -228,11 +230,6 @@ export class Outbox {
     }
     this.#parts.observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
     this.#waiters.settle(zone, seq, null);
-  }
-
-  #keepRefused(batch: EventBatch): void {
-    if (this.#refused.length < REFUSED_BATCHES_MAX) this.#refused.push(batch);
-    else this.#lose(batch);
   }
 
   /** Batches that the spool cannot drop are sent again; the log recognizes repeats. */

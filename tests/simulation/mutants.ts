@@ -175,8 +175,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a reader that was overtaken goes on in silence': {
     file: 'platform/log/consumer.ts',
-    from: '          await this.#dropped(error);\n          return [];\n',
-    to: '          this.#offsets[partition] = error.start;\n          return [];\n',
+    from: '      await this.#dropped(error);\n      return [];\n',
+    to: '      this.#offsets[partition] = error.start;\n      return [];\n',
     violates: TABLE,
     seed: 1,
     faults: ['log-retention', 'reader-crash', 'database-unavailable'],

@@ -21,7 +21,10 @@ import { type Redis, redisRateLimiter } from '@millrace/redis';
 import type { Logger } from '@millrace/telemetry';
 
 export interface HttpServerParts
-  extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched' | 'streams' | 'cache' | 'idempotency'> {
+  extends Pick<
+    HttpServerOptions,
+    'console' | 'metrics' | 'register' | 'identify' | 'vouched' | 'requireNotRevoked' | 'streams' | 'cache' | 'idempotency'
+  > {
   /** Modules whose endpoints and channels are served. */
   readonly contracts: readonly ModuleContract[];
   readonly logger: Logger;

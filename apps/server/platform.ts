@@ -202,6 +202,7 @@ class Server {
         if (vouched) identity.requireNotRevoked(vouched.principal);
         return vouched;
       },
+      requireNotRevoked: (principal) => identity.requireNotRevoked(principal),
       onAuditEvent: (event) => identity.onAuditEvent(event),
       register: (server) => {
         this.modules.register(server);

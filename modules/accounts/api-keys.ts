@@ -172,7 +172,7 @@ export class ApiKeys {
       notedAt: row?.key.lastUsedAt?.getTime() ?? 0,
     };
     // The change may concern a row that was read before it.
-    if (generation !== this.#generation) return found;
+    if (generation !== this.#generation) return this.#lookUp(key);
     this.#remembered.delete(key);
     this.#remembered.set(key, found);
     const oldest = this.#remembered.keys().next();

@@ -38,6 +38,8 @@ export function mailLinkRoutes(routes: Routes, parts: AccountParts): void {
       // Checked before the link is used, because a rejected password must not use it up.
       await requireStrong(body.password, []);
       await callAuth(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
+      // The sessions are deleted after the password is set.
+      await parts.revocations.changed();
     }),
   );
 }

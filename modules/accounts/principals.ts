@@ -14,7 +14,8 @@ const REMEMBERED_MAX = 20_000;
 /** Minimum time between two reads of the signing keys because a token names an unknown one. */
 const KEYS_AGAIN_MS = 5_000;
 const CLOCK_SKEW_S = 5;
-const SESSION_COOKIE = /(?:^|; *)(?:__Host-)?millrace\.session_token=([^;]+)/;
+/** The cookie of a session. Longer values are none: they would fill the cache. */
+const SESSION_COOKIE = /(?:^|; *)(?:__Host-)?millrace\.session_token=([^;]{1,512})(?:;|$)/;
 
 interface PrincipalParts {
   readonly identity: () => Identity;
@@ -126,7 +127,8 @@ export class Principals {
   }
 
   /**
-   * Refuses a principal that a gateway has identified but that was revoked since, because the gateway may have older data than this server.
+   * Refuses a principal that was revoked since it was identified: by a gateway, which may have older data than this server, or before the body of its
+   * request arrived.
    * @throws ApiProblem
    */
   requireNotRevoked(principal: Principal): void {
@@ -136,7 +138,7 @@ export class Principals {
     if (this.#parts.revocations.isRevoked({ user: null, version: null, credential })) refuse('The session, token or key was revoked.');
     if (!this.#parts.revocations.isRevoked(principal)) return;
     if (kind === 'token') refuse('The access token was revoked.');
-    throw new ApiProblem('DATABASE_UNAVAILABLE', 'The gateway has not loaded recent changes to this user yet.', 'Try again in a moment.');
+    throw new ApiProblem('DATABASE_UNAVAILABLE', 'Recent changes to this user are not loaded everywhere yet.', 'Try again in a moment.');
   }
 
   /** Clears a user from the caches. Its open connections go on. */
@@ -208,7 +210,7 @@ export class Principals {
           }
         : null;
     // The change may concern a row that was read before it.
-    if (generation !== this.#generation) return principal ?? this.#anonymous;
+    if (generation !== this.#generation) return this.#lookUp(cookie, cookies);
     this.#sessions.delete(cookie);
     this.#sessions.set(cookie, { principal, user: found?.user.id ?? '', until: this.#parts.clock.elapsed() + REMEMBERED_MS });
     const oldest = this.#sessions.keys().next();
@@ -230,6 +232,8 @@ export class Principals {
     } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name' | 'mfa' | 'ver', unknown>;
     if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role) || typeof ver !== 'number')
       return refuse('The access token was not issued by this installation.');
+    const tier = await this.#parts.userStore.tierOf(tenant);
+    // Last, because it may be revoked meanwhile.
     if (this.#parts.revocations.isRevoked({ user: sub, version: ver, credential: String(sid) }))
       return refuse('The access token was revoked.');
     const acting = this.#actingRole(role, mfa);
@@ -239,7 +243,7 @@ export class Principals {
       name: String(name),
       tenant,
       role,
-      tier: await this.#parts.userStore.tierOf(tenant),
+      tier,
       permissions: permissionsOf(acting, tenant),
       lacksTwoFactor: acting !== role,
       credential: String(sid),

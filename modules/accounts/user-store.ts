@@ -37,6 +37,8 @@ export const hasTwoFactor: SQL<boolean> = sql<boolean>`(${users.twoFactorEnabled
 export class UserStore {
   readonly #database: Database;
   readonly #tiers = new Map<string, Tier>();
+  /** Number of changes of tiers, to detect one during a read. */
+  #tierGeneration = 0;
 
   constructor(database: Database) {
     this.#database = database;
@@ -53,7 +55,10 @@ export class UserStore {
   async tierOf(tenant: string): Promise<Tier> {
     const known = this.#tiers.get(tenant);
     if (known) return known;
+    const generation = this.#tierGeneration;
     const [row] = await this.#database.drizzle.select({ tier: tenants.tier }).from(tenants).where(eq(tenants.id, tenant));
+    // The tier may have changed after the row was read.
+    if (generation !== this.#tierGeneration) return this.tierOf(tenant);
     const tier = (row?.tier ?? 'free') as Tier;
     this.#tiers.set(tenant, tier);
     return tier;
@@ -61,6 +66,7 @@ export class UserStore {
 
   /** Clears the tier cache: another server may have changed a tier. */
   forgetTiers(): void {
+    this.#tierGeneration++;
     this.#tiers.clear();
   }
 
@@ -91,6 +97,7 @@ export class UserStore {
   async updateTenant(tenant: string, change: { name?: string | undefined; tier?: Tier | undefined }): Promise<void> {
     if (change.name === undefined && change.tier === undefined) return;
     await this.#database.drizzle.update(tenants).set(change).where(eq(tenants.id, tenant));
+    this.#tierGeneration++;
     this.#tiers.delete(tenant);
   }
 

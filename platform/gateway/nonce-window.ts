@@ -13,10 +13,14 @@ export class NonceWindow {
   readonly #seconds = new Map<number, Set<string>>();
   #size = 0;
   /** Nonces from before this second are refused. */
-  #from = Number.NEGATIVE_INFINITY;
+  #from: number;
 
-  /** @param validMs how long a nonce is valid, and how far a clock may be ahead */
-  constructor(validMs: number, max: number = NONCES_MAX) {
+  /**
+   * @param validMs how long a nonce is valid, and how far a clock may be ahead
+   * @param start epoch ms; nonces from before are refused, because an earlier process may have accepted them
+   */
+  constructor(validMs: number, start: number, max: number = NONCES_MAX) {
+    this.#from = Math.floor(start / SECOND_MS);
     this.#validMs = validMs;
     this.#max = max;
   }

@@ -60,7 +60,7 @@ describe('the vouch of a gateway', () => {
     const used = fc.record({ nonce: fc.nat(30).map(String), age: fc.integer({ min: -5, max: 5 }), passed: fc.nat(3) });
     fc.assert(
       fc.property(fc.array(used, { maxLength: 200 }), fc.integer({ min: 1, max: 20 }), (uses, max) => {
-        const window = new NonceWindow(5_000, max);
+        const window = new NonceWindow(5_000, 0, max);
         const madeAt = new Map<string, number>();
         const accepted = new Set<string>();
         let now = 1_000_000;
@@ -77,8 +77,22 @@ describe('the vouch of a gateway', () => {
         }
       }),
     );
-    const window = new NonceWindow(30_000);
+    const window = new NonceWindow(30_000, 0);
     assert.ok(Array.from({ length: 1_000 }, (_, index) => window.accept(String(index), 1_000_000, 1_000_000)).every((one) => one));
+  });
+
+  test('fault 81: is not accepted again after a restart of the server', () => {
+    let now = 1_000_000;
+    const clock = () => now;
+    const header = new Vouching('secret', clock).vouch(kim, sentTo('/x'));
+    assert.ok(new VouchReader('secret', clock, SERVER).read(got(header, '/x')));
+    now += 3_000;
+    const restarted = new VouchReader('secret', clock, SERVER);
+    assert.throws(
+      () => restarted.read(got(header, '/x')),
+      (error) => error instanceof ApiProblem && error.code === 'INVALID_TOKEN',
+    );
+    assert.ok(restarted.read(got(new Vouching('secret', clock).vouch(kim, sentTo('/x')), '/x')));
   });
 
   test('is refused when a character of it is changed', () => {

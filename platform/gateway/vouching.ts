@@ -70,12 +70,13 @@ export class VouchReader {
   readonly #secret: string;
   readonly #now: () => number;
   readonly #server: string;
-  readonly #nonces = new NonceWindow(VALID_MS);
+  readonly #nonces: NonceWindow;
 
   /** @param now epoch ms. @param address address of this server for gateways */
   constructor(secret: string, now: () => number, address: string) {
     this.#secret = secret;
     this.#now = now;
+    this.#nonces = new NonceWindow(VALID_MS, now());
     this.#server = new URL(address).origin;
   }
 

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { HOME_TENANT, type Permission, type Principal } from '@millrace/contracts';
+import { until } from '@millrace/testing';
 import fastify from 'fastify';
-import { guardRoutes, isLoopbackHost, requireOwnPage } from './guard.ts';
+import { type GuardOptions, guardRoutes, isLoopbackHost, requireOwnPage } from './guard.ts';
 import { ApiProblem, respondWithProblems } from './problems.ts';
 import { MemoryRateLimiter } from './rate-limit.ts';
 
@@ -20,7 +24,7 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
   expiresAt: null,
 });
 
-function guarded(who: Principal) {
+function guarded(who: Principal, options: Partial<GuardOptions> = {}) {
   const app = fastify();
   respondWithProblems(app);
   guardRoutes(app, {
@@ -28,6 +32,7 @@ function guarded(who: Principal) {
     origins: ['https://friend.example'],
     limiter: new MemoryRateLimiter(() => 0),
     onAuditEvent: () => {},
+    ...options,
   });
   return app;
 }
@@ -64,6 +69,68 @@ test('a request over the rate limit gets Retry-After, and requests of a signed-i
     [429, 'RATE_LIMITED', '1', '"requests";r=0;t=4'],
   );
   assert.equal((await app.inject('/file')).statusCode, 200);
+});
+
+describe('an action of an operator', () => {
+  async function listening(options: Partial<GuardOptions>, who = principal('key', 'platform:operate')) {
+    const effects: unknown[] = [];
+    const app = guarded(who, options);
+    const release = Promise.withResolvers<void>();
+    app.post('/op', { config: { access: 'platform:operate' } }, async (request) => {
+      effects.push(request.body);
+      if ((request.body as { slow?: boolean }).slow) await release.promise;
+      return {};
+    });
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1').setEncoding('latin1');
+    const send = (body: object) => {
+      const text = JSON.stringify(body);
+      socket.write(`POST /op HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n`);
+      return text;
+    };
+    return { app, effects, socket, send, release };
+  }
+
+  test('is audited also when its client disconnects before the response', async () => {
+    const audited: unknown[] = [];
+    const { app, effects, socket, send, release } = await listening({ onAuditEvent: ({ detail }) => audited.push(detail.body) });
+    const requested = once(app.server, 'request') as Promise<[unknown, ServerResponse]>;
+    socket.write(send({ slow: true }));
+    const [, response] = await requested;
+    await until(() => effects.length === 1, 'it takes effect');
+    const closed = once(response, 'close');
+    socket.destroy();
+    await closed;
+    release.resolve();
+    await until(() => audited.length === 1, 'it is audited');
+    assert.deepEqual(audited, [{ slow: true }]);
+    await app.inject({ method: 'POST', url: '/op', payload: { n: 2 } });
+    assert.deepEqual(audited, [{ slow: true }, { n: 2 }]);
+    await app.close();
+  });
+
+  for (const [what, who] of [
+    ['was revoked', principal('key', 'platform:operate')],
+    ['has expired', { ...principal('token', 'platform:operate'), expiresAt: 1_000 }],
+  ] as const)
+    test(`has no effect when its credential ${what} before its body arrived`, async () => {
+      let isGone = false;
+      const requireNotRevoked = () => {
+        if (isGone) throw new ApiProblem('INVALID_TOKEN', 'The session, token or key was revoked.', 'Sign in again.');
+      };
+      const now = () => (isGone ? 1_000 : 999);
+      const { app, effects, socket, send } = await listening(what === 'has expired' ? { now } : { requireNotRevoked }, who);
+      const requested = once(app.server, 'request');
+      const body = send({ n: 1 });
+      await requested;
+      isGone = true;
+      socket.write(body);
+      const [response] = (await once(socket, 'data')) as [string];
+      assert.match(response, /^HTTP\/1\.1 401 /);
+      assert.deepEqual(effects, []);
+      socket.destroy();
+      await app.close();
+    });
 });
 
 test('a browser session is accepted from our own pages and from configured origins only', () => {

@@ -47,9 +47,13 @@ export interface GuardOptions {
   readonly identify: Identify;
   /** Reads the assertion of a gateway. Null for a request that comes from outside. Throws for an invalid assertion. */
   readonly vouched?: (request: IncomingMessage) => Vouched | null;
+  /** Refuses a caller whose credential was revoked or has expired since it was identified. Called when the body of a request has arrived. */
+  readonly requireNotRevoked?: (principal: Principal) => void;
   /** Other origins whose pages may use a browser session. */
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
+  /** Epoch ms. Default: the clock of the machine. */
+  readonly now?: () => number;
   /** Called for every successful action that needs the permission of an operator. */
   readonly onAuditEvent: (event: AuditEvent) => void;
 }
@@ -97,6 +101,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
       done(error as Error);
     }
   });
+  checkAgainAfterBody(app, options);
   auditOperations(app, options.onAuditEvent);
   return { identify, routes };
 }
@@ -158,18 +163,33 @@ function requireAllowed(request: FastifyRequest, principal: Principal, access: A
   requireAccess(principal, access);
 }
 
+/** A client may send the body long after the head, and its credential may be revoked or expire meanwhile. */
+function checkAgainAfterBody(app: FastifyInstance, { requireNotRevoked, now = Date.now }: GuardOptions): void {
+  app.addHook('onRoute', (route) => {
+    if ([route.method].flat().every((method) => SAFE_METHODS.has(method))) return;
+    const check = ({ principal }: FastifyRequest, _reply: FastifyReply, done: () => void) => {
+      if (principal.expiresAt !== null && principal.expiresAt <= now())
+        throw new ApiProblem('INVALID_TOKEN', 'The credential has expired.', 'Sign in again, or send a valid access token or API key.');
+      requireNotRevoked?.(principal);
+      done();
+    };
+    route.preHandler = [check, ...[route.preHandler ?? []].flat()];
+  });
+}
+
 /** Reports every successful change that needs the permission of an operator. */
 function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAuditEvent']): void {
   app.addHook('onRoute', (route) => {
     if (route.config?.access !== 'platform:operate' || route.method === 'GET' || route.method === 'HEAD') return;
-    const audit = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    // Not when the response is finished: it never is if the client has disconnected.
+    const audit = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (error: null, payload: unknown) => void) => {
       const { principal, params, body, ip: remote, id: trace } = request;
       const name = `${request.method} ${request.routeOptions.url}`;
       if (reply.statusCode < 400 && !isReplayed(reply))
         onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
-      done();
+      done(null, payload);
     };
-    route.onResponse = [...[route.onResponse ?? []].flat(), audit];
+    route.onSend = [audit, ...[route.onSend ?? []].flat()];
   });
 }
 

@@ -12,7 +12,8 @@ local rate, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local tokens, at = tonumber(bucket[1] or burst), tonumber(bucket[2] or now)
-tokens = math.min(burst, tokens + (now - at) * rate / 1000)
+-- The clock may have been set back.
+tokens = math.min(burst, tokens + math.max(0, now - at) * rate / 1000)
 local allowed = tokens >= cost and 1 or 0
 if allowed == 1 then tokens = tokens - cost end
 if cost > 0 then

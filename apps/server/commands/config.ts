@@ -11,11 +11,15 @@ export function print(flags: ServingFlags): void {
 }
 
 /** JSON.stringify replacer that hides secrets, HTTP headers and the passwords in URLs, because printed configurations get shared. */
-function hidden(key: string, value: unknown): unknown {
+export function hidden(key: string, value: unknown): unknown {
   if (key === 'previousKeys') return (value as string[]).map(() => '…');
   if (key === 'headers') return Object.fromEntries(Object.keys(value as object).map((name) => [name, '…']));
   if (typeof value !== 'string') return value;
-  return /(secret|token)$|^key$/i.test(key) ? '…' : value.replace(/^(\w+:\/\/[^:/@]+):[^@]+@/, '$1:…@');
+  if (/(secret|token)$|^key$/i.test(key)) return '…';
+  // The password ends at the last @ of the authority.
+  return value
+    .replace(/^([a-z][\w+.-]*:\/\/[^:/?#]*):[^/?#]*@/i, '$1:…@')
+    .replace(/([?&][^=&#]*(?:pass|secret|token|key)[^=&#]*=)[^&#]*/gi, '$1…');
 }
 
 export function schema(): void {

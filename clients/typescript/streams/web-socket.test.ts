@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { createClient } from '../client.ts';
+import { accessTokens } from '../rest/credentials.ts';
 import type { StreamStatus } from './message.ts';
 
 const SILENT_MS_MAX = 90;
@@ -99,4 +100,25 @@ test('fault 33: reconnect() makes no second connection, and none without subscri
     client.close();
     server.close();
   }
+});
+
+test('a connection that is closed while its token is fetched renews no token', async (context) => {
+  const server = await startServer();
+  const token = Promise.withResolvers<{ accessToken: string; expiresAt: string }>();
+  const asked = Promise.withResolvers<void>();
+  const credentials = accessTokens(async () => {
+    asked.resolve();
+    return (await token.promise) as never;
+  });
+  const client = createClient({ url: server.url, credentials });
+  client.watch(['tickers'], () => {});
+  await asked.promise;
+  client.close();
+  const timers = context.mock.method(globalThis, 'setTimeout');
+  token.resolve({ accessToken: 'token', expiresAt: new Date(Date.now() + 120_000).toISOString() });
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  // It would be renewed after a minute.
+  const renewals = timers.mock.calls.filter(({ arguments: [, ms] }) => Number(ms) > 30_000);
+  assert.equal(renewals.length, 0);
+  server.close();
 });

@@ -47,6 +47,8 @@ export function openWebSocket(
   /** Sends a token, and a new one before it expires. */
   const authenticate = async () => {
     const token = await credentials.token();
+    // It was closed while the token was fetched.
+    if (socket.readyState !== WebSocket.OPEN) return;
     if (token === null) return becomeReady();
     pending.set(send({ op: 'authenticate', token }), 0);
     const { renewAt } = credentials;

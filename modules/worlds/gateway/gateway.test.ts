@@ -161,6 +161,29 @@ describe('fault 41: a player is sent to one zone only', () => {
   });
 });
 
+test('a session that is resumed by a connection that closes at once ends after its linger time', async () => {
+  const world = new SmallWorld();
+  const { connection, received } = await world.join(kim);
+  const [first] = world.enters();
+  assert.ok(first);
+  world.reply(first);
+  const resume = received.find((frame) => frame.t === 'welcome')?.resume ?? '';
+  connection.closed();
+  await world.clock.advance(100);
+  const next = world.connect();
+  // In one chunk: the second frame comes before the reply to the first one.
+  const frames: ClientFrame[] = [
+    { t: 'hello', v: WORLD_PROTOCOL, resume },
+    { t: 'say', n: 2, text: 'hi' },
+  ];
+  next.connection.receive(Buffer.concat(frames.map((frame) => encodeFrame(frame as never))));
+  await world.clock.advance(0);
+  assert.ok(next.connection.isClosed);
+  await world.clock.advance(10_000);
+  assert.equal(world.gateway.stats().sessions, 0);
+  assert.ok(world.sent.some((message) => message.type === 'leave'));
+});
+
 test('a newcomer whose zone is full goes to another zone', async () => {
   const world = new SmallWorld();
   await world.join(kim);

@@ -1,4 +1,4 @@
-import type { ClientFrame, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
+import type { ClientFrame, DisconnectReason, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
 import type { Clock, CommandMeta } from '@millrace/kernel';
 import type { RecentValues } from '@millrace/telemetry';
 import type { FromZoneHost, HostPort, Question, ToZoneHost, ZoneStats } from '../messages.ts';
@@ -85,6 +85,11 @@ export class Gateway {
   /** Accepts a client. Its bytes go to the returned connection; null when a connection limit is reached. */
   connect(transport: Transport): Connection | null {
     let session: Session | null = null;
+    let closedWith: DisconnectReason | null = null;
+    const ended = (from: Session) => {
+      if (closedWith) this.#penalties.recordDisconnect(from.player, closedWith);
+      if (from.connection === connection) this.#detach(from);
+    };
     const connection: Connection = new Connection(transport, this.#clock, this.#limits, {
       onFrame: (frame) => {
         if (session && session.connection === connection) return this.#frame(session, connection, frame);
@@ -92,6 +97,8 @@ export class Gateway {
         if (this.#isStopping) return connection.bye('SERVER_STOPPING');
         void this.#signIn.signIn(connection, frame).then((signedIn) => {
           session = signedIn;
+          // It was closed by a frame that followed the hello, before this turn.
+          if (signedIn && connection.isClosed) ended(signedIn);
         });
       },
       onViolation: (code) => {
@@ -100,10 +107,10 @@ export class Gateway {
       },
       onRecovered: () => session?.zone && session.host?.send({ type: 'refresh', handle: session.handle, zone: session.zone }),
       onClosed: (code) => {
+        closedWith = code;
         if (code) this.#disconnects.add(code);
-        if (code && session) this.#penalties.recordDisconnect(session.player, code);
         this.#connectionLimiter.closed(connection, transport.remote);
-        if (session?.connection === connection) this.#detach(session);
+        if (session) ended(session);
       },
     });
     if (this.#connectionLimiter.add(connection, transport.remote)) return connection;

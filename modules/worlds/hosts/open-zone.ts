@@ -36,7 +36,7 @@ export class OpenZone {
   readonly #joining = new Map<PlayerId, number>();
   readonly #violations = new Map<PlayerId, Record<string, number>>();
   /** Awake players without a session, and when each lost it, ms of the clock’s `elapsed`. */
-  readonly #unattended = new Map<PlayerId, number>();
+  #unattended = new Map<PlayerId, number>();
 
   constructor(parts: { zone: ZoneId; audience: Audience; handovers: ZoneHandovers; ticksUntilUpdate: number; epoch: number }) {
     this.zone = parts.zone;
@@ -87,12 +87,12 @@ export class OpenZone {
   /** Awake players whose session is missing for too long. Call it every few seconds; `now` in ms of the clock’s `elapsed`. */
   lostSessions({ players }: World, now: number): { readonly player: PlayerId; readonly session: string }[] {
     const lost: { player: PlayerId; session: string }[] = [];
+    const before = this.#unattended;
+    // Without players that have left: one that returns gets its whole time again.
+    this.#unattended = new Map();
     for (const { id, presence } of Object.values(players)) {
-      if (presence.session === '' || this.guests.get(id)?.session === presence.session) {
-        this.#unattended.delete(id);
-        continue;
-      }
-      const since = this.#unattended.get(id) ?? now;
+      if (presence.session === '' || this.guests.get(id)?.session === presence.session) continue;
+      const since = before.get(id) ?? now;
       this.#unattended.set(id, since);
       if (now - since > SESSION_LOST_MS) lost.push({ player: id, session: presence.session });
     }

@@ -16,8 +16,10 @@ export interface Restored {
 export function restored(state: Readonly<World>, past: WorldObjects, elsewhere: Iterable<string>, now: number): Restored {
   const taken = new Set(elsewhere);
   for (const { player } of Object.values(state.departures)) for (const { id } of player.bag.items) taken.add(id);
-  const elsewhereNow = new Set(taken);
   const here = Object.values(state.players);
+  // A player may have come back with its items since the other zones were read.
+  for (const { bag } of here) for (const { id } of bag.items) taken.delete(id);
+  const elsewhereNow = new Set(taken);
   const kept = here.filter(({ id }) => past.players[id] === undefined);
   for (const { bag } of kept) for (const { id } of bag.items) taken.add(id);
   const take = (id: string) => !taken.has(id) && taken.add(id) !== undefined;

@@ -378,6 +378,15 @@ describe('an operator', () => {
     withAnn().when(edit('position', findWall())).refused('INVALID_FIELD');
   });
 
+  test('keeps the items of a player that came back since the other zones were read', () => {
+    const apple = { id: '0-0:i1', item: 'apple' } as const;
+    const bag = { items: [apple], most: 12 };
+    const past = { players: { ann: walker({ bag }) }, monsters: {}, items: {}, respawns: [] };
+    withAnn({ bag })
+      .when({ type: 'RestoreZone', past, restoredSeq: 5, elsewhere: [apple.id], sent: {}, operator: 'kim', reason: 'a bug' })
+      .state((state) => assert.deepEqual(ann(state).bag.items, [apple]));
+  });
+
   test('restores the objects of the zone, but no player that has left it', () => {
     const past = {
       players: { ann: walker({ health: { points: 7, most: 100, stunnedUntil: 0, diedAt: 0 } }), bob: walker({ id: 'bob' }) },

@@ -12,7 +12,8 @@ export function Restore({ zone, seq, onDone }: { zone: string; seq: number; onDo
   const { whole } = useFormats();
   const { mutate: look, reset, ...plan } = useMutation({ mutationFn: () => api.restorePlan(zone, seq) });
   // The preview belongs to another point in time.
-  useEffect(() => reset(), [reset]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the point in time decides when.
+  useEffect(() => reset(), [reset, zone, seq]);
   const changes = plan.data?.changes;
   return (
     <div className="grid gap-2">

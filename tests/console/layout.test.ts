@@ -224,6 +224,15 @@ describe('fault 40: every page of the console', () => {
     await dialog.waitFor({ state: 'hidden' });
     assert.equal(await role.inputValue(), 'operator');
     await role.selectOption('viewer');
+    // The next question comes before the browser reports that the dialog was closed.
+    await page.evaluate(async () => {
+      const select = document.querySelector<HTMLSelectElement>('select[aria-label="Role: operator 1"]');
+      document.querySelector<HTMLButtonElement>('dialog[open] button')?.click();
+      if (select) select.value = 'viewer';
+      select?.dispatchEvent(new Event('change', { bubbles: true }));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    assert.equal(await dialog.getByText('Changes the role of operator 1 from Operator to Viewer.').isVisible(), true);
     await dialog.getByRole('button', { name: 'Change role' }).click();
     await page.waitForFunction(
       () => document.querySelector<HTMLSelectElement>('select[aria-label="Role: operator 1"]')?.value === 'viewer',

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef } from 'react';
+import { useId, useLayoutEffect, useRef } from 'react';
 import { create } from 'zustand';
 import { useText } from '../text/text.ts';
 import { Button } from './controls.tsx';
@@ -25,15 +25,20 @@ export function ConfirmDialog() {
   const { question } = useQuestion();
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (question) dialog.current?.showModal();
   }, [question]);
-  const close = () => dialog.current?.close();
+  const clear = () => useQuestion.setState({ question: null });
+  const close = () => {
+    dialog.current?.close();
+    clear();
+  };
   return (
     <dialog
       ref={dialog}
       aria-labelledby={id}
-      onClose={() => useQuestion.setState({ question: null })}
+      // Closed with Escape. The event comes later than the close, and the dialog may have the next question by then.
+      onClose={({ currentTarget }) => currentTarget.open || clear()}
       className="m-auto w-[calc(100%-2rem)] max-w-md rounded-lg border border-edge bg-surface p-5 text-ink backdrop:bg-black/40"
     >
       {question && (

@@ -5,6 +5,8 @@ import type { Topic } from '@millrace/topics';
 
 const GIB = 1024 ** 3;
 const HOUR_MS = 3_600_000;
+/** Maximum number of attempts to delete events, each after snapshots of the zones that stopped the one before. */
+const ROUNDS_MAX = 100;
 /** Interval of retention, ms. */
 export const RETENTION_MS = 10 * 60_000;
 
@@ -12,9 +14,14 @@ export const RETENTION_MS = 10 * 60_000;
 export async function applyRetention(topics: Iterable<Topic>, { log }: Settings, logger: Logger): Promise<void> {
   const rule = { olderThanMs: log.retentionHours * HOUR_MS, bytesMax: log.retentionGiB * GIB };
   for (const topic of topics) {
-    const snapshots = new ColdSnapshots(topic.stores.cold);
-    const droppedEvents = await topic.log.retain({ ...rule, isCovered: (zone, seq) => snapshots.cover(zone, seq) }, Date.now());
-    for (const zone of snapshots.missing) await saveSnapshot(topic, zone, logger);
+    let droppedEvents = 0;
+    // The log stops at the first zone of each partition without a snapshot.
+    for (let round = 0, isStopped = true; isStopped && round < ROUNDS_MAX; round++) {
+      const snapshots = new ColdSnapshots(topic.stores.cold);
+      droppedEvents += await topic.log.retain({ ...rule, isCovered: (zone, seq) => snapshots.cover(zone, seq) }, Date.now());
+      isStopped = false;
+      for (const zone of snapshots.missing) if (await saveSnapshot(topic, zone, logger)) isStopped = true;
+    }
     if (droppedEvents > 0) logger.info({ topic: topic.name, droppedEvents }, 'retention deleted events');
   }
 }
@@ -41,16 +48,20 @@ class ColdSnapshots {
   }
 }
 
-/** Saves snapshots of a zone that was not opened since its newest events, as after the process was killed. */
-async function saveSnapshot({ name, host }: Topic, zone: ZoneAddress, logger: Logger): Promise<void> {
-  if (!host) return;
+/** Saves snapshots of a zone that was not opened since its newest events, as after the process was killed. @returns whether they are saved */
+async function saveSnapshot({ name, host }: Topic, zone: ZoneAddress, logger: Logger): Promise<boolean> {
+  // The processes of its zones save their snapshots.
+  if (!host) return false;
   const wasOpen = host.status(zone) !== 'stopped';
   try {
     await host.open(zone);
     const failures = [await host.snapshot(zone, 'cold'), await host.snapshot(zone, 'hot')].filter((failure) => failure !== null);
     if (failures.length > 0) throw new Error(failures.join('; '));
+    return true;
   } catch (error) {
     logger.warn({ topic: name, zone, reason: messageOf(error) }, 'events of a zone are kept longer: no snapshot of it can be saved');
+    return false;
+  } finally {
+    if (!wasOpen) await host.release(zone);
   }
-  if (!wasOpen) await host.release(zone);
 }

@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { ApiKeys } from '@millrace/accounts/api-keys';
 import { systemClock } from '@millrace/base/clock';
 import type { Principal } from '@millrace/contracts';
-import { connectDatabase, type DatabaseAddress, migrateDatabase } from '@millrace/database';
+import { connectDatabase, type Database, type DatabaseAddress, migrateDatabase } from '@millrace/database';
 import { ENGINES } from '@millrace/database/testing';
 import { ApiProblem } from '@millrace/http';
 import { until } from '@millrace/testing';
@@ -78,8 +78,7 @@ async function serve(): Promise<void> {
       sql`insert into users (id, name, email, created_at, updated_at, tenant, role) values (${tier}, ${tier}, ${`${tier}@example.com`}, now(), now(), ${tier}, 'viewer')`,
     );
     created[tier] = [];
-    for (let index = 0; index < count; index++)
-      created[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: Date.now() + 86_400_000 })).key);
+    for (let index = 0; index < count; index++) created[tier].push(await newKey(database, keys, tier, `${index}`));
   }
   const gateway = await openBenchServer({
     connectionsMax: 1_000,
@@ -105,6 +104,13 @@ async function serve(): Promise<void> {
     before = performance.eventLoopUtilization();
   });
   process.on('disconnect', () => process.exit());
+}
+
+async function newKey(database: Database, keys: ApiKeys, user: string, name: string): Promise<string> {
+  const about = { name, scopes: ['market:read'] as const, expiresAt: Date.now() + 86_400_000 };
+  const created = await database.drizzle.transaction((transaction) => keys.create(user, about, Number.POSITIVE_INFINITY, transaction));
+  if (!created) throw new Error('no key was created');
+  return created.key;
 }
 
 async function measure(): Promise<void> {

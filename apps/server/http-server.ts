@@ -29,7 +29,7 @@ export interface HttpServerParts
   readonly contracts: readonly ModuleContract[];
   readonly logger: Logger;
   readonly sockets: NonNullable<HttpServerOptions['sockets']>;
-  readonly onAuditEvent: (event: AuditEvent) => void;
+  readonly onAuditEvent: (event: AuditEvent) => Promise<void> | void;
   /** Shared with other servers; null for a single server. */
   readonly redis: Redis | null;
 }

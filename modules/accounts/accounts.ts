@@ -9,6 +9,7 @@ import { AccountRecords } from './account-records.ts';
 import type { KeyDays } from './api-key-expiry.ts';
 import { ApiKeys } from './api-keys.ts';
 import { AuditLog } from './audit.ts';
+import { AuditedOperations } from './audited-operations.ts';
 import { type IdentificationSettings, revocationsFor } from './identification.ts';
 import { createIdentity, type Identity } from './identity.ts';
 import { Lockout } from './lockout.ts';
@@ -58,8 +59,11 @@ export interface Accounts {
   readonly worker: Projection;
   /** Initial events of the private channel of a user. */
   events(user: string): InitialEvent[];
-  /** Appends an action of an operator to the audit log. */
-  onAuditEvent(event: AuditEvent): void;
+  /** Appends an action of an operator to the audit log. Resolves when its entry is stored, or cannot be stored now. */
+  onAuditEvent(event: AuditEvent): Promise<void>;
+  /** Stores audit entries that could not be stored before. */
+  storeAuditEntries(): Promise<void>;
+  deleteExpiredSessions(): Promise<void>;
   /** Starts it. Call it when the tables exist. @param baseUrl address of the server for browsers */
   begin(baseUrl: string): Promise<void>;
   close(): void;
@@ -73,6 +77,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   const started = new StartedIdentity();
   const parts = partsOf(settings, started);
   const { userStore, names, principals, revocations, audit } = parts;
+  const operations = new AuditedOperations(audit, onFailure);
   const records = new AccountRecords(database, server);
   const own = new OwnAccounts({ zones, hub, records, isShared: settings.isShared, onFailure });
   return {
@@ -86,18 +91,19 @@ export function openAccounts(settings: AccountSettings): Accounts {
       accountsRoutes(routes, { ...parts, traffic });
       own.register(routes);
     },
-    onAuditEvent: (event) => {
-      appendOperation(audit, event).catch((error) =>
-        onFailure(`the audit entry of ${event.principal.name} for ${event.route} could not be stored`, error),
-      );
-    },
+    onAuditEvent: (event) => operations.append(event),
+    storeAuditEntries: () => operations.storePending(),
+    deleteExpiredSessions: () => userStore.deleteExpiredSessions(),
     begin: async (baseUrl) => {
       await userStore.createHomeTenant();
       await names.completeAll();
       started.start(await identityOf(settings, parts, own, baseUrl), baseUrl);
       await revocations.begin();
     },
-    close: () => revocations.close(),
+    close: () => {
+      revocations.close();
+      operations.close();
+    },
     ownerLink: async () => {
       const token = await userStore.inviteFirstOwner();
       return token === null ? null : `${started.baseUrl}/sign-up?invitation=${token}`;
@@ -151,7 +157,7 @@ function partsOf(settings: AccountSettings, started: StartedIdentity): ServerPar
 
 async function identityOf(
   { database, secret, sessionHours, mailer, providers, isOpen, onFailure }: AccountSettings,
-  { revocations, notify }: ServerParts,
+  { userStore, revocations, notify }: ServerParts,
   own: OwnAccounts,
   baseUrl: string,
 ): Promise<Identity> {
@@ -167,22 +173,11 @@ async function identityOf(
     onCreated: (user) => {
       own.status(user).catch((error) => onFailure('an account cannot be created yet; the next request of its user creates it', error));
     },
+    current: userStore,
     onReset: async (user) => {
       await revocations.changed();
       notify(user, 'password').catch((error) => onFailure('a user could not be notified of a new password', error));
     },
     onFailure,
-  });
-}
-
-async function appendOperation(audit: AuditLog, { principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
-  await audit.append(principal.tenant, {
-    actor: principal.name,
-    user: principal.user,
-    action: 'operated',
-    subject: route,
-    detail: { ...detail },
-    remote,
-    trace,
   });
 }

@@ -1,7 +1,8 @@
 import { ENDPOINTS, normalizedName, type Permission, type Principal, TIERS, type Tier } from '@millrace/contracts';
+import type { Transaction } from '@millrace/database';
 import { ApiProblem, type Routes } from '@millrace/http';
 import { expiryOf } from './api-key-expiry.ts';
-import { type AccountParts, note, requireFresh, requirePerson, requireSession, requireTwoFactor } from './request-checks.ts';
+import { type AccountParts, changeAudited, requireFresh, requirePerson, requireSession, requireTwoFactor } from './request-checks.ts';
 
 /** Adds the endpoints that list, create and revoke one’s own API keys. */
 export function apiKeyRoutes(routes: Routes, parts: AccountParts): void {
@@ -21,10 +22,16 @@ export function apiKeyRoutes(routes: Routes, parts: AccountParts): void {
     requireScopes(principal, body.scopes);
     const expiresAt = expiryOf(body.expiresAt, Date.now(), parts.keyDays);
     const keysMax = TIERS[principal.tier as Tier].keys;
-    if ((await keys.count(user)) >= keysMax)
-      throw new ApiProblem('CONFLICT', `You have ${keysMax} API keys, the limit of your tier.`, 'Revoke one first.');
-    const created = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt });
-    await note(parts, raw, principal, 'key created', created.id, { name: created.name, scopes: created.scopes, expiresAt });
+    const create = async (transaction: Transaction) => {
+      const created = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt }, keysMax, transaction);
+      if (!created) throw new ApiProblem('CONFLICT', `You have ${keysMax} API keys, the limit of your tier.`, 'Revoke one first.');
+      return created;
+    };
+    const created = await changeAudited(parts, raw, principal, create, ({ id, name, scopes }) => ({
+      action: 'key created',
+      subject: id,
+      detail: { name, scopes, expiresAt },
+    }));
     await parts.notify(user, 'keyMade');
     return created;
   });
@@ -37,9 +44,11 @@ export function apiKeyRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.revokeApiKey, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
-    if (!(await keys.revoke(user, params.key))) throw unknownKey(params.key);
+    const revoke = async (transaction: Transaction) => {
+      if (!(await keys.revoke(user, params.key, transaction))) throw unknownKey(params.key);
+    };
+    await changeAudited(parts, raw, principal, revoke, () => ({ action: 'key revoked', subject: params.key }));
     await parts.revocations.changed();
-    await note(parts, raw, principal, 'key revoked', params.key);
   });
 }
 

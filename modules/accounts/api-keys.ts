@@ -10,7 +10,7 @@ import {
   type Role,
   type Tier,
 } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
+import type { Database, Statements, Transaction } from '@millrace/database';
 import type { Clock } from '@millrace/kernel';
 import { and, asc, count, desc, eq } from 'drizzle-orm';
 import { apiKeys, tenants, users } from './tables/tables.ts';
@@ -53,7 +53,18 @@ export class ApiKeys {
     this.#twoFactorRequired = twoFactorRequired;
   }
 
-  async create(user: string, about: { name: string; scopes: readonly Permission[]; expiresAt: number }): Promise<NewApiKey> {
+  /**
+   * Creates a key unless the user has `keysMax` already. Requests at the same time do not create more.
+   * @returns null when the user has that many
+   */
+  async create(
+    user: string,
+    about: { name: string; scopes: readonly Permission[]; expiresAt: number },
+    keysMax: number,
+    transaction: Transaction,
+  ): Promise<NewApiKey | null> {
+    await transaction.select({ id: users.id }).from(users).where(eq(users.id, user)).for('no key update');
+    if ((await this.count(user, transaction)) >= keysMax) return null;
     const key = KEY_PREFIX + randomBytes(KEY_BYTES).toString('base64url');
     const row = {
       id: randomUUID(),
@@ -66,7 +77,7 @@ export class ApiKeys {
       expiresAt: new Date(about.expiresAt),
       lastUsedAt: null,
     };
-    await this.#database.drizzle.insert(apiKeys).values(row);
+    await transaction.insert(apiKeys).values(row);
     return { ...shown(row), key };
   }
 
@@ -79,14 +90,14 @@ export class ApiKeys {
     return rows.map(shown);
   }
 
-  async count(user: string): Promise<number> {
-    const [row] = await this.#database.drizzle.select({ keys: count() }).from(apiKeys).where(eq(apiKeys.userId, user));
+  async count(user: string, statements: Statements = this.#database.drizzle): Promise<number> {
+    const [row] = await statements.select({ keys: count() }).from(apiKeys).where(eq(apiKeys.userId, user));
     return row?.keys ?? 0;
   }
 
   /** @returns false when the user has no such key */
-  async revoke(user: string, id: string): Promise<boolean> {
-    const gone = await this.#database.drizzle
+  async revoke(user: string, id: string, statements: Statements = this.#database.drizzle): Promise<boolean> {
+    const gone = await statements
       .delete(apiKeys)
       .where(and(eq(apiKeys.id, id), eq(apiKeys.userId, user)))
       .returning({ id: apiKeys.id });

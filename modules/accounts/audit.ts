@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AuditEntry, type AuditVerification, fromWire, toWire } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
+import type { Database, Transaction } from '@millrace/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditEntries } from './tables/tables.ts';
 
@@ -10,7 +10,10 @@ const ENTRIES_PER_READ = 1_000;
 /** Namespace of our advisory locks: entries of one tenant are written one after another. The value is arbitrary. */
 const CHAIN_LOCK = 6_455_224;
 
-export type NewAuditEntry = Pick<AuditEntry, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
+export type NewAuditEntry = Pick<AuditEntry, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'> & {
+  /** Default: now. */
+  readonly occurredAt?: number;
+};
 
 /** Audit log with one hash chain per tenant: the hash of an entry covers the entry and the hash before it. */
 export class AuditLog {
@@ -25,21 +28,28 @@ export class AuditLog {
 
   /** @returns the stored entry */
   async append(tenant: string, content: NewAuditEntry): Promise<AuditEntry> {
+    const { entry } = await this.appendWith(
+      tenant,
+      async () => {},
+      () => content,
+    );
+    return entry;
+  }
+
+  /**
+   * Makes a change and appends its entry, in one transaction: neither is stored without the other.
+   * @param change rejects to change nothing. It must use only this transaction: an embedded database has one at a time
+   */
+  async appendWith<T>(
+    tenant: string,
+    change: (transaction: Transaction) => Promise<T>,
+    contentOf: (result: T) => NewAuditEntry,
+  ): Promise<{ readonly result: T; readonly entry: AuditEntry }> {
     const appended = await this.#database.drizzle.transaction(async (transaction) => {
-      await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
-      const [last] = await transaction
-        .select({ number: auditEntries.number, hash: auditEntries.hash })
-        .from(auditEntries)
-        .where(eq(auditEntries.tenant, tenant))
-        .orderBy(desc(auditEntries.number))
-        .limit(1);
-      const entry = { number: (last?.number ?? 0) + 1, occurredAt: Date.now(), ...content };
-      const hash = hashOf(tenant, entry, last?.hash ?? BEFORE_THE_FIRST);
-      const { occurredAt: at, ...rest } = entry;
-      await transaction.insert(auditEntries).values({ tenant, at, ...rest, hash });
-      return { ...entry, hash };
+      const result = await change(transaction);
+      return { result, entry: await append(transaction, tenant, contentOf(result)) };
     });
-    this.#onAppended(tenant, appended);
+    this.#onAppended(tenant, appended.entry);
     return appended;
   }
 
@@ -72,6 +82,21 @@ export class AuditLog {
   verify(tenant: string): Promise<AuditVerification> {
     return verifyChain(tenant, this.all(tenant));
   }
+}
+
+async function append(transaction: Transaction, tenant: string, content: NewAuditEntry): Promise<AuditEntry> {
+  await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
+  const [last] = await transaction
+    .select({ number: auditEntries.number, hash: auditEntries.hash })
+    .from(auditEntries)
+    .where(eq(auditEntries.tenant, tenant))
+    .orderBy(desc(auditEntries.number))
+    .limit(1);
+  const entry = { number: (last?.number ?? 0) + 1, occurredAt: Date.now(), ...content };
+  const hash = hashOf(tenant, entry, last?.hash ?? BEFORE_THE_FIRST);
+  const { occurredAt: at, ...rest } = entry;
+  await transaction.insert(auditEntries).values({ tenant, at, ...rest, hash });
+  return { ...entry, hash };
 }
 
 /** Verifies a whole chain: counts the valid entries up to the first that is invalid or missing. */

@@ -42,6 +42,7 @@ export interface Identification {
 export function openIdentification(settings: IdentificationSettings, baseUrl: string): Identification {
   const { database, clock, secret, twoFactorRequired } = settings;
   let identity: Identity | null = null;
+  const userStore = new UserStore(database);
   const revocations = revocationsFor(settings, () => principals);
   const principals = new Principals({
     ...settings,
@@ -56,7 +57,7 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
       return identity;
     },
     keys: new ApiKeys(database, clock, twoFactorRequired),
-    userStore: new UserStore(database),
+    userStore,
     issuer: () => baseUrl,
   });
   return {
@@ -72,6 +73,7 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
         isOpen: false,
         onCreated: () => {},
         onReset: async () => {},
+        current: userStore,
       });
       // Only the servers replace signing keys. Reading them shows that the tables exist.
       await identity.api.getJwks();

@@ -8,7 +8,7 @@ import { USER_FIELDS, userHooks } from './new-users.ts';
 import { passkeyPlugin } from './passkeys.ts';
 import { emailVerificationOptions, passwordOptions } from './password-sign-in.ts';
 import type { Passwords } from './passwords.ts';
-import { FRESH_S, refuseDisabledUsers, SESSION_FIELDS, SESSION_HOOKS } from './session-rules.ts';
+import { type CurrentCredentials, FRESH_S, refuseSessions, SESSION_FIELDS, SESSION_HOOKS } from './session-rules.ts';
 import { knownProviders, openIdPlugins, type Provider } from './sign-in-providers.ts';
 import { signingKeys, userCredentials, userPasskeys, userSessions, users, userTwoFactors, userVerifications } from './tables/tables.ts';
 
@@ -40,6 +40,7 @@ export interface IdentityParts {
   readonly onReset: (user: string) => Promise<void>;
   /** A user was created. */
   readonly onCreated: (user: string) => void;
+  readonly current: CurrentCredentials;
   readonly onFailure: (message: string, detail: unknown) => void;
 }
 
@@ -47,7 +48,7 @@ export type Identity = ReturnType<typeof createIdentity>;
 
 /** Users, passwords, two-factor codes, sessions, signing keys and sign-in providers, by better-auth. */
 export function createIdentity(parts: IdentityParts) {
-  const { database, secret, sessionHours, baseUrl, mailer, providers, isOpen, onCreated, onFailure } = parts;
+  const { database, secret, sessionHours, baseUrl, mailer, providers, isOpen, onCreated, current, onFailure } = parts;
   return betterAuth({
     appName: 'Millrace',
     baseURL: baseUrl,
@@ -76,7 +77,7 @@ export function createIdentity(parts: IdentityParts) {
     },
     advanced: cookieOptions(baseUrl.startsWith('https:')),
     databaseHooks: { user: userHooks(isOpen, onCreated), session: SESSION_HOOKS },
-    hooks: { after: refuseDisabledUsers },
+    hooks: { after: refuseSessions(current) },
     plugins: [
       twoFactor({
         issuer: 'Millrace',

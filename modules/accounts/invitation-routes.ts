@@ -1,6 +1,7 @@
 import { ENDPOINTS, type Invitation, type Principal, type Role } from '@millrace/contracts';
+import type { Transaction } from '@millrace/database';
 import { ApiProblem, type Routes } from '@millrace/http';
-import { type AccountParts, note, requirePerson, requireTenant } from './request-checks.ts';
+import { type AccountParts, changeAudited, requirePerson, requireTenant } from './request-checks.ts';
 
 /** Adds the endpoints that create, list and withdraw the invitations of a tenant. */
 export function invitationRoutes(routes: Routes, parts: AccountParts): void {
@@ -10,8 +11,14 @@ export function invitationRoutes(routes: Routes, parts: AccountParts): void {
     requirePerson(principal);
     await requireTenant(parts, principal, params.tenant);
     const email = body.email?.toLowerCase() ?? null;
-    const invitation = await createInvitation(parts, { tenant: params.tenant, role: body.role, email }, principal);
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', inviteeOf(email), { role: body.role });
+    const grant = { tenant: params.tenant, role: body.role, email };
+    const invitation = await changeAudited(
+      parts,
+      raw,
+      { ...principal, tenant: params.tenant },
+      (transaction) => createInvitation(parts, grant, principal, transaction),
+      () => ({ action: 'user invited', subject: inviteeOf(email), detail: { role: body.role } }),
+    );
     if (email !== null) mailer?.send({ to: email, kind: 'invitation', link: invitation.link });
     return invitation;
   });
@@ -35,10 +42,17 @@ export function invitationRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.deleteInvitation, async ({ params, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(parts, principal, params.tenant);
-    const withdrawn = await userStore.deleteInvitation(params.tenant, params.invitation);
-    if (withdrawn === null) throw unknownInvitation(params);
-    const { email, role } = withdrawn;
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation revoked', inviteeOf(email), { role });
+    await userStore.expireUsedInvitation(params.tenant, params.invitation);
+    const revoke = async (transaction: Transaction) => {
+      const deleted = await userStore.deleteInvitation(params.tenant, params.invitation, transaction);
+      if (deleted === null) throw unknownInvitation(params);
+      return deleted;
+    };
+    await changeAudited(parts, raw, { ...principal, tenant: params.tenant }, revoke, ({ email, role }) => ({
+      action: 'invitation revoked',
+      subject: inviteeOf(email),
+      detail: { role },
+    }));
   });
 }
 
@@ -50,8 +64,9 @@ export async function createInvitation(
   { userStore, baseUrl }: AccountParts,
   grant: { readonly tenant: string; readonly role: Role; readonly email: string | null },
   invitedBy: Principal,
+  transaction: Transaction,
 ): Promise<Invitation> {
-  const { token, ...invitation } = await userStore.createInvitation({ ...grant, invitedBy: invitedBy.user ?? invitedBy.name });
+  const { token, ...invitation } = await userStore.createInvitation({ ...grant, invitedBy: invitedBy.user ?? invitedBy.name }, transaction);
   return { ...invitation, role: grant.role, email: grant.email, link: `${baseUrl()}/sign-up?invitation=${token}` };
 }
 

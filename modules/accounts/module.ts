@@ -12,6 +12,10 @@ import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
 const accountKind = zoneKind<AccountState, AccountCommand, AccountEvent>('account', 'accounts', () => accountZone);
 
+/** Interval at which audit entries that could not be stored are tried again. */
+const STORE_AUDIT_MS = 10_000;
+const DELETE_SESSIONS_MS = 3_600_000;
+
 /** Users, tenants, API keys and sessions. */
 export const accountsModule = defineModule({
   contract: accountsContract,
@@ -59,6 +63,10 @@ export const accountsModule = defineModule({
             await accounts.begin(settings.publicUrl ?? url);
           },
         },
+      },
+      jobs: {
+        audit: { role: 'api', everyMs: STORE_AUDIT_MS, run: () => accounts.storeAuditEntries() },
+        sessions: { role: 'api', everyMs: DELETE_SESSIONS_MS, run: () => accounts.deleteExpiredSessions() },
       },
       close: () => accounts.close(),
     };

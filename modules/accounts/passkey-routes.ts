@@ -71,6 +71,12 @@ async function addPasskey(parts: AccountParts, { body, raw, reply, principal }: 
       returnHeaders: true,
     }),
   );
+  // Other requests may have added one meanwhile.
+  if ((await parts.userStore.passkeys(user)).length > PASSKEYS_MAX) {
+    await parts.userStore.deletePasskey(user, response.id, principal.credential);
+    await parts.revocations.changed();
+    throw tooManyPasskeys();
+  }
   relay(reply, headers);
   parts.principals.forgetUser(user);
   await note(parts, raw, principal, 'passkey added', response.id, { name });
@@ -82,8 +88,11 @@ async function addPasskey(parts: AccountParts, { body, raw, reply, principal }: 
 
 /** @throws ApiProblem CONFLICT when the user has the maximum of passkeys */
 async function requireFewerPasskeys(userStore: UserStore, user: string): Promise<void> {
-  if ((await userStore.passkeys(user)).length >= PASSKEYS_MAX)
-    throw new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
+  if ((await userStore.passkeys(user)).length >= PASSKEYS_MAX) throw tooManyPasskeys();
+}
+
+function tooManyPasskeys(): ApiProblem {
+  return new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
 }
 
 function unknownPasskey(passkey: string): ApiProblem {

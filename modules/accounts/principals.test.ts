@@ -3,6 +3,8 @@ import { describe, test } from 'node:test';
 import { systemClock } from '@millrace/base/clock';
 import type { Principal } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
+import type { Clock } from '@millrace/kernel';
+import { ManualClock } from '@millrace/kernel/testing';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { Principals } from './principals.ts';
 import { UserStore } from './user-store.ts';
@@ -14,10 +16,12 @@ function principalsWith({
   session,
   during,
   isRevoked,
+  clock = systemClock,
 }: {
   session?: () => object | null;
   during?: () => Promise<void>;
   isRevoked?: () => boolean;
+  clock?: Clock;
 }) {
   const lookups: string[] = [];
   const keys = generateKeyPair('EdDSA');
@@ -42,7 +46,7 @@ function principalsWith({
       },
     } as never,
     revocations: { requireCurrent: () => {}, isRevoked: () => isRevoked?.() ?? false },
-    clock: systemClock,
+    clock,
     issuer: () => ISSUER,
     guests: [],
     twoFactorRequired: false,
@@ -60,7 +64,10 @@ function principalsWith({
   return { principals, identify, lookups, token };
 }
 
-const SESSION = { user: { id: 'kim', name: 'Kim', role: 'trader', tenant: 'main', disabled: false, version: 1 }, session: { id: 's1' } };
+const SESSION = {
+  user: { id: 'kim', name: 'Kim', role: 'trader', tenant: 'main', disabled: false, version: 1 },
+  session: { id: 's1', expiresAt: new Date(Date.now() + 3_600_000) },
+};
 
 describe('a credential that is revoked while it is looked up', () => {
   test('is none: a session', async () => {
@@ -87,6 +94,22 @@ describe('a credential that is revoked while it is looked up', () => {
     });
     await assert.rejects(identify({ authorization: `Bearer ${await token()}` }), /The access token was revoked/);
   });
+});
+
+test('a session counts until it expires, also while it is cached', async () => {
+  const clock = new ManualClock(1_000);
+  const { identify, lookups } = principalsWith({
+    session: () => ({ ...SESSION, session: { id: 's1', expiresAt: new Date(6_000) } }),
+    clock,
+  });
+  const cookie = 'millrace.session_token=abc';
+  // Streams end when the credential of their principal expires.
+  assert.partialDeepStrictEqual(await identify({ cookie }), { kind: 'session', expiresAt: 6_000 });
+  clock.jump(4_999);
+  assert.equal((await identify({ cookie })).kind, 'session');
+  clock.jump(1);
+  assert.equal((await identify({ cookie })).kind, 'anonymous');
+  assert.equal(lookups.length, 1);
 });
 
 test('a cookie that is longer than that of any session is none, and is not looked up', async () => {

@@ -168,7 +168,7 @@ export class Principals {
 
   #bySession(cookie: string, cookies: string): Principal | Promise<Principal> {
     const known = this.#sessions.get(cookie);
-    if (known && known.until > this.#parts.clock.elapsed()) return known.principal ?? this.#anonymous;
+    if (known && known.until > this.#parts.clock.elapsed()) return this.#unexpired(known.principal);
     // Concurrent requests of a page share one lookup of the session.
     let looking = this.#looking.get(cookie);
     if (!looking) {
@@ -205,7 +205,7 @@ export class Principals {
             permissions: permissionsOf(acting, tenant),
             lacksTwoFactor: acting !== role,
             credential: found.session.id,
-            expiresAt: null,
+            expiresAt: found.session.expiresAt.getTime(),
             version: version ?? null,
           }
         : null;
@@ -215,7 +215,13 @@ export class Principals {
     this.#sessions.set(cookie, { principal, user: found?.user.id ?? '', until: this.#parts.clock.elapsed() + REMEMBERED_MS });
     const oldest = this.#sessions.keys().next();
     if (this.#sessions.size > REMEMBERED_MAX && !oldest.done) this.#sessions.delete(oldest.value);
-    return principal ?? this.#anonymous;
+    return this.#unexpired(principal);
+  }
+
+  /** The principal of a session; anonymous when the session has ended or expired. */
+  #unexpired(principal: Principal | null): Principal {
+    const { clock } = this.#parts;
+    return principal === null || (principal.expiresAt ?? clock.now()) <= clock.now() ? this.#anonymous : principal;
   }
 
   async #byToken(token: string): Promise<Principal> {

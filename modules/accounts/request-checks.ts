@@ -1,5 +1,5 @@
 import type { Principal } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
+import type { Database, Transaction } from '@millrace/database';
 import { ApiProblem, type MemoryRateLimiter, type TrafficOf } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KeyDays } from './api-key-expiry.ts';
@@ -54,6 +54,24 @@ export async function note(
   detail: Record<string, unknown> = {},
 ): Promise<void> {
   await audit.append(tenant, { actor: name, user, action, subject, detail, remote: raw.ip, trace: raw.id });
+}
+
+/**
+ * Makes a change, with its entry in the audit log of the tenant in which it is made: neither is stored without the other. So a request that failed
+ * changed nothing, and can be repeated.
+ * @param change uses only this transaction; throws to change nothing
+ * @param entryOf the entry for the result of the change
+ */
+export async function changeAudited<T>(
+  { audit }: AccountParts,
+  raw: FastifyRequest,
+  { tenant, name, user }: { tenant: string; name: string; user: string | null },
+  change: (transaction: Transaction) => Promise<T>,
+  entryOf: (result: T) => { readonly action: string; readonly subject: string; readonly detail?: Record<string, unknown> },
+): Promise<T> {
+  const about = { actor: name, user, remote: raw.ip, trace: raw.id };
+  const { result } = await audit.appendWith(tenant, change, (made) => ({ detail: {}, ...about, ...entryOf(made) }));
+  return result;
 }
 
 /**

@@ -15,16 +15,20 @@ export async function resetPassword({ settings, write, withDatabase }: CommandCo
     const user = await findUser(database, email);
     if (!user) throw new UserError(`there is no user with the address "${email}"`, 'Use the address that the user signs in with.');
     if (user.disabled) throw new UserError(`${user.name} is disabled`, 'An administrator of the tenant must enable the user first.');
-    const { link, expiresAt } = await makeResetLink(database, user.id, settings.publicUrl ?? serverUrl);
-    await new AuditLog(database).append(user.tenant, {
-      actor: 'the command line',
-      user: null,
-      action: 'password reset link created',
-      subject: email,
-      detail: {},
-      remote: '',
-      trace: '',
-    });
+    const { result } = await new AuditLog(database).appendWith(
+      user.tenant,
+      (transaction) => makeResetLink(transaction, user.id, settings.publicUrl ?? serverUrl),
+      () => ({
+        actor: 'the command line',
+        user: null,
+        action: 'password reset link created',
+        subject: email,
+        detail: {},
+        remote: '',
+        trace: '',
+      }),
+    );
+    const { link, expiresAt } = result;
     write(`${link}\n${user.name} can choose a new password with it once, until ${new Date(expiresAt).toISOString()}\n`);
   });
 }

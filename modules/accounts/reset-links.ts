@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { ResetLink } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
+import type { Database, Transaction } from '@millrace/database';
 import { and, eq, like } from 'drizzle-orm';
 import { users, userVerifications } from './tables/tables.ts';
 
@@ -15,22 +15,22 @@ const LINK_MS = 86_400_000;
  * authentication stays as it is.
  * @param baseUrl address of the console
  */
-export async function makeResetLink(database: Database, user: string, baseUrl: string): Promise<ResetLink> {
+export async function makeResetLink(transaction: Transaction, user: string, baseUrl: string): Promise<ResetLink> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
   const now = Date.now();
   const expiresAt = now + LINK_MS;
-  await database.drizzle.transaction(async (transaction) => {
-    await transaction
-      .delete(userVerifications)
-      .where(and(eq(userVerifications.value, user), like(userVerifications.identifier, `${IDENTIFIER}%`)));
-    await transaction.insert(userVerifications).values({
-      id: randomUUID(),
-      identifier: IDENTIFIER + token,
-      value: user,
-      expiresAt: new Date(expiresAt),
-      createdAt: new Date(now),
-      updatedAt: new Date(now),
-    });
+  // One after another, so that the last one deletes all others.
+  await transaction.select({ id: users.id }).from(users).where(eq(users.id, user)).for('no key update');
+  await transaction
+    .delete(userVerifications)
+    .where(and(eq(userVerifications.value, user), like(userVerifications.identifier, `${IDENTIFIER}%`)));
+  await transaction.insert(userVerifications).values({
+    id: randomUUID(),
+    identifier: IDENTIFIER + token,
+    value: user,
+    expiresAt: new Date(expiresAt),
+    createdAt: new Date(now),
+    updatedAt: new Date(now),
   });
   return { link: `${baseUrl}/reset-password?token=${token}`, expiresAt };
 }

@@ -41,6 +41,7 @@ for (const engine of ENGINES)
         providers: [],
         isOpen: false,
         onReset: async () => {},
+        current: userStore,
         onCreated: () => {},
         onFailure: () => {},
       });
@@ -111,7 +112,7 @@ for (const engine of ENGINES)
 
     test('fault 72: a token that was revoked stays revoked for a server that starts afterwards', async () => {
       const [disabled, signedOut, kept] = [await newUser(), await newUser(), await newUser()];
-      await userStore.updateUser('main', disabled.user, { disabled: true });
+      await database.drizzle.transaction((transaction) => userStore.updateUser('main', disabled.user, { disabled: true }, transaction));
       await userStore.deleteSession(signedOut.user, signedOut.session);
       const server = await startServer();
       for (const { headers } of [disabled, signedOut]) await assert.rejects(async () => server.identify({ headers, remote }), revoked);
@@ -123,8 +124,8 @@ for (const engine of ENGINES)
       const ended: unknown[] = [];
       const server = await startServer(ended);
       for (const { headers, user } of [disabled, demoted, signedOut]) assert.equal((await server.identify({ headers, remote })).user, user);
-      await userStore.updateUser('main', disabled.user, { disabled: true });
-      await userStore.updateUser('main', demoted.user, { role: 'viewer' });
+      await database.drizzle.transaction((transaction) => userStore.updateUser('main', disabled.user, { disabled: true }, transaction));
+      await database.drizzle.transaction((transaction) => userStore.updateUser('main', demoted.user, { role: 'viewer' }, transaction));
       await userStore.deleteSession(signedOut.user, signedOut.session);
       for (const { headers } of [disabled, demoted, signedOut]) await refuses(server, headers);
       for (const whose of [{ user: disabled.user }, { user: demoted.user }, { credential: signedOut.session }])
@@ -149,7 +150,7 @@ for (const engine of ENGINES)
       isUnreachable = true;
       await server.clock.advance(9_000);
       assert.equal((await server.identify({ headers, remote })).user, user);
-      await userStore.updateUser('main', user, { disabled: true });
+      await database.drizzle.transaction((transaction) => userStore.updateUser('main', user, { disabled: true }, transaction));
       await server.clock.advance(2_000);
       await assert.rejects(async () => server.identify({ headers, remote }), { code: 'DATABASE_UNAVAILABLE' });
       assert.equal((await server.identify({ headers: {}, remote })).kind, 'anonymous');
@@ -187,7 +188,7 @@ for (const engine of ENGINES)
           })
           .catch(failed);
       });
-      await userStore.updateUser('main', second.user, { disabled: true });
+      await database.drizzle.transaction((transaction) => userStore.updateUser('main', second.user, { disabled: true }, transaction));
       await refuses(server, second.headers);
       assert.equal((await server.identify({ headers: first.headers, remote })).user, first.user);
       commit();

@@ -1,14 +1,12 @@
-import { APIError, type BetterAuthOptions } from 'better-auth';
+import { APIError, BASE_ERROR_CODES, type BetterAuthOptions } from 'better-auth';
 import { createAuthMiddleware } from 'better-auth/api';
 
 /** Maximum age of a session that may change credentials. */
 export const FRESH_S = 15 * 60;
+const PASSWORD_PATH = '/sign-in/email';
+const PASSKEY_PATH = '/passkey/verify-authentication';
 /** Routes of better-auth that check a second factor. */
-const SECOND_FACTOR_PATHS: ReadonlySet<string> = new Set([
-  '/passkey/verify-authentication',
-  '/two-factor/verify-totp',
-  '/two-factor/verify-backup-code',
-]);
+const SECOND_FACTOR_PATHS: ReadonlySet<string> = new Set([PASSKEY_PATH, '/two-factor/verify-totp', '/two-factor/verify-backup-code']);
 const DISABLE_TWO_FACTOR_PATH = '/two-factor/disable';
 
 /** Columns of sessions that better-auth does not have itself. No request sets them. */
@@ -34,10 +32,29 @@ export function isTwoFactor(path: string, wasTwoFactor: boolean): boolean {
   return SECOND_FACTOR_PATHS.has(path) || (path !== DISABLE_TWO_FACTOR_PATH && wasTwoFactor);
 }
 
-/** Hook after each call of better-auth: a disabled user gets no session, however the session was created. */
-export const refuseDisabledUsers = createAuthMiddleware(async (context) => {
-  const created = context.context.newSession;
-  if (!created || !(created.user as { disabled?: boolean }).disabled) return;
-  await context.context.internalAdapter.deleteSession(created.session.token);
-  throw new APIError('FORBIDDEN', { code: 'DISABLED', message: 'The account is disabled.' });
-});
+/** What a session may be based on, as it is now. */
+export interface CurrentCredentials {
+  /** Version of a user, which a new password raises; null for an unknown user. */
+  versionOf(user: string): Promise<number | null>;
+  /** Whether a passkey exists. @param credential its id in the browser */
+  passkeyExists(credential: string): Promise<boolean>;
+}
+
+/**
+ * Hook after each call of better-auth that refuses new sessions: of a disabled user, however the session was created; and by a password or passkey that
+ * was replaced or removed while it was verified. That change deleted the sessions of its moment, and this one was created later.
+ */
+export const refuseSessions = (current: CurrentCredentials) =>
+  createAuthMiddleware(async ({ path, body, context }) => {
+    const created = context.newSession;
+    if (!created) return;
+    const { id, disabled, version } = created.user as { id: string; disabled?: boolean; version?: number };
+    const isReplaced = path === PASSWORD_PATH && (await current.versionOf(id)) !== version;
+    const isRemoved = path === PASSKEY_PATH && !(await current.passkeyExists(String(body?.response?.id)));
+    if (!disabled && !isReplaced && !isRemoved) return;
+    await context.internalAdapter.deleteSession(created.session.token);
+    if (disabled) throw new APIError('FORBIDDEN', { code: 'DISABLED', message: 'The account is disabled.' });
+    throw isRemoved
+      ? new APIError('UNAUTHORIZED', { code: 'PASSKEY_NOT_FOUND', message: 'The passkey was removed.' })
+      : APIError.from('UNAUTHORIZED', BASE_ERROR_CODES.INVALID_EMAIL_OR_PASSWORD);
+  });

@@ -1,7 +1,8 @@
 import { ENDPOINTS, normalizedName, type Tenant } from '@millrace/contracts';
+import type { Transaction } from '@millrace/database';
 import { ApiProblem, type Routes } from '@millrace/http';
 import { createInvitation } from './invitation-routes.ts';
-import { type AccountParts, note, requirePerson, requireTenant } from './request-checks.ts';
+import { type AccountParts, changeAudited, requirePerson, requireTenant } from './request-checks.ts';
 import type { UserStore } from './user-store.ts';
 
 /** Adds the endpoints that list, create and change tenants. */
@@ -17,10 +18,16 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
     // The invitation of its administrator grants more than an API key may grant.
     requirePerson(principal);
-    if (!(await userStore.createTenant({ ...body, name: normalizedName(body.name) })))
-      throw new ApiProblem('CONFLICT', `Tenant "${body.id}" already exists.`, 'Choose another id.');
-    await note(parts, raw, principal, 'tenant created', body.id, { name: body.name, tier: body.tier });
-    const invitation = await createInvitation(parts, { tenant: body.id, role: 'admin', email: null }, principal);
+    const create = async (transaction: Transaction) => {
+      if (!(await userStore.createTenant({ ...body, name: normalizedName(body.name) }, transaction)))
+        throw new ApiProblem('CONFLICT', `Tenant "${body.id}" already exists.`, 'Choose another id.');
+      return createInvitation(parts, { tenant: body.id, role: 'admin', email: null }, principal, transaction);
+    };
+    const invitation = await changeAudited(parts, raw, principal, create, () => ({
+      action: 'tenant created',
+      subject: body.id,
+      detail: { name: body.name, tier: body.tier },
+    }));
     return { ...(await tenantOf(userStore, body.id)), invitation };
   });
 
@@ -31,9 +38,16 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.updateTenant, async ({ params, body, raw, principal }) => {
     await requireTenant(parts, principal, params.tenant);
-    await userStore.updateTenant(params.tenant, { ...body, ...(body.name !== undefined && { name: normalizedName(body.name) }) });
+    const change = { ...body, ...(body.name !== undefined && { name: normalizedName(body.name) }) };
+    await changeAudited(
+      parts,
+      raw,
+      principal,
+      (transaction) => userStore.updateTenant(params.tenant, change, transaction),
+      () => ({ action: 'tenant changed', subject: params.tenant, detail: body }),
+    );
+    userStore.forgetTiers();
     await parts.revocations.changed();
-    await note(parts, raw, principal, 'tenant changed', params.tenant, body);
     return tenantOf(userStore, params.tenant);
   });
 }

@@ -1,7 +1,7 @@
 import { ENDPOINTS } from '@millrace/contracts';
+import type { Transaction } from '@millrace/database';
 import { ApiProblem, type Routes } from '@millrace/http';
-import { losesAdministrator } from './administrators.ts';
-import { type AccountParts, note, requireFresh, requirePerson, requireTenant, requireTwoFactor } from './request-checks.ts';
+import { type AccountParts, changeAudited, requireFresh, requirePerson, requireTenant, requireTwoFactor } from './request-checks.ts';
 import { makeResetLink } from './reset-links.ts';
 
 /** Adds the endpoints that list and change the users of a tenant, and create links to reset their passwords. */
@@ -27,18 +27,24 @@ export function userRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.updateUser, async ({ params, body, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(parts, principal, params.tenant);
-    const before = await userStore.userIn(params.tenant, params.user);
-    if (!before) throw unknownUser(params);
-    if (losesAdministrator(before, body) && !(await userStore.hasOtherAdmin(params.tenant, params.user)))
+    const change = async (transaction: Transaction) => {
+      const changed = await userStore.updateUser(params.tenant, params.user, body, transaction);
+      if (changed === null) throw unknownUser(params);
+      if (changed !== 'last-administrator') return changed;
+      const last = await userStore.userIn(params.tenant, params.user, transaction);
       throw new ApiProblem(
         'CONFLICT',
-        `${before.name} is the last administrator of ${params.tenant}.`,
+        `${last?.name ?? params.user} is the last administrator of ${params.tenant}.`,
         'Make another user an administrator first.',
       );
-    const changed = await userStore.updateUser(params.tenant, params.user, body);
+    };
+    const changed = await changeAudited(parts, raw, { ...principal, tenant: params.tenant }, change, ({ email }) => ({
+      action: 'user changed',
+      subject: email,
+      detail: body,
+    }));
     await parts.revocations.changed();
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'user changed', before.email, body);
-    return changed ?? before;
+    return changed;
   });
 
   routes.handle(ENDPOINTS.createResetLink, async ({ params, raw, principal }) => {
@@ -50,9 +56,13 @@ export function userRoutes(routes: Routes, parts: AccountParts): void {
     const found = await userStore.userIn(params.tenant, params.user);
     if (!found) throw unknownUser(params);
     if (found.disabled) throw new ApiProblem('CONFLICT', `${found.name} is disabled.`, 'Enable the user first.');
-    const resetLink = await makeResetLink(parts.database, params.user, parts.baseUrl());
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'password reset link created', found.email);
-    return resetLink;
+    return changeAudited(
+      parts,
+      raw,
+      { ...principal, tenant: params.tenant },
+      (transaction) => makeResetLink(transaction, params.user, parts.baseUrl()),
+      () => ({ action: 'password reset link created', subject: found.email }),
+    );
   });
 }
 

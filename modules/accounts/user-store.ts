@@ -9,8 +9,9 @@ import {
   type User,
   type UserSession,
 } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
-import { and, asc, count, desc, eq, gt, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
+import type { Database, Statements, Transaction } from '@millrace/database';
+import { and, asc, count, desc, eq, gt, isNotNull, isNull, lt, ne, or, type SQL, sql } from 'drizzle-orm';
+import { losesAdministrator } from './administrators.ts';
 import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
 
 const INVITATION_MS = 7 * 86_400_000;
@@ -64,7 +65,7 @@ export class UserStore {
     return tier;
   }
 
-  /** Clears the tier cache: another server may have changed a tier. */
+  /** Clears the tier cache, because a tier may have changed. */
   forgetTiers(): void {
     this.#tierGeneration++;
     this.#tiers.clear();
@@ -85,8 +86,8 @@ export class UserStore {
   }
 
   /** Creates a tenant. Returns false when the id is taken. */
-  async createTenant(tenant: { id: string; name: string; tier: Tier }): Promise<boolean> {
-    const created = await this.#database.drizzle
+  async createTenant(tenant: { id: string; name: string; tier: Tier }, statements: Statements): Promise<boolean> {
+    const created = await statements
       .insert(tenants)
       .values({ ...tenant, createdAt: new Date() })
       .onConflictDoNothing()
@@ -94,11 +95,14 @@ export class UserStore {
     return created.length > 0;
   }
 
-  async updateTenant(tenant: string, change: { name?: string | undefined; tier?: Tier | undefined }): Promise<void> {
+  /** Call `forgetTiers` after the transaction. */
+  async updateTenant(
+    tenant: string,
+    change: { name?: string | undefined; tier?: Tier | undefined },
+    transaction: Transaction,
+  ): Promise<void> {
     if (change.name === undefined && change.tier === undefined) return;
-    await this.#database.drizzle.update(tenants).set(change).where(eq(tenants.id, tenant));
-    this.#tierGeneration++;
-    this.#tiers.delete(tenant);
+    await transaction.update(tenants).set(change).where(eq(tenants.id, tenant));
   }
 
   async listUsers(tenant: string): Promise<User[]> {
@@ -110,8 +114,8 @@ export class UserStore {
     return rows.map(userOf);
   }
 
-  async userIn(tenant: string, id: string): Promise<User | null> {
-    const [row] = await this.#database.drizzle
+  async userIn(tenant: string, id: string, statements: Statements = this.#database.drizzle): Promise<User | null> {
+    const [row] = await statements
       .select({ user: users, passkeys: passkeyCount })
       .from(users)
       .where(and(eq(users.id, id), eq(users.tenant, tenant)));
@@ -136,9 +140,24 @@ export class UserStore {
     return row ?? null;
   }
 
+  /** Version of a user; null for an unknown user. */
+  async versionOf(id: string): Promise<number | null> {
+    const [row] = await this.#database.drizzle.select({ version: users.version }).from(users).where(eq(users.id, id));
+    return row?.version ?? null;
+  }
+
+  /** Whether a passkey exists. @param credential its id in the browser */
+  async passkeyExists(credential: string): Promise<boolean> {
+    const found = await this.#database.drizzle
+      .select({ id: userPasskeys.id })
+      .from(userPasskeys)
+      .where(eq(userPasskeys.credentialID, credential));
+    return found.length > 0;
+  }
+
   /** True if the tenant has another enabled administrator. */
-  async hasOtherAdmin(tenant: string, id: string): Promise<boolean> {
-    const others = await this.#database.drizzle
+  async #hasOtherAdmin(tenant: string, id: string, statements: Statements): Promise<boolean> {
+    const others = await statements
       .select({ id: users.id })
       .from(users)
       .where(and(eq(users.tenant, tenant), eq(users.role, 'admin'), eq(users.disabled, false), ne(users.id, id)))
@@ -146,17 +165,28 @@ export class UserStore {
     return others.length > 0;
   }
 
-  /** Changes role or status. Disabling ends all sessions of the user. */
-  async updateUser(tenant: string, id: string, change: { role?: Role | undefined; disabled?: boolean | undefined }): Promise<User | null> {
-    await this.#database.drizzle.transaction(async (transaction) => {
-      if (change.role !== undefined || change.disabled !== undefined)
-        await transaction
-          .update(users)
-          .set({ ...change, updatedAt: new Date() })
-          .where(and(eq(users.id, id), eq(users.tenant, tenant)));
-      if (change.disabled) await transaction.delete(userSessions).where(eq(userSessions.userId, id));
-    });
-    return this.userIn(tenant, id);
+  /**
+   * Changes role or status. Disabling ends all sessions of the user.
+   * @returns the changed user; null for an unknown user; `last-administrator` when the tenant would have no enabled administrator
+   */
+  async updateUser(
+    tenant: string,
+    id: string,
+    change: { role?: Role | undefined; disabled?: boolean | undefined },
+    transaction: Transaction,
+  ): Promise<User | null | 'last-administrator'> {
+    // Changes of a tenant's users run one after another: otherwise two administrators could remove each other.
+    await transaction.select({ id: tenants.id }).from(tenants).where(eq(tenants.id, tenant)).for('no key update');
+    const before = await this.userIn(tenant, id, transaction);
+    if (!before) return null;
+    if (losesAdministrator(before, change) && !(await this.#hasOtherAdmin(tenant, id, transaction))) return 'last-administrator';
+    if (change.role !== undefined || change.disabled !== undefined)
+      await transaction
+        .update(users)
+        .set({ ...change, updatedAt: new Date() })
+        .where(and(eq(users.id, id), eq(users.tenant, tenant)));
+    if (change.disabled) await transaction.delete(userSessions).where(eq(userSessions.userId, id));
+    return this.userIn(tenant, id, transaction);
   }
 
   async sessions(user: string, own: string | null): Promise<UserSession[]> {
@@ -173,6 +203,11 @@ export class UserStore {
       remote: ipAddress ?? '',
       agent: userAgent ?? '',
     }));
+  }
+
+  /** Deletes sessions that have expired. Their streams have ended, and no cookie of theirs is accepted. */
+  async deleteExpiredSessions(): Promise<void> {
+    await this.#database.drizzle.delete(userSessions).where(lt(userSessions.expiresAt, new Date()));
   }
 
   /** Returns false when the user has no such session. */
@@ -216,16 +251,14 @@ export class UserStore {
   }
 
   /** @returns the one-time token of the invitation */
-  async createInvitation(invitation: {
-    tenant: string;
-    role: Role;
-    email: string | null;
-    invitedBy: string;
-  }): Promise<{ id: string; token: string; createdAt: number; expiresAt: number }> {
+  async createInvitation(
+    invitation: { tenant: string; role: Role; email: string | null; invitedBy: string },
+    statements: Statements,
+  ): Promise<{ id: string; token: string; createdAt: number; expiresAt: number }> {
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const now = Date.now();
     const id = randomUUID();
-    await this.#database.drizzle.insert(invitations).values({
+    await statements.insert(invitations).values({
       id,
       wordHash: hashOf(token),
       ...invitation,
@@ -254,12 +287,20 @@ export class UserStore {
   }
 
   /** Deletes a pending invitation. @returns what it granted; null when the tenant has no such invitation */
-  async deleteInvitation(tenant: string, id: string): Promise<InvitationGrant | null> {
-    const [deleted] = await this.#database.drizzle
+  async deleteInvitation(tenant: string, id: string, statements: Statements): Promise<InvitationGrant | null> {
+    const [deleted] = await statements
       .delete(invitations)
       .where(and(eq(invitations.id, id), eq(invitations.tenant, tenant), isPending()))
       .returning(grantColumns);
     return deleted ?? null;
+  }
+
+  /** Makes an invitation that a sign-up is using invalid if that sign-up fails. */
+  async expireUsedInvitation(tenant: string, id: string): Promise<void> {
+    await this.#database.drizzle
+      .update(invitations)
+      .set({ expiresAt: new Date() })
+      .where(and(eq(invitations.id, id), eq(invitations.tenant, tenant), isNotNull(invitations.usedAt)));
   }
 
   /** The invitation with this token; null when it is unknown, used, expired, or for another address. */

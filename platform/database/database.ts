@@ -81,3 +81,6 @@ export async function migrateDatabase({ drizzle: database }: Database, migration
 }
 
 export type Transaction = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0];
+
+/** Statements, in a transaction or each on its own. */
+export type Statements = Pick<Transaction, 'select' | 'insert' | 'update' | 'delete' | 'execute'>;

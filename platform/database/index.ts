@@ -5,6 +5,7 @@ export {
   isSocketFolder,
   migrateDatabase,
   probeDatabase,
+  type Statements,
   type Transaction,
 } from './database.ts';
 export { failureReason, isDatabaseUnavailable } from './failure-reason.ts';

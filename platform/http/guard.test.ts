@@ -93,7 +93,7 @@ describe('an action of an operator', () => {
 
   test('is audited also when its client disconnects before the response', async () => {
     const audited: unknown[] = [];
-    const { app, effects, socket, send, release } = await listening({ onAuditEvent: ({ detail }) => audited.push(detail.body) });
+    const { app, effects, socket, send, release } = await listening({ onAuditEvent: ({ detail }) => void audited.push(detail.body) });
     const requested = once(app.server, 'request') as Promise<[unknown, ServerResponse]>;
     socket.write(send({ slow: true }));
     const [, response] = await requested;
@@ -107,6 +107,32 @@ describe('an action of an operator', () => {
     await app.inject({ method: 'POST', url: '/op', payload: { n: 2 } });
     assert.deepEqual(audited, [{ slow: true }, { n: 2 }]);
     await app.close();
+  });
+
+  test('is answered when its audit entry is stored; an action that failed may have had its effect, a refused one has not', async () => {
+    const audited: unknown[] = [];
+    const stored = Promise.withResolvers<void>();
+    const app = guarded(principal('key', 'platform:operate'), {
+      onAuditEvent: async ({ detail }) => {
+        audited.push(detail.status ?? 'done');
+        await stored.promise;
+      },
+    });
+    let isAnswered = false;
+    app.post('/op', { config: { access: 'platform:operate' } }, (_request, reply) => reply.send({}));
+    app.post('/broken', { config: { access: 'platform:operate' } }, () => Promise.reject(new Error('lost the zone half-way')));
+    app.post('/refused', { config: { access: 'platform:operate' } }, () => Promise.reject(new ApiProblem('CONFLICT', 'No.', 'Wait.')));
+    const answered = app.inject({ method: 'POST', url: '/op' }).then(() => {
+      isAnswered = true;
+    });
+    await until(() => audited.length === 1, 'it is reported');
+    await new Promise(setImmediate);
+    assert.equal(isAnswered, false);
+    stored.resolve();
+    await answered;
+    await app.inject({ method: 'POST', url: '/broken' });
+    await app.inject({ method: 'POST', url: '/refused' });
+    assert.deepEqual(audited, ['done', 500]);
   });
 
   for (const [what, who] of [

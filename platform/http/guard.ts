@@ -30,7 +30,12 @@ declare module 'fastify' {
 export interface AuditEvent {
   readonly principal: Principal;
   readonly route: string;
-  readonly detail: { readonly params: unknown; readonly body: unknown };
+  readonly detail: {
+    readonly params: unknown;
+    readonly body: unknown;
+    /** Status of the response if it is a server error: the action may have had its effect. */
+    readonly status?: number;
+  };
   readonly remote: string;
   readonly trace: string;
 }
@@ -54,8 +59,8 @@ export interface GuardOptions {
   readonly limiter: RateLimiter;
   /** Epoch ms. Default: the clock of the machine. */
   readonly now?: () => number;
-  /** Called for every successful action that needs the permission of an operator. */
-  readonly onAuditEvent: (event: AuditEvent) => void;
+  /** Called for every action that needs the permission of an operator and may have had an effect. The response is sent when it has resolved. */
+  readonly onAuditEvent: (event: AuditEvent) => Promise<void> | void;
 }
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -177,17 +182,19 @@ function checkAgainAfterBody(app: FastifyInstance, { requireNotRevoked, now = Da
   });
 }
 
-/** Reports every successful change that needs the permission of an operator. */
+/** Reports every change that needs the permission of an operator, unless the request was refused. */
 function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAuditEvent']): void {
   app.addHook('onRoute', (route) => {
     if (route.config?.access !== 'platform:operate' || route.method === 'GET' || route.method === 'HEAD') return;
     // Not when the response is finished: it never is if the client has disconnected.
-    const audit = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (error: null, payload: unknown) => void) => {
+    const audit = async (request: FastifyRequest, reply: FastifyReply, payload: unknown) => {
       const { principal, params, body, ip: remote, id: trace } = request;
-      const name = `${request.method} ${request.routeOptions.url}`;
-      if (reply.statusCode < 400 && !isReplayed(reply))
-        onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
-      done(null, payload);
+      const { statusCode: status } = reply;
+      const isRefused = status >= 400 && status < 500;
+      const detail = { params, body: body ?? {}, ...(status >= 500 && { status }) };
+      if (!isRefused && !isReplayed(reply))
+        await onAuditEvent({ principal, route: `${request.method} ${request.routeOptions.url}`, detail, remote, trace });
+      return payload;
     };
     route.onSend = [audit, ...[route.onSend ?? []].flat()];
   });

@@ -9,6 +9,8 @@ const KEEP_MS = 24 * 3_600_000;
 /** How long a reservation outlives the process that made it, ms. A living process renews it. */
 const RESERVED_MS = 60_000;
 const RENEW_MS = 15_000;
+/** Responses kept in memory that could not be stored, of at most 1 MiB each. */
+const UNSTORED_MAX = 100;
 /** Keys of one principal that are kept at a time. */
 const KEYS_MAX = 10_000;
 /** How often a process deletes expired keys, ms. */
@@ -62,6 +64,8 @@ export class IdempotencyKeys implements IdempotencyStore {
   readonly #keysMax: number;
   /** Runs of this process that have not finished, by attempt. */
   readonly #running = new Map<string, string>();
+  /** Responses of such runs that could not be stored yet, oldest first. */
+  readonly #unstored = new Map<string, StoredResponse>();
   #renewing: NodeJS.Timeout | null = null;
   #deletedAt = Number.NEGATIVE_INFINITY;
 
@@ -88,13 +92,31 @@ export class IdempotencyKeys implements IdempotencyStore {
     return { state: 'running', leftMs: 0 };
   }
 
-  async finish({ id }: KeyUse, attempt: string, { status, ...rest }: StoredResponse): Promise<void> {
+  /** A response that cannot be stored is stored later; until then its reservation is renewed, so a repeat does not run. */
+  async finish({ id }: KeyUse, attempt: string, response: StoredResponse): Promise<void> {
     try {
-      const response = await this.#sealing.seal(JSON.stringify(rest), id);
-      await this.#database.drizzle.execute(
-        sql`update ${idempotencyKeys} set status = ${status}, response = ${response} where id = ${id} and attempt = ${attempt} and status is null`,
-      );
-    } finally {
+      await this.#store(id, attempt, response);
+    } catch (error) {
+      if (this.#running.has(attempt)) this.#unstored.set(attempt, response);
+      for (const oldest of this.#unstored.keys()) {
+        if (this.#unstored.size <= UNSTORED_MAX) break;
+        this.#ended(oldest);
+      }
+      throw error;
+    }
+    this.#ended(attempt);
+  }
+
+  async #store(id: string, attempt: string, { status, ...rest }: StoredResponse): Promise<void> {
+    const response = await this.#sealing.seal(JSON.stringify(rest), id);
+    await this.#database.drizzle.execute(
+      sql`update ${idempotencyKeys} set status = ${status}, response = ${response} where id = ${id} and attempt = ${attempt} and status is null`,
+    );
+  }
+
+  async #storeAgain(): Promise<void> {
+    for (const [attempt, response] of this.#unstored) {
+      await this.#store(this.#running.get(attempt) ?? '', attempt, response);
       this.#ended(attempt);
     }
   }
@@ -112,6 +134,7 @@ export class IdempotencyKeys implements IdempotencyStore {
   /** Ends the renewal of reservations, as the end of the process does. */
   close(): void {
     this.#running.clear();
+    this.#unstored.clear();
     this.#stopRenewing();
   }
 
@@ -157,7 +180,8 @@ export class IdempotencyKeys implements IdempotencyStore {
     const attempts = [...this.#running.keys()];
     const ids = [...this.#running.values()];
     if (attempts.length === 0) return;
-    // The next renewal may succeed: a reservation outlives several failures.
+    // The next attempt may succeed: a reservation outlives several failures.
+    await this.#storeAgain().catch(() => {});
     await this.#database.drizzle
       .execute(
         sql`update ${idempotencyKeys} k set reserved_until = ${NOW} + ${this.#reservedMs}::bigint
@@ -169,6 +193,7 @@ export class IdempotencyKeys implements IdempotencyStore {
 
   #ended(attempt: string): void {
     this.#running.delete(attempt);
+    this.#unstored.delete(attempt);
     if (this.#running.size === 0) this.#stopRenewing();
   }
 

@@ -5,13 +5,13 @@ import { setTimeout } from 'node:timers/promises';
 import type { Principal, Problem } from '@millrace/contracts';
 import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
 import { Envelope, localMasterKey } from '@millrace/secrets';
-import { assertWithinTime } from '@millrace/testing';
+import { assertWithinTime, until } from '@millrace/testing';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import fastify, { type FastifyInstance } from 'fastify';
 import { EMPTY, ENGINES, type TestDatabase } from '../database/testing/engines.ts';
 import { idempotencyHooks } from './idempotency.ts';
-import { type IdempotencyKeyOptions, IdempotencyKeys } from './idempotency-keys.ts';
+import { type IdempotencyKeyOptions, IdempotencyKeys, type Sealing } from './idempotency-keys.ts';
 import { ApiProblem, respondWithProblems } from './problems.ts';
 
 const KIM = { kind: 'key', user: 'kim', tenant: 'main', name: 'kim' } as Principal;
@@ -35,8 +35,9 @@ function serverWith(
   database: Database,
   handle: (body: Record<string, unknown>) => Promise<unknown>,
   options: IdempotencyKeyOptions = {},
+  sealed: Sealing = sealing,
 ): TestServer {
-  const keys = new IdempotencyKeys(database, sealing, options);
+  const keys = new IdempotencyKeys(database, sealed, options);
   const app = fastify();
   respondWithProblems(app);
   app.decorateRequest('principal', null as unknown as Principal);
@@ -141,6 +142,30 @@ for (const engine of ENGINES)
       const again = await other.post({ key: 'c' });
       assert.deepEqual([again.body, again.replayed, made - count], [response.body, true, 1], 'a running request keeps its reservation');
       slow.keys.close();
+    });
+
+    test('a response that cannot be stored at first is stored later, and a repeat does not run meanwhile', async () => {
+      let isSealing = false;
+      let refused = 0;
+      const sealed: Sealing = {
+        seal: async (plain, context) => {
+          if (isSealing) return sealing.seal(plain, context);
+          refused++;
+          throw new Error('Vault is unavailable');
+        },
+        open: (text, context) => sealing.open(text, context),
+      };
+      const server = serverWith(database, create, { reservedMs: 400 }, sealed);
+      const count = made;
+      const first = await server.post({ key: 'unstored' });
+      assert.deepEqual([first.status, made - count], [201, 1]);
+      // Tried four times as often as a reservation would expire.
+      await until(() => refused > 8, 'the response was tried again');
+      assert.equal((await server.post({ key: 'unstored' })).code, 'IDEMPOTENCY_KEY_IN_USE');
+      isSealing = true;
+      await until(async () => (await server.post({ key: 'unstored' })).replayed, 'the response is stored');
+      assert.deepEqual([(await server.post({ key: 'unstored' })).body, made - count], [first.body, 1]);
+      server.keys.close();
     });
 
     test('a refusal of the handler is kept; a rate limit and a server error are not', async () => {

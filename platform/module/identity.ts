@@ -8,7 +8,7 @@ export interface Identity {
   /** Refuses a principal that a gateway authenticated and that was revoked since. @throws ApiProblem */
   requireNotRevoked(principal: Principal): void;
   /** Records an action of an operator. */
-  onAuditEvent(event: AuditEvent): void;
+  onAuditEvent(event: AuditEvent): Promise<void> | void;
   /** Link that creates the first owner. Null when a user exists, or when sign-in is not used. */
   ownerLink(): Promise<string | null>;
 }

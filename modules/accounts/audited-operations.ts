@@ -1,0 +1,65 @@
+import type { AuditEvent } from '@millrace/http';
+import type { AuditLog, NewAuditEntry } from './audit.ts';
+
+/** Entries that are kept while the database is unavailable. */
+const PENDING_MAX = 1_000;
+
+interface Pending {
+  readonly tenant: string;
+  readonly content: NewAuditEntry;
+}
+
+/**
+ * Appends the actions of operators to the audit log. An entry that cannot be stored is kept in memory and stored later: its action has taken effect.
+ */
+export class AuditedOperations {
+  readonly #audit: AuditLog;
+  readonly #onFailure: (message: string, detail: unknown) => void;
+  #pending: Pending[] = [];
+  #isStoring = false;
+
+  constructor(audit: AuditLog, onFailure: (message: string, detail: unknown) => void) {
+    this.#audit = audit;
+    this.#onFailure = onFailure;
+  }
+
+  /** Resolves when the entry is stored, or is kept to be stored later. */
+  async append({ principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
+    const { tenant, name, user } = principal;
+    const content = { actor: name, user, action: 'operated', subject: route, detail: { ...detail }, remote, trace, occurredAt: Date.now() };
+    try {
+      await this.#audit.append(tenant, content);
+    } catch (error) {
+      this.#onFailure(`the audit entry of ${name} for ${route} could not be stored; it is tried again`, error);
+      this.#pending.push({ tenant, content });
+      if (this.#pending.length > PENDING_MAX) this.#drop(this.#pending.splice(0, 1));
+    }
+  }
+
+  /** Stores the entries that are kept, oldest first. Rejects at the first that cannot be stored. */
+  async storePending(): Promise<void> {
+    if (this.#isStoring) return;
+    this.#isStoring = true;
+    try {
+      for (let [oldest] = this.#pending; oldest; [oldest] = this.#pending) {
+        await this.#audit.append(oldest.tenant, oldest.content);
+        this.#pending = this.#pending.filter((other) => other !== oldest);
+      }
+    } finally {
+      this.#isStoring = false;
+    }
+  }
+
+  /** Reports the entries that were not stored. */
+  close(): void {
+    this.#drop(this.#pending.splice(0));
+  }
+
+  #drop(dropped: readonly Pending[]): void {
+    for (const { tenant, content } of dropped)
+      this.#onFailure(
+        `an audit entry is lost: ${content.actor} (${tenant}, trace ${content.trace}): ${content.subject}`,
+        new Error('It could not be stored.'),
+      );
+  }
+}

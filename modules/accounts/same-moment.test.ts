@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { systemClock } from '@millrace/base/clock';
+import type { Permission } from '@millrace/contracts';
+import { connectDatabase, type Database, migrateDatabase, type Transaction } from '@millrace/database';
+import { ENGINES, type TestDatabase } from '@millrace/database/testing';
+import { eq } from 'drizzle-orm';
+import { ApiKeys } from './api-keys.ts';
+import { AuditLog } from './audit.ts';
+import { createIdentity, type Identity } from './identity.ts';
+import { joining } from './joining.ts';
+import { makeResetLink } from './reset-links.ts';
+import { apiKeys, userCredentials, userSessions, userVerifications } from './tables/tables.ts';
+import { UserStore } from './user-store.ts';
+
+const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
+const SCOPES: readonly Permission[] = ['market:read'];
+
+/*
+ * Changes at the same moment have the same result as one after another, and a change is stored with its entry in the audit log or not at all.
+ */
+for (const engine of ENGINES)
+  describe(`changes at the same moment on ${engine.name}`, () => {
+    let running: TestDatabase;
+    let database: Database;
+    let userStore: UserStore;
+    let keys: ApiKeys;
+    let identity: Identity;
+    let users = 0;
+    /** Runs while a password is verified. */
+    let whileVerified = async () => {};
+
+    before(async () => {
+      running = await engine.open();
+      database = connectDatabase(running.address);
+      await migrateDatabase(database, MIGRATIONS);
+      userStore = new UserStore(database);
+      keys = new ApiKeys(database, systemClock, false);
+      await userStore.createHomeTenant();
+      identity = createIdentity({
+        database,
+        secret: 'identity secret of the test',
+        passwords: {
+          hash: async (password) => `hash of ${password}`,
+          verify: async (hash, password) => {
+            const isRight = hash === `hash of ${password}`;
+            await whileVerified();
+            return isRight;
+          },
+        },
+        sessionHours: 1,
+        baseUrl: 'http://localhost:7420',
+        mailer: null,
+        providers: [],
+        isOpen: false,
+        onReset: async () => {},
+        onCreated: () => {},
+        current: userStore,
+        onFailure: () => {},
+      });
+    });
+    after(async () => {
+      await database.close();
+      await running.close();
+    });
+
+    const inTransaction = <T>(work: (transaction: Transaction) => Promise<T>) => database.drizzle.transaction(work);
+
+    async function newUser(role: 'admin' | 'trader' = 'trader', tenant = 'main'): Promise<{ id: string; email: string }> {
+      const email = `user-${++users}@example.com`;
+      const made = await joining.run({ tenant, role, verified: true }, () =>
+        identity.api.signUpEmail({ body: { name: `User ${users}`, email, password: 'the old password' } }),
+      );
+      return { id: made.user.id, email };
+    }
+
+    test('administrators cannot remove each other until none is left', async () => {
+      await inTransaction((transaction) => userStore.createTenant({ id: 'acme', name: 'Acme', tier: 'free' }, transaction));
+      const admins: string[] = [];
+      for (let index = 0; index < 6; index++) admins.push((await newUser('admin', 'acme')).id);
+      const demote = (id: string) => inTransaction((transaction) => userStore.updateUser('acme', id, { role: 'viewer' }, transaction));
+      const results = await Promise.all(admins.map(demote));
+      assert.equal(results.filter((result) => result === 'last-administrator').length, 1);
+      assert.equal((await userStore.listUsers('acme')).filter(({ role }) => role === 'admin').length, 1);
+    });
+
+    test('a user has at most the keys of the tier', async () => {
+      const { id } = await newUser();
+      const about = { name: 'key', scopes: SCOPES, expiresAt: Date.now() + 86_400_000 };
+      const create = () => inTransaction((transaction) => keys.create(id, about, 3, transaction));
+      const created = await Promise.all(Array.from({ length: 8 }, create));
+      assert.equal(created.filter((key) => key !== null).length, 3);
+      assert.equal(await keys.count(id), 3);
+    });
+
+    test('one reset link of a user is valid', async () => {
+      const { id } = await newUser();
+      const make = () => inTransaction((transaction) => makeResetLink(transaction, id, 'http://localhost:7420'));
+      await Promise.all([make(), make(), make()]);
+      assert.equal((await database.drizzle.select().from(userVerifications).where(eq(userVerifications.value, id))).length, 1);
+    });
+
+    test('a sign-in with a password that is replaced while it is verified leaves no session', async () => {
+      const { id, email } = await newUser();
+      whileVerified = async () => {
+        await database.drizzle.update(userCredentials).set({ password: 'hash of the new password' }).where(eq(userCredentials.userId, id));
+        await database.drizzle.delete(userSessions).where(eq(userSessions.userId, id));
+      };
+      const signIn = (password: string) => identity.api.signInEmail({ body: { email, password } });
+      await assert.rejects(signIn('the old password'), { status: 'UNAUTHORIZED' });
+      whileVerified = async () => {};
+      assert.deepEqual(await userStore.sessions(id, null), []);
+      await signIn('the new password');
+      assert.equal((await userStore.sessions(id, null)).length, 1);
+    });
+
+    test('an invitation that was revoked while a sign-up used it stays invalid when that sign-up fails', async () => {
+      const grant = { tenant: 'main', role: 'viewer', email: null, invitedBy: 'test' } as const;
+      const { id, token } = await inTransaction((transaction) => userStore.createInvitation(grant, transaction));
+      const accepted = await userStore.acceptInvitation(token, 'kim@example.com');
+      assert.equal(await inTransaction((transaction) => userStore.deleteInvitation('main', id, transaction)), null);
+      await userStore.expireUsedInvitation('main', id);
+      assert.ok(accepted);
+      await userStore.releaseInvitation(accepted);
+      assert.equal(await userStore.validInvitation(token, 'kim@example.com'), null);
+    });
+
+    test('a change whose entry in the audit log cannot be stored is not made', async () => {
+      const { id } = await newUser();
+      const audit = new AuditLog(database);
+      const about = { name: 'key', scopes: SCOPES, expiresAt: Date.now() + 86_400_000 };
+      const create = (detail: Record<string, unknown>) =>
+        audit.appendWith(
+          'main',
+          (transaction) => keys.create(id, about, 10, transaction),
+          () => ({ actor: 'Kim', user: id, action: 'key created', subject: 'key', detail, remote: '', trace: '' }),
+        );
+      // JSON of PostgreSQL cannot have this character.
+      await assert.rejects(create({ name: '\u0000' }));
+      assert.equal((await database.drizzle.select().from(apiKeys).where(eq(apiKeys.userId, id))).length, 0);
+      await create({});
+      assert.equal(await keys.count(id), 1);
+      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 1, firstInvalid: null });
+    });
+  });

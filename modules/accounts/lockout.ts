@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import type { Database, Transaction } from '@millrace/database';
 import type { Clock } from '@millrace/kernel';
 import { inArray, lt, sql } from 'drizzle-orm';
@@ -118,7 +119,8 @@ export class Lockout {
   }
 }
 
-function countersOf(account: string, remote: string): [pair: Counter, account: Counter, remote: Counter] {
+function countersOf(account: string, address: string): [pair: Counter, account: Counter, remote: Counter] {
+  const remote = clientNetwork(address);
   return [
     { key: `pair ${account} ${remote}`, free: FREE_ATTEMPTS.pair },
     { key: `account ${account}`, free: FREE_ATTEMPTS.account },

@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import { HOME_TENANT, normalizedName, type SignInStatus } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -27,10 +28,10 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
   if (!offered && !parts.isOpen)
     throw new ApiProblem('FORBIDDEN', 'Sign-up is by invitation only.', 'Ask an administrator for an invitation link.');
   await parts.names.requireFree(offered?.tenant ?? HOME_TENANT, name);
-  if (parts.limiter.take(raw.ip, WEAK_PASSWORDS, 0).remaining < 1)
+  if (parts.limiter.take(clientNetwork(raw.ip), WEAK_PASSWORDS, 0).remaining < 1)
     throw new ApiProblem('RATE_LIMITED', `Too many weak passwords were tried from ${raw.ip}.`, 'Wait a few seconds, then try again.');
   await requireStrong(body.password, [name, email]).catch((error) => {
-    parts.limiter.take(raw.ip, WEAK_PASSWORDS, 1);
+    parts.limiter.take(clientNetwork(raw.ip), WEAK_PASSWORDS, 1);
     throw error;
   });
   // Used only now, so that an invalid request does not use the invitation. Another request may have used it first.

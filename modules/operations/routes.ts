@@ -17,5 +17,6 @@ export function operationsRoutes(routes: Routes, parts: OperationsParts): void {
   consumerGroupRoutes(routes, parts);
   deadLetterRoutes(routes, parts);
   routes.handle(ENDPOINTS.getEventStats, () => eventStats(parts.flow, parts.topics()));
-  routes.list(ENDPOINTS.listAlerts, ({ id }) => id, parts.alerts);
+  // An alert that occurs again has the same id.
+  routes.list(ENDPOINTS.listAlerts, ({ id, startedAt }) => `${id} ${startedAt}`, parts.alerts);
 }

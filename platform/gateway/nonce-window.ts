@@ -14,6 +14,8 @@ export class NonceWindow {
   #size = 0;
   /** Nonces from before this second are refused. */
   #from: number;
+  /** Latest time so far, epoch ms. */
+  #newest: number;
 
   /**
    * @param validMs how long a nonce is valid, and how far a clock may be ahead
@@ -21,6 +23,7 @@ export class NonceWindow {
    */
   constructor(validMs: number, start: number, max: number = NONCES_MAX) {
     this.#from = Math.floor(start / SECOND_MS);
+    this.#newest = start;
     this.#validMs = validMs;
     this.#max = max;
   }
@@ -31,6 +34,12 @@ export class NonceWindow {
 
   /** @param at creation time of the nonce, epoch ms. @param now epoch ms. @returns false for a nonce that was used before or is too old */
   accept(nonce: string, at: number, now: number): boolean {
+    // The clock was set back. Older nonces are forgotten, so only those that are made from now on can be told from used ones.
+    if (now < this.#newest - this.#validMs) {
+      this.#newest = now;
+      this.#from = Math.floor(now / SECOND_MS);
+    }
+    this.#newest = Math.max(this.#newest, now);
     this.#forgetBefore(Math.floor((now - this.#validMs) / SECOND_MS));
     const second = Math.floor(at / SECOND_MS);
     if (second < this.#from) return false;

@@ -81,6 +81,22 @@ describe('the vouch of a gateway', () => {
     assert.ok(Array.from({ length: 1_000 }, (_, index) => window.accept(String(index), 1_000_000, 1_000_000)).every((one) => one));
   });
 
+  test('is accepted after the clocks of gateway and server were set back, once', () => {
+    let now = 1_000_000_000;
+    const clock = () => now;
+    const [gateway, server] = [new Vouching('secret', clock), new VouchReader('secret', clock, SERVER)];
+    const read = (header: string) => server.read(got(header, '/x'));
+    assert.ok(read(gateway.vouch(kim, sentTo('/x'))));
+    for (const backMs of [60_000, 3_600_000]) {
+      now -= backMs;
+      const header = gateway.vouch(kim, sentTo('/x'));
+      assert.ok(read(header));
+      now += 1_000;
+      assert.throws(() => read(header), /used before/);
+      assert.ok(read(gateway.vouch(kim, sentTo('/x'))));
+    }
+  });
+
   test('fault 81: is not accepted again after a restart of the server', () => {
     let now = 1_000_000;
     const clock = () => now;

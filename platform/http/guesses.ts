@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { clientNetwork } from '@millrace/base/client-network';
 import type { Caller, Identify } from './caller.ts';
 import { ApiProblem } from './problems.ts';
 import { MemoryRateLimiter } from './rate-limit.ts';
@@ -29,7 +30,7 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
       valid.delete(credential);
       const same = sameOf(remote, credential);
       // A repeated credential is not counted as a different one.
-      if (!failures.knows(same)) failures.take(remote, DIFFERENT, 1);
+      if (!failures.knows(same)) failures.take(clientNetwork(remote), DIFFERENT, 1);
       failures.take(same, SAME, 1);
     }
     throw error;
@@ -41,7 +42,7 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
     const wasValid = valid.has(credential);
     if (!wasValid && isOver(sameOf(remote, credential), SAME))
       throw new ApiProblem('RATE_LIMITED', 'The same invalid credential was sent too often.', 'Wait a minute, then send a valid one.');
-    if (!wasValid && isOver(remote, DIFFERENT))
+    if (!wasValid && isOver(clientNetwork(remote), DIFFERENT))
       throw new ApiProblem(
         'RATE_LIMITED',
         `Too many invalid credentials from ${remote}.`,
@@ -74,7 +75,7 @@ function credentialIn({ authorization, 'x-api-key': key }: IncomingHttpHeaders):
 function sameOf(remote: string, credential: string): string {
   const start = credential.indexOf(KEY_PREFIX);
   const compared = start === -1 ? credential.slice(-COMPARED_CHARACTERS) : credential.slice(start, start + COMPARED_CHARACTERS);
-  return `${remote} ${compared}`;
+  return `${clientNetwork(remote)} ${compared}`;
 }
 
 /** Credentials that were recently valid. Bounded: when there are too many, the older half is dropped. */

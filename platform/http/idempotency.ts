@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { clientNetwork } from '@millrace/base/client-network';
 import type { Principal } from '@millrace/contracts';
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { ApiProblem } from './problems.ts';
@@ -117,7 +118,7 @@ function keyUseOf(request: FastifyRequest, key: string): KeyUse {
 
 /** Owner of a key: the user, whatever the credential; for anonymous requests, the address. */
 function principalOf({ tenant, user }: Principal, ip: string): string {
-  return user === null ? `anonymous:${ip}` : `${tenant}:${user}`;
+  return user === null ? `anonymous:${clientNetwork(ip)}` : `${tenant}:${user}`;
 }
 
 const digest = (parts: readonly string[]) => createHash('sha256').update(JSON.stringify(parts)).digest('base64url');

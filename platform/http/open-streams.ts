@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import { type Connections, type Principal, TIERS, type Tier, type Transport } from '@millrace/contracts';
 import { ApiProblem } from './problems.ts';
 
@@ -140,4 +141,4 @@ export class OpenStreams {
   }
 }
 
-const keyOf = ({ user }: Principal, remote: string) => (user === null ? `address ${remote}` : `user ${user}`);
+const keyOf = ({ user }: Principal, remote: string) => (user === null ? `address ${clientNetwork(remote)}` : `user ${user}`);

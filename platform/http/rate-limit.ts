@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import { type Bucket, fullBucket, type Rate, takeFrom, waitFor } from '@millrace/base/token-bucket';
 import type { Principal, Tier } from '@millrace/contracts';
 import { TIERS } from '@millrace/contracts';
@@ -90,7 +91,7 @@ const buckets = new WeakMap<Principal, Counted>();
 export function bucketOf(principal: Principal, remote: string): Counted | null {
   const { kind, user, credential, tier } = principal;
   if (kind === 'demo') return null;
-  if (kind === 'anonymous') return countedAs(`address ${remote}`, ANONYMOUS);
+  if (kind === 'anonymous') return countedAs(`address ${clientNetwork(remote)}`, ANONYMOUS);
   let bucket = buckets.get(principal);
   if (!bucket) {
     bucket = countedAs(kind === 'key' ? `key ${credential}` : `user ${user}`, TIERS[tier as Tier]);

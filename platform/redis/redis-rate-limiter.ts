@@ -25,38 +25,41 @@ return { allowed, tostring(tokens) }
 
 type Taking = Redis & { takeTokens(key: string, rate: number, burst: number, cost: number): Promise<[allowed: number, tokens: string]> };
 
-/** Interval of the pings after Redis failed, ms. */
-const PING_MS = 1_000;
+/** Interval at which the command is tried again after Redis failed, ms. A ping would succeed while Redis refuses writes. */
+const PROBE_MS = 1_000;
+const PROBE_KEY = 'probe';
 
 /**
  * Counts requests for several gateways together. While Redis is unavailable, each gateway counts alone: requests are admitted up to the rate at each of
- * them. When Redis hangs, only the first request waits for it; then a ping in the background checks when it responds again.
+ * them. When Redis hangs, only the first request waits for it; then the command is tried in the background until it succeeds.
  * @param now monotonic clock, ms
  * @param onFailure called once per outage
  */
 export function redisRateLimiter(redis: Redis, now: () => number, onFailure: (error: Error) => void): RateLimiter {
   const local = new MemoryRateLimiter(now);
   let isAvailable = true;
-  const schedulePing = () => {
+  const takeIn = (key: string, rate: Rate, cost: number) =>
+    (redis as Taking).takeTokens(`millrace:rate:${key}`, rate.requestsPerSecond, rate.burst, cost);
+  const scheduleProbe = () => {
     const timer = setTimeout(() => {
       if (redis.status === 'end') return;
-      redis.ping().then(() => {
+      takeIn(PROBE_KEY, { requestsPerSecond: 1, burst: 1 }, 1).then(() => {
         isAvailable = true;
-      }, schedulePing);
-    }, PING_MS);
+      }, scheduleProbe);
+    }, PROBE_MS);
     timer.unref();
   };
   const failed = (error: Error) => {
     if (!isAvailable) return;
     isAvailable = false;
     onFailure(error);
-    schedulePing();
+    scheduleProbe();
   };
   redis.defineCommand('takeTokens', { numberOfKeys: 1, lua: TAKE });
   return {
     take: (key, rate, cost) => {
       if (!isAvailable || redis.status !== 'ready') return local.take(key, rate, cost);
-      return (redis as Taking).takeTokens(`millrace:rate:${key}`, rate.requestsPerSecond, rate.burst, cost).then(
+      return takeIn(key, rate, cost).then(
         ([allowed, tokens]) => allowanceOf(allowed === 1, Number(tokens), rate, cost),
         (error: Error) => {
           failed(error);

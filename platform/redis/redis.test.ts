@@ -92,6 +92,30 @@ describe('several servers and one Redis', left, () => {
     await until(() => isShared(`room again ${tries++}`), 'they count together');
   });
 
+  test('report a Redis that refuses writes as one outage, although it answers a ping', async () => {
+    const redis = await connected();
+    const outages: string[] = [];
+    const counting = redisRateLimiter(
+      redis,
+      () => performance.now(),
+      ({ message }) => void outages.push(message),
+    );
+    const refusals = async () => Number(/cmdstat_evalsha:.*failed_calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+    await counting.take('refused', RATE, 1);
+    await redis.config('SET', 'maxmemory', '1');
+    try {
+      const before = await refusals();
+      await until(async () => {
+        await counting.take('refused', RATE, 1);
+        return (await refusals()) >= before + 3;
+      }, 'the command is tried again');
+      assert.equal(outages.length, 1);
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
+    await until(() => counting.take('refused', RATE, 0) instanceof Promise, 'Redis is used again');
+  });
+
   test('count like a limiter in memory', async () => {
     const redis = limiter(await connected());
     const memory = new MemoryRateLimiter(() => 0);

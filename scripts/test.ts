@@ -47,6 +47,8 @@ const LONGEST = [
   'endurance/day',
   'worlds/outages',
 ];
+/** Passed on to the process of each file: it halves the time that imports take. */
+const QUICK_IMPORTS = ['--import', new URL('../platform/processes/quick-imports.ts', import.meta.url).href];
 /** Time limit of a test or a suite on a machine of usual speed. */
 const TEST_MS_MAX = 240_000;
 /** Time limit of a file, and of all unit tests together. */
@@ -119,7 +121,8 @@ async function work(): Promise<void> {
     const startedAt = performance.now();
     const limit = `--test-timeout=${Math.round(TEST_MS_MAX * timeFactor)}`;
     // A separate process group: processes that a failing test leaves running are killed with it, and cannot block the other tests.
-    const child = spawn(process.execPath, ['--test', '--test-force-exit', '--test-reporter=spec', limit, ...job.flags, ...job.files], {
+    const options = ['--test', '--test-force-exit', '--test-reporter=spec', limit, ...QUICK_IMPORTS, ...job.flags];
+    const child = spawn(process.execPath, [...options, ...job.files], {
       cwd: root,
       env: { ...environment, TMPDIR: job.temporary },
       stdio: ['ignore', 'pipe', 'pipe'],

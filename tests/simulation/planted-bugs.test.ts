@@ -26,7 +26,8 @@ describe('a planted bug is found:', () => {
 
 /** Runs seeds with a planted bug until one violates the check. */
 function simulateMutant(mutant: string, options: string[]): Promise<{ code: number | null; output: string }> {
-  const files = ['--import', join(import.meta.dirname, 'plant.ts'), join(import.meta.dirname, 'main.ts')];
+  const imports = [import.meta.resolve('@millrace/processes/quick-imports'), join(import.meta.dirname, 'plant.ts')];
+  const files = [...imports.flatMap((file) => ['--import', file]), join(import.meta.dirname, 'main.ts')];
   const child = spawn(process.execPath, [...files, ...options], {
     env: { ...process.env, MUTANT: mutant },
     timeout: MUTANT_MS_MAX,

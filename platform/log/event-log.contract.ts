@@ -160,6 +160,16 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await log.claim('zone/a'), { epoch: 1, lastSeq: 10 });
     });
 
+    test('drops events that were dated in the future by a wrong clock, once the events after them are old enough', async () => {
+      const timeOf = (seq: number) => (seq > 100 && seq <= 500 ? 1e15 : seq);
+      for (let seq = 1; seq <= 600; seq++) await log.append([batch('zone/a', 0, seq, 1, timeOf(seq))]);
+      const rule = { olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+      assert.equal(await log.retain(rule, 501), 100);
+      assert.equal(await log.retain(rule, 502), 401);
+      assert.equal(await log.retain(rule, 1e6), 98);
+      assert.deepEqual(await seqsOf(log, 'zone/a'), [600]);
+    });
+
     test('keeps old events that no snapshot covers, and drops them above its maximum size', async () => {
       for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq)]);
       const asked: string[] = [];

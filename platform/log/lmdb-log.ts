@@ -218,27 +218,47 @@ class LmdbLog implements EventLog {
     const groups = this.consumers.groups();
     for (const [index, records] of this.#records.entries()) {
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[index] ?? 0), Number.POSITIVE_INFINITY);
-      const share = rule.bytesMax / PARTITIONS;
       for (;;) {
-        const tooLarge = bytesOf(records) > share;
-        const doomed: number[] = [];
-        for (const { key, value } of [...records.getRange({ limit: CHUNK_RECORDS })]) {
-          const end = key + value.reduce((sum, batch) => sum + widthOf(batch), 0);
-          const old = (value.at(-1)?.time ?? 0) < now - rule.olderThanMs && end <= readByAll;
-          if (end >= this.#endOf(index)) break;
-          if (!tooLarge && !(old && (await areCovered(value, rule)))) break;
-          doomed.push(key);
-          dropped += end - key;
-        }
-        if (doomed.length === 0) break;
+        const { keys, events } = await this.#deletable(index, rule, now, readByAll);
+        if (keys.length === 0) break;
         const removal = records.batch(() => {
-          for (const key of doomed) partOfCommit(records.remove(key));
+          for (const key of keys) partOfCommit(records.remove(key));
         });
         await committed('the log', removal);
+        dropped += events;
       }
     }
     if (dropped > 0) await this.deadLetters.prune();
     return dropped;
+  }
+
+  /** Some of the oldest records that a rule deletes, with the number of their events; none when there are no more. */
+  async #deletable(index: number, rule: RetentionRule, now: number, readByAll: number): Promise<{ keys: number[]; events: number }> {
+    const records = this.#at(index);
+    const tooLarge = bytesOf(records) > rule.bytesMax / PARTITIONS;
+    const keys: number[] = [];
+    let events = 0;
+    // Records from the future have a wrong time. They are at least as old as the next record that is not.
+    let fromFuture: { key: number; width: number }[] = [];
+    for (let start = 0; keys.length === 0; ) {
+      const chunk = [...records.getRange({ start, limit: CHUNK_RECORDS })];
+      for (const { key, value } of chunk) {
+        const width = value.reduce((sum, batch) => sum + widthOf(batch), 0);
+        start = key + width;
+        const time = value.at(-1)?.time ?? 0;
+        const isOld = (time > now || time < now - rule.olderThanMs) && start <= readByAll;
+        if (start >= this.#endOf(index) || !(tooLarge || (isOld && (await areCovered(value, rule))))) return { keys, events };
+        fromFuture.push({ key, width });
+        if (time > now && !tooLarge) continue;
+        for (const record of fromFuture) {
+          keys.push(record.key);
+          events += record.width;
+        }
+        fromFuture = [];
+      }
+      if (chunk.length < CHUNK_RECORDS) break;
+    }
+    return { keys, events };
   }
 
   pauseWrites(work: () => Promise<void>): Promise<void> {

@@ -21,7 +21,7 @@ import {
 } from './event-log.ts';
 import { LmdbConsumers } from './lmdb-consumers.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
-import { bytesOf, PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
+import { bytesOf, CACHED_ZONES_MAX, PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
 
 /** Maximum number of records that are read or dropped at a time, to keep the event loop responsive. */
 const CHUNK_RECORDS = 256;
@@ -353,6 +353,7 @@ class LmdbLog implements EventLog {
     const known = this.#known.get(zone);
     if (known) return known;
     const head = this.#heads.get(zone) ?? NO_HEAD;
+    if (this.#known.size >= CACHED_ZONES_MAX) this.#known.clear();
     this.#known.set(zone, head);
     return head;
   }

@@ -22,6 +22,9 @@ export function shapedBy(name: string): DatabaseOptions & { name: string } {
   return options;
 }
 
+/** Cached zones. A cache that is full is emptied: only the zones in use come back. */
+export const CACHED_ZONES_MAX = 100_000;
+
 const partitionCache = new Map<ZoneAddress, number>();
 
 /** Index of the partition that has the events of a zone. */
@@ -29,6 +32,7 @@ export function partitionIndex(zone: ZoneAddress): number {
   let index = partitionCache.get(zone);
   if (index === undefined) {
     index = seedOf(zone) % PARTITIONS;
+    if (partitionCache.size >= CACHED_ZONES_MAX) partitionCache.clear();
     partitionCache.set(zone, index);
   }
   return index;

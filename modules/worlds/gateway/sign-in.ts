@@ -83,7 +83,8 @@ export class SignIn {
   #begin(connection: Connection, holder: TokenHolder): Session {
     const before = this.#sessions.ofPlayer(holder.player);
     if (before) {
-      this.#parts.placement.forget(before);
+      // Its successor may never join: the player falls asleep until then.
+      this.#parts.placement.abandon(before, 'replaced');
       before.connection?.bye('REPLACED');
     }
     const session = new Session({

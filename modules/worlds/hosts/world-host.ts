@@ -247,7 +247,8 @@ export class WorldHost {
       const state = this.#stateOf(zone);
       const joined = state?.players[player];
       if (!reply.ok) return this.#notEntered(message, reply.code, reply.message);
-      if (!opened || !joined || !state.plan) return this.#notEntered(message, 'ZONE_STOPPED', '');
+      // Without its session, the player has left or sleeps again since. A session that still exists enters again.
+      if (!opened || joined?.presence.session !== session || !state?.plan) return this.#notEntered(message, 'ZONE_STOPPED', '');
       this.#attach(opened, { handle, player, session, zone });
       this.#sendEntered(handle, zone, state.plan, joined);
     });
@@ -284,7 +285,7 @@ export class WorldHost {
       blocked: packedTiles(plan, zone),
       you: yourselfOf(player),
     });
-    this.#send({ type: 'entered', handle, zone, player: id, frame, accepted });
+    this.#send({ type: 'entered', handle, zone, player: id, session: presence.session, frame, accepted });
   }
 
   #intent(handle: Handle, zone: ZoneId, n: number, intent: PlayerIntent): void {

@@ -1,4 +1,12 @@
-import { type ClientFrame, FrameSplitter, type PlayerId, SERVER_FRAME_BYTES_MAX, type ServerFrame, type ZoneId } from '@millrace/contracts';
+import {
+  type ClientFrame,
+  FrameSplitter,
+  type PlayerId,
+  SERVER_FRAME_BYTES_MAX,
+  type ServerFrame,
+  type WorldEvent,
+  type ZoneId,
+} from '@millrace/contracts';
 import { ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import { Gateway, type HostPort, type World, worldZone } from '@millrace/worlds';
@@ -27,6 +35,8 @@ export interface MemoryWorld {
   readonly host: WorldHost;
   readonly zones: ZoneHost;
   readonly link: HostLink;
+  /** Commands that zones have accepted, as `session number`. */
+  readonly accepted: ReadonlySet<string>;
   state(zone?: string): World;
   connect(): MemoryClient;
   /** Connects a client and joins with a player’s token. */
@@ -68,7 +78,17 @@ export async function openMemoryWorld({ columns = 1, lingerMs = 5_000 } = {}): P
     },
   });
   const stores = { log: new MemoryLog(), spool: new MemorySpool(1_000_000), hot: new MemorySnapshots(), cold: new MemorySnapshots() };
-  const zones = new ZoneHost({ ...stores, clock, random: openNumbers, ...host.hooks });
+  const accepted = new Set<string>();
+  const sessions = new Map<PlayerId, string>();
+  const onDecided: typeof host.hooks.onDecided = (batch, state) => {
+    for (const event of batch.events as unknown as WorldEvent[]) {
+      if (event.type === 'PlayerJoined') sessions.set(event.player.id, event.player.presence.session);
+      if (event.type === 'PlayerWoke') sessions.set(event.player, event.session);
+      if ('n' in event) accepted.add(`${sessions.get('handover' in event ? event.handover.player.id : event.player)} ${event.n}`);
+    }
+    host.hooks.onDecided?.(batch, state);
+  };
+  const zones = new ZoneHost({ ...stores, clock, random: openNumbers, ...host.hooks, onDecided });
   host.run(zones);
   for (const zone of names) {
     const address = zoneAddress(worldZone.kind, zone);
@@ -86,6 +106,7 @@ export async function openMemoryWorld({ columns = 1, lingerMs = 5_000 } = {}): P
     host,
     zones,
     link,
+    accepted,
     connect,
     state: (zone = '0-0') => zones.view(zoneAddress(worldZone.kind, zone as ZoneId))?.state as World,
     join: async (player) => {

@@ -21,6 +21,8 @@ export interface HostLink {
 
 /** A client connection to a world in memory. */
 export interface MemoryClient {
+  /** Bytes that the network has not accepted yet. It does not report when it has accepted them. */
+  backlog: number;
   readonly received: ServerFrame[];
   say(...frames: ClientFrame[]): void;
   /** Ends the connection, like a network failure. */
@@ -125,11 +127,12 @@ function connectTo(gateway: Gateway): MemoryClient {
   const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
   const connection = gateway.connect({
     send: (bytes) => splitter.push(bytes, (body) => received.push(unpack(body) as ServerFrame)),
-    backlog: () => 0,
+    backlog: () => client.backlog,
     end: () => {},
     remote: '10.0.0.1',
   });
-  return {
+  const client: MemoryClient = {
+    backlog: 0,
     received,
     say: (...frames) => {
       for (const frame of frames) connection?.receiveBody(pack(frame));
@@ -138,4 +141,5 @@ function connectTo(gateway: Gateway): MemoryClient {
     newest: <T extends ServerFrame['t']>(type: T) =>
       received.findLast((frame): frame is Extract<ServerFrame, { t: T }> => frame.t === type),
   };
+  return client;
 }

@@ -134,7 +134,9 @@ export class SignIn {
     });
     if (!resumed) return;
     for (const notice of missed) connection.send(notice);
-    if (session.stage === 'playing' && session.zone !== null) this.#parts.placement.enter(session, session.zone);
+    // Also while it enters: the zone may have attached it already and muted it, because it had no connection.
+    if ((session.stage === 'playing' || session.stage === 'entering') && session.zone !== null)
+      this.#parts.placement.enter(session, session.zone);
   }
 }
 

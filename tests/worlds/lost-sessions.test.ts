@@ -101,3 +101,26 @@ describe('a session that plays', () => {
       assert.deepEqual([world.gateway.stats().sessions, world.state().awake], [0, 0]);
     });
 });
+
+test('the gateway forgets the location of a player that its zone has forgotten, once no session has it', async () => {
+  const world = await openMemoryWorld({ lingerMs: 1_000 });
+  const client = await world.join(kim);
+  client.say({ t: 'leave', n: 2 });
+  await world.clock.advance(100);
+  const forget = async () => {
+    world.host.hooks.onDurable?.({
+      zone: zoneAddress(worldZone.kind, zone),
+      epoch: 1,
+      firstSeq: 1,
+      time: 0,
+      events: [{ type: 'PlayerForgotten', player: kim }],
+    } as never);
+    await world.clock.advance(100);
+  };
+  await forget();
+  assert.equal(world.gateway.zoneOf(kim), zone);
+  client.cut();
+  await world.clock.advance(5_000);
+  await forget();
+  assert.equal(world.gateway.zoneOf(kim), undefined);
+});

@@ -193,6 +193,10 @@ export class Gateway {
         return;
       case 'arrived':
         return this.#placement.arrived(message.player, message.zone);
+      case 'forgotten':
+        // A player with a session may be on its way back to this zone. If it is not, the zone denies that it has it.
+        for (const player of message.players) if (!this.#sessions.ofPlayer(player)) this.#directory.forgotten(player, message.zone);
+        return;
       case 'kicked':
         return this.#kicked(message.player, message.reason);
       case 'deliver':

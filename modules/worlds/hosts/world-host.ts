@@ -65,9 +65,7 @@ export class WorldHost {
   /** Observers for the zone host. */
   readonly hooks: Pick<HostOptions, 'onDecided' | 'onDurable' | 'onTick' | 'onRecovered' | 'onSnapshot'> = {
     onDecided: (batch, state) => this.#decided(batch, state as World),
-    onDurable: (batch) => {
-      if (kindOf(batch.zone) === worldZone.kind) this.#zones.get(keyOf(batch.zone))?.handovers.recorded(batch as EventBatch<WorldEvent>);
-    },
+    onDurable: (batch) => this.#recorded(batch as EventBatch<WorldEvent>),
     onTick: ({ zone, ms, lateMs, skippedSteps }) => this.#ticked(keyOf(zone), ms, lateMs, skippedSteps),
     onRecovered: (zone) => this.#recovered(keyOf(zone)),
     onSnapshot: ({ zone, store, time, failure }) => {
@@ -159,6 +157,14 @@ export class WorldHost {
       opened.handovers.apply(event);
       this.#notices.apply(event, opened, state);
     }
+  }
+
+  #recorded(batch: EventBatch<WorldEvent>): void {
+    if (kindOf(batch.zone) !== worldZone.kind) return;
+    const zone = keyOf(batch.zone);
+    this.#zones.get(zone)?.handovers.recorded(batch);
+    const forgotten = batch.events.flatMap((event) => (event.type === 'PlayerForgotten' ? [event.player] : []));
+    if (forgotten.length > 0) this.#send({ type: 'forgotten', zone, players: forgotten });
   }
 
   #ticked(zone: ZoneId, ms: number, lateMs: number, skipped: number): void {

@@ -36,7 +36,9 @@ export function useEvents<const Event extends StreamMessage<Channel>['event'], c
       },
       {
         onStatus: (status, error) => {
-          if (isMounted) setState((before) => ({ status, error: status === 'live' ? null : (error ?? before.error) }));
+          // A subscription begins with `connecting`: the error of earlier channels is not its own.
+          const isWithoutError = status === 'live' || status === 'connecting';
+          if (isMounted) setState((before) => ({ status, error: isWithoutError ? null : (error ?? before.error) }));
         },
         onError: (error) => setState((before) => ({ ...before, error })),
       },

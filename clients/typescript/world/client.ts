@@ -10,6 +10,7 @@ import {
   WORLD_PROTOCOL,
   type Yourself,
 } from '@millrace/contracts';
+import { callListener } from '../call-listener.ts';
 import { ReconnectingConnection } from './connection.ts';
 import type { Connect } from './transport.ts';
 
@@ -194,22 +195,22 @@ export class WorldClient {
       case 'view':
         this.#objects.clear();
         for (const object of frame.objects) this.#objects.set(object.id, object);
-        return this.#call(() => this.#options.onSight?.(frame.tick));
+        return callListener(() => this.#options.onSight?.(frame.tick));
       case 'update':
         return this.#update(frame);
       case 'you':
         this.#you = frame.you;
-        return this.#call(() => this.#options.onSight?.(0));
+        return callListener(() => this.#options.onSight?.(0));
       case 'ok':
         return this.#complete(frame.n, { ok: true });
       case 'refused':
         this.#moving.delete(frame.n);
         if (this.#you && frame.x !== undefined && frame.y !== undefined) this.#you = { ...this.#you, x: frame.x, y: frame.y };
-        this.#call(() => this.#options.onCorrected?.(frame));
+        callListener(() => this.#options.onCorrected?.(frame));
         return this.#complete(frame.n, { ok: false, code: frame.code, message: frame.message });
       case 'notice':
         this.#lastNotice = frame.e;
-        return this.#call(() => this.#options.onNotice?.(frame));
+        return callListener(() => this.#options.onNotice?.(frame));
       case 'ping':
         return this.#connection.send({ t: 'pong', id: frame.id });
       case 'bye':
@@ -233,7 +234,7 @@ export class WorldClient {
       this.#leftWorld();
       for (const n of [...this.#pending.keys()]) this.#complete(n, OUTCOME_UNKNOWN);
     }
-    if (gap || (!resumed && !isFirst)) this.#call(() => this.#options.onNoticesMissed?.());
+    if (gap || (!resumed && !isFirst)) callListener(() => this.#options.onNoticesMissed?.());
     this.#pursueJoin();
   }
 
@@ -249,7 +250,7 @@ export class WorldClient {
     }
     this.#become('joined');
     this.#pursueJoin();
-    this.#call(() => this.#options.onZone?.(frame));
+    callListener(() => this.#options.onZone?.(frame));
     if (!this.#shouldJoin && this.#leaving === null && this.#state === 'joined') void this.#leave('was called earlier');
   }
 
@@ -258,7 +259,7 @@ export class WorldClient {
     for (const [id, x, y] of at) this.#change(id, { x, y });
     for (const [id, fields] of set) this.#change(id, fields);
     for (const id of out) this.#objects.delete(id);
-    this.#call(() => this.#options.onSight?.(tick));
+    callListener(() => this.#options.onSight?.(tick));
   }
 
   #change(id: string, fields: Partial<SeenObject>): void {
@@ -354,23 +355,12 @@ export class WorldClient {
     this.#connection.close();
     for (const n of [...this.#pending.keys()]) this.#complete(n, this.#end);
     this.#resolveJoin(this.#end);
-    this.#call(() => this.#options.onEnd?.(code, message));
+    callListener(() => this.#options.onEnd?.(code, message));
   }
 
   #become(state: WorldClient['state']): void {
     if (this.#state === state || this.#state === 'ended') return;
     this.#state = state;
-    this.#call(() => this.#options.onState?.(state));
-  }
-
-  /** Calls the application. Its exceptions must not change what the client does with the rest of the frame, or with the next one. */
-  #call(callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    callListener(() => this.#options.onState?.(state));
   }
 }

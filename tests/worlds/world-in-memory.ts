@@ -14,7 +14,7 @@ import { WorldHost } from '@millrace/worlds/world-host';
 import { pack, unpack } from 'msgpackr';
 
 /** Link between the gateway and the host of a world in memory. */
-export interface HostLink {
+interface HostLink {
   /** Delay of the messages of the host, ms. They stay in order, except `astray`, which has none. */
   lateMs: number;
 }

@@ -71,7 +71,7 @@ class World:
         request = urllib.request.Request(server + "/api/v1/world/players", json.dumps({"name": name}).encode(), {"content-type": "application/json"})
         token = json.load(urllib.request.urlopen(request))["token"]
         port = json.load(urllib.request.urlopen(server + "/api/v1/world"))["tcpPort"]
-        self.socket = socket.create_connection((server.split("//")[1].split(":")[0], port), timeout=10)
+        self.socket = socket.create_connection((server.split("//")[1].split(":")[0], port), timeout=30)  # three heartbeats
         self.n, self.you, self.zone, self.objects, self.notices = 0, None, None, {}, []
         self.send({"t": "hello", "v": 1, "token": token})
         self.welcome = self.wait_for("welcome")

@@ -1,4 +1,6 @@
+export type { CandleSeries, SeriesCandle } from './candle-series.ts';
+export type { ConnectionState } from './connection-state.ts';
 export { MillraceProvider, useMillrace } from './provider.ts';
-export { type CandleSeries, type SeriesCandle, useCandles } from './use-candles.ts';
+export { useCandles } from './use-candles.ts';
 export { type ChannelState, useChannel } from './use-channel.ts';
-export { type ConnectionState, useEvents } from './use-events.ts';
+export { useEvents } from './use-events.ts';

@@ -1,6 +1,7 @@
 import type { MillraceError, StreamStatus } from '@millrace/client';
 import type { ChannelName, EventsOf } from '@millrace/contracts';
 import { useEffect, useState } from 'react';
+import { stateAfter } from './connection-state.ts';
 import { useMillrace } from './provider.ts';
 
 export interface ChannelState<Channel extends ChannelName> {
@@ -33,7 +34,7 @@ export function useChannel<const Channel extends ChannelName>(channel: Channel):
       [channel] as readonly ChannelName[],
       ({ event, data }) => change({ events: { ...state.events, [event]: data } }),
       {
-        onStatus: (status, reason) => change({ status, error: status === 'live' ? null : (reason ?? state.error) }),
+        onStatus: (status, reason) => change(stateAfter(state, status, reason)),
         onError: (error) => change({ error }),
       },
     );

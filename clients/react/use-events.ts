@@ -1,13 +1,8 @@
-import type { MillraceError, StreamMessage, StreamStatus } from '@millrace/client';
+import type { StreamMessage } from '@millrace/client';
 import type { ChannelName } from '@millrace/contracts';
 import { useEffect, useRef, useState } from 'react';
+import { type ConnectionState, stateAfter } from './connection-state.ts';
 import { useMillrace } from './provider.ts';
-
-export interface ConnectionState {
-  readonly status: StreamStatus;
-  /** Reason why the stream is not live: refused by the server, or server unreachable. */
-  readonly error: MillraceError | null;
-}
 
 /**
  * Calls `handler` for each event with one of these names, on the channel of the user or on others, while the component is mounted. After a
@@ -36,7 +31,7 @@ export function useEvents<const Event extends StreamMessage<Channel>['event'], c
       },
       {
         onStatus: (status, error) => {
-          if (isMounted) setState((before) => ({ status, error: status === 'live' ? null : (error ?? before.error) }));
+          if (isMounted) setState((before) => stateAfter(before, status, error));
         },
         onError: (error) => setState((before) => ({ ...before, error })),
       },

@@ -63,6 +63,14 @@ export const WorldsConfig = Type.Object(
         description: 'Linger time, ms: how long a player stays in the world without a connection.',
       }),
     ),
+    keepDays: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 36_500,
+        default: 365,
+        description: 'The movements, items, sessions and changes of players are deleted from the database after this many days.',
+      }),
+    ),
     recoverFrom: Type.Optional(
       Type.Array(Type.Enum(['hot', 'cold']), {
         uniqueItems: true,

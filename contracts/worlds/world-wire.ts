@@ -14,6 +14,9 @@ export const SERVER_FRAME_BYTES_MAX = 1_048_576;
 /** Maximum length of a chat text, characters. */
 export const SAY_CHARACTERS_MAX = 200;
 
+/** Number of command numbers below the newest accepted one whose outcome a zone stores. No command may be further above the oldest one without a reply. */
+export const ACCEPTED_WINDOW = 48;
+
 /** Maximum number of unanswered commands in a `hello` that resumes a session. */
 export const UNANSWERED_MAX = 64;
 

@@ -11,7 +11,6 @@ export type { HostControl } from './routes/host-routes.ts';
 export { worldRoutes } from './routes/world-routes.ts';
 export { type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 export { streamWorld, worldEvents } from './stream.ts';
-export { ACCEPTED_WINDOW } from './zone/accepted.ts';
 export { allZones } from './zone/terrain.ts';
 export type { World } from './zone/world-state.ts';
 export { WORLD_HISTORY, worldZone } from './zone/zone.ts';

@@ -52,7 +52,7 @@ export type FromZoneHost =
    * The session is attached to the zone; `frame` is the client’s state there. `accepted`: numbers of its newest accepted commands. All other commands
    * sent to the zone before had no effect.
    */
-  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; frame: Uint8Array; accepted: number[] }
+  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; session: string; frame: Uint8Array; accepted: number[] }
   /** The session is not in the zone: after the `leave` with number `n`, or with a code, because its `join` was refused or its player is not there. */
   | { type: 'left'; handle: Handle; zone: ZoneId; n: number | null; code: string | null }
   /** The zone is not on this host. */
@@ -60,6 +60,8 @@ export type FromZoneHost =
   /** `zone-players`: the players of a zone when it opens, and those between zones or about to be admitted. `arrived`: a later arrival. */
   | { type: 'zone-players'; zone: ZoneId; players: PlayerId[]; between: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
+  /** The zone has forgotten these sleeping players; the log has that. */
+  | { type: 'forgotten'; zone: ZoneId; players: PlayerId[] }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }
   | { type: 'answer'; ask: number; answer: unknown }

@@ -8,11 +8,14 @@ import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
 import { WORLD_SOCKET_PATH } from './players-port.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
-import { PlayerOwners } from './tables/index.ts';
+import { deleteHistoryBefore, PlayerOwners } from './tables/index.ts';
 import { WORLD_HISTORY } from './zone/zone.ts';
 
 /** How often the world is checked for players and items that are in more than one place. */
 const CONSERVATION_MS = 10_000;
+/** How often old rows of the players’ history are deleted. */
+const HISTORY_MS = 10 * 60_000;
+const DAY_MS = 86_400_000;
 /** Largest number of zones that a health check names. */
 const NAMED_MAX = 10;
 
@@ -49,7 +52,10 @@ export const worldsModule = defineModule({
       sockets: { [WORLD_SOCKET_PATH]: world.upgrade },
       consumers: [projectorConsumer(projector, context)],
       services: { world: { role: 'zones', start: () => {}, stop: () => world.stop() } },
-      jobs: { conservation: { role: 'zones', everyMs: CONSERVATION_MS, run: () => world.checkConservation() } },
+      jobs: {
+        conservation: { role: 'zones', everyMs: CONSERVATION_MS, run: () => world.checkConservation() },
+        'player-history': { role: 'projector', everyMs: HISTORY_MS, run: () => deleteOldHistory(context) },
+      },
       metrics: (metrics) => worldMetrics(metrics, world),
       health: [zonesCheck(world)],
       alerts: () => world.conditions(),
@@ -67,6 +73,11 @@ export const worldsModule = defineModule({
     };
   },
 });
+
+async function deleteOldHistory({ database, logger, settings }: ModuleContext): Promise<void> {
+  const deletedRows = await deleteHistoryBefore(database.connection, Date.now() - settings.worlds.keepDays * DAY_MS);
+  if (deletedRows > 0) logger.info({ deletedRows }, 'old player history deleted');
+}
 
 function mayPlayOf(context: ModuleContext): (user: string) => Promise<boolean> {
   const users = context.use(USERS);

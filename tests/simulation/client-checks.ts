@@ -1,5 +1,5 @@
-import { type Player, type SeenObject, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
-import { ACCEPTED_WINDOW, type World } from '@millrace/worlds';
+import { ACCEPTED_WINDOW, type Player, type SeenObject, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
+import type { World } from '@millrace/worlds';
 import { type Belief, isCounted, REPEATED } from './client-model.ts';
 import type { SimulatedPlayer } from './player.ts';
 import type { SimulatedLog } from './services.ts';

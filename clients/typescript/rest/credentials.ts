@@ -12,8 +12,12 @@ export interface Credentials {
   token(): Promise<string | null>;
   /** Time at which to replace the current token, epoch ms; null for never. */
   readonly renewAt: number | null;
-  /** The server refused the token. Returns whether `token()` will return a new one. */
-  refused(): boolean;
+  /**
+   * The server refused a token.
+   * @param token the refused one; default: the current one. A newer token stays valid: several requests with the same old token may be refused one after another.
+   * @returns whether `token()` will return another one
+   */
+  refused(token?: string | null): boolean;
 }
 
 /** The browser session: the browser adds its cookie to every request. Without a cookie, requests are anonymous. */
@@ -42,8 +46,8 @@ export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Cred
       current = await fetching;
       return current.accessToken;
     },
-    refused: () => {
-      current = null;
+    refused: (token = current?.accessToken) => {
+      if (current?.accessToken === token) current = null;
       return true;
     },
   };

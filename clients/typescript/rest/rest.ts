@@ -33,6 +33,7 @@ interface HttpRequest {
   readonly method: string;
   readonly address: string;
   readonly body: string | undefined;
+  readonly token: string | null;
   readonly idempotencyKey: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -77,11 +78,12 @@ async function call(
   const address = `${options.url}${API_PATH}${path}${query.size > 0 ? `?${query}` : ''}`;
   const body = (method === 'POST' || method === 'PATCH') && Object.keys(rest).length > 0 ? JSON.stringify(rest) : undefined;
   for (let attempt = 0; ; attempt++) {
-    const outcome = await once(options, { ...how, address, body });
+    const token = await options.credentials.token();
+    const outcome = await once(options, { ...how, address, body, token });
     if (!(outcome instanceof MillraceError)) return outcome.value;
     signal?.throwIfAborted();
     if (attempt + 1 >= TRIES_MAX || !isWorthRetrying(outcome, method === 'GET' || how.idempotencyKey !== undefined, attempt)) throw outcome;
-    if (outcome.code === 'INVALID_TOKEN') options.credentials.refused();
+    if (outcome.code === 'INVALID_TOKEN') options.credentials.refused(token);
     await pause(waitOf.get(outcome) ?? backoffMs(attempt, RETRY_FIRST_MS, RETRY_MOST_MS), signal);
   }
 }
@@ -90,10 +92,9 @@ async function call(
 const waitOf = new WeakMap<MillraceError, number>();
 
 async function once(
-  { credentials, fetch, timeoutMs }: RestOptions,
-  { method, address, body, idempotencyKey, signal }: HttpRequest,
+  { fetch, timeoutMs }: RestOptions,
+  { method, address, body, token, idempotencyKey, signal }: HttpRequest,
 ): Promise<{ value: unknown } | MillraceError> {
-  const token = await credentials.token();
   const late = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(address, {

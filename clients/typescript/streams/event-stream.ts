@@ -15,7 +15,7 @@ export function openEventStreams(
 ): Connection {
   const open = new Map<Subscription, AbortController>();
 
-  async function read(subscription: Subscription, ending: AbortController): Promise<void> {
+  async function read(subscription: Subscription, ending: AbortController, onToken: (token: string | null) => void): Promise<void> {
     const { id, channels, from } = subscription;
     // The newest position: it covers all earlier events of all channels of the connection.
     const last = channels
@@ -24,6 +24,7 @@ export function openEventStreams(
       .sort((one, other) => offsetOf(one) - offsetOf(other) || Number(isPartial(other)) - Number(isPartial(one)))
       .at(-1);
     const token = await credentials.token();
+    onToken(token);
     const late = setTimeout(() => ending.abort(unreachable(`No response within ${timeoutMs} ms.`)), timeoutMs);
     const response = await fetch(`${url}/api/v1/stream?channels=${channels.map(encodeURIComponent).join(',')}`, {
       credentials: token === null ? 'include' : 'omit',
@@ -53,7 +54,7 @@ export function openEventStreams(
         }
         const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
         if (event === 'bye') {
-          if (needsNewCredential(content.reason)) credentials.refused();
+          if (needsNewCredential(content.reason)) credentials.refused(token);
           throw unreachable(content.reason ?? 'The server ended the stream.');
         }
         events.message(content.channel, event, content.data, position, id);
@@ -68,10 +69,14 @@ export function openEventStreams(
     add: (subscription) => {
       const ending = new AbortController();
       open.set(subscription, ending);
-      read(subscription, ending).catch((thrown) => {
+      let token: string | null = null;
+      const onToken = (used: string | null) => {
+        token = used;
+      };
+      read(subscription, ending, onToken).catch((thrown) => {
         if (!open.delete(subscription)) return;
         const error = asError(thrown);
-        events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
+        events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused(token));
       });
     },
     remove: (id) => {

@@ -1,4 +1,5 @@
 import type { ChannelName } from '@millrace/contracts';
+import { callListener } from '../call-listener.ts';
 import { backoffMs } from '../rest/backoff.ts';
 import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
 import type { AnyMessage, Connection, ConnectionEvents, StreamMessage, StreamStatus } from './message.ts';
@@ -213,7 +214,7 @@ function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['no
   return (status, reason) => {
     if (status === last) return;
     last = status;
-    onStatus(status, reason ?? null);
+    callListener(() => onStatus(status, reason ?? null));
   };
 }
 
@@ -222,5 +223,5 @@ function deliver({ channels, positions, listener }: Watcher, channel: string, ev
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
   positions.set(name, position);
-  listener({ channel: name, event, data, position });
+  callListener(() => listener({ channel: name, event, data, position }));
 }

@@ -26,6 +26,8 @@ export function openWebSocket(
   const pending = new Map<number, number>();
   let requests = 0;
   let isReady = false;
+  /** The token that was sent last. */
+  let token: string | null = null;
   /** Time of the first ping since the last message from the server, epoch ms; null when no reply is due. */
   let pingedAt: number | null = null;
   let renewal: ReturnType<typeof setTimeout> | undefined;
@@ -46,7 +48,7 @@ export function openWebSocket(
   };
   /** Sends a token, and a new one before it expires. */
   const authenticate = async () => {
-    const token = await credentials.token();
+    token = await credentials.token();
     // It was closed while the token was fetched.
     if (socket.readyState !== WebSocket.OPEN) return;
     if (token === null) return becomeReady();
@@ -56,7 +58,7 @@ export function openWebSocket(
   };
   const fail = (thrown: unknown) => {
     const error = asError(thrown);
-    events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
+    events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused(token));
     socket.close();
   };
   const late = setTimeout(() => fail(unreachable(`No connection within ${timeoutMs} ms.`)), timeoutMs);
@@ -91,7 +93,7 @@ export function openWebSocket(
     clearInterval(heartbeats);
     clearTimeout(renewal);
     clearTimeout(late);
-    if (needsNewCredential(reason)) credentials.refused();
+    if (needsNewCredential(reason)) credentials.refused(token);
     events.closed(unreachable(reason || 'The connection was lost or could not be established.'));
   };
   return {

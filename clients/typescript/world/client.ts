@@ -1,4 +1,5 @@
 import {
+  ACCEPTED_WINDOW,
   type ClientFrame,
   type DISCONNECT_REASONS,
   mayWalk,
@@ -9,11 +10,10 @@ import {
   WORLD_PROTOCOL,
   type Yourself,
 } from '@millrace/contracts';
-import { Packr, Unpackr } from 'msgpackr';
-import type { Connect, Transport } from './transport.ts';
+import { callListener } from '../call-listener.ts';
+import { ReconnectingConnection } from './connection.ts';
+import type { Connect } from './transport.ts';
 
-const RETRY_FIRST_MS = 100;
-const RETRY_MOST_MS = 5_000;
 /** Disconnect reasons after which the client does not reconnect: it would be disconnected again. */
 const FINAL: readonly string[] = [
   'UNSUPPORTED_VERSION',
@@ -27,7 +27,19 @@ const FINAL: readonly string[] = [
   'FRAME_TOO_LARGE',
 ] satisfies (keyof typeof DISCONNECT_REASONS)[];
 
-/** Result of a command. `LOST`: the connection or the host of the zone failed before it took effect. */
+const LOST: CommandAnswer = { ok: false, code: 'LOST', message: 'The command had no effect: the zone or the connection was lost.' };
+const OUTCOME_UNKNOWN: CommandAnswer = {
+  ok: false,
+  code: 'OUTCOME_UNKNOWN',
+  message: 'The session ended before the reply arrived. The command may have had an effect: read the state after the next join.',
+};
+/** Codes of a refused `join` after which the client waits: it joins again, or is in the world already. */
+const NOT_FINAL_FOR_JOIN: readonly string[] = ['LOST', 'OUTCOME_UNKNOWN', 'ALREADY_JOINED'];
+
+/**
+ * Result of a command. Of the codes, `LOST`: the connection or the host of the zone failed before the command took effect. `OUTCOME_UNKNOWN`: the session
+ * ended before the reply arrived. `BUSY`: too many commands have no result yet. `NOT_JOINED`: the player is in no zone.
+ */
 export type CommandAnswer = { ok: true } | { ok: false; code: string; message: string };
 
 export interface WorldEvents {
@@ -38,6 +50,8 @@ export interface WorldEvents {
   /** The visible objects changed: read `objects` and `you`. */
   onSight?(tick: number): void;
   onNotice?(notice: ServerFrameOf<'notice'>): void;
+  /** Notices were missed while the connection was lost, and the server does not have them any more. */
+  onNoticesMissed?(): void;
   /** A command was refused: `you` has the actual position. */
   onCorrected?(refused: ServerFrameOf<'refused'>): void;
   /** The client has ended and does not reconnect. */
@@ -51,7 +65,7 @@ export interface WorldClientOptions extends WorldEvents {
 
 /**
  * The client of one player. Sends commands, keeps the state that the server confirms, and reconnects automatically. Commands
- * resolve with a result and do not reject. Positions are whole centimetres.
+ * resolve with a result and do not reject. Positions are whole centimetres. An exception of a callback does not affect the client; it is reported as uncaught.
  *
  *     const world = new WorldClient({ connect: tcp({ host, port }), token, onSight: () => draw(world.you, world.objects) });
  *     await world.join();
@@ -60,39 +74,49 @@ export interface WorldClientOptions extends WorldEvents {
  */
 export class WorldClient {
   readonly #options: WorldClientOptions;
-  readonly #packr = new Packr({ useRecords: false, variableMapSize: true });
-  readonly #unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
-  #transport: Transport | null = null;
+  readonly #connection: ReconnectingConnection;
   #state: 'connecting' | 'online' | 'joined' | 'ended' = 'connecting';
   #you: Yourself | null = null;
   #zone: ServerFrameOf<'zone'> | null = null;
   readonly #objects = new Map<string, SeenObject>();
+  /** Commands without a reply, in the order of their numbers. */
   readonly #pending = new Map<number, (result: CommandAnswer) => void>();
-  #moving = new Map<number, { x: number; y: number }>();
+  readonly #moving = new Map<number, { x: number; y: number }>();
   #n = 0;
+  /** The newest command of earlier connections. Later ones get their replies on this connection. */
+  #nBefore = 0;
   #resume: string | null = null;
+  #wasWelcomed = false;
   #lastNotice = 0;
+  /** Whether the player shall be in the world: since `join`, until `leave`. */
   #shouldJoin = false;
+  /** Number of the `join` without a reply. */
+  #joinN: number | null = null;
+  /** Result of the `leave` without a reply. */
+  #leaving: Promise<CommandAnswer> | null = null;
   #joinWaiters: ((result: CommandAnswer) => void)[] = [];
-  #retryMs = RETRY_FIRST_MS;
-  #retry: ReturnType<typeof setTimeout> | null = null;
-  #isWelcomed = false;
+  #end: { ok: false; code: string; message: string } | null = null;
 
   constructor(options: WorldClientOptions) {
     this.#options = options;
-    this.#connect();
+    this.#connection = new ReconnectingConnection(options.connect, {
+      onOpen: () => this.#hello(),
+      onFrame: (frame) => this.#handle(frame),
+      onLost: () => this.#become('connecting'),
+    });
+    this.#connection.open();
   }
 
   get state(): 'connecting' | 'online' | 'joined' | 'ended' {
     return this.#state;
   }
 
-  /** State of the player on the server; null before the first zone. */
+  /** State of the player on the server; null while it is in no zone. */
   get you(): Yourself | null {
     return this.#you;
   }
 
-  /** Current zone, with its map; null before the first zone. */
+  /** Current zone, with its map; null while the player is in no zone. */
   get zone(): ServerFrameOf<'zone'> | null {
     return this.#zone;
   }
@@ -104,17 +128,20 @@ export class WorldClient {
 
   /** Joins the world, and joins again after reconnects, until `leave`. */
   join(): Promise<CommandAnswer> {
+    if (this.#end) return Promise.resolve(this.#end);
     this.#shouldJoin = true;
     return new Promise((resolve) => {
       this.#joinWaiters.push(resolve);
-      if (this.#state === 'online') this.#sendJoin();
-      else if (this.#state === 'joined') this.#resolveJoin({ ok: true });
+      this.#pursueJoin();
     });
   }
 
+  /** Leaves the world. While the client connects or joins, the result is `NOT_JOINED`; the player leaves as soon as it has joined. */
   leave(): Promise<CommandAnswer> {
     this.#shouldJoin = false;
-    return this.#command((n) => ({ t: 'leave', n }));
+    this.#resolveJoin({ ok: false, code: 'NOT_JOINED', message: 'leave() was called before the player had joined.' });
+    if (this.#leaving !== null) return this.#leaving;
+    return this.#state === 'joined' ? this.#leave('is called now') : Promise.resolve(this.#notJoined());
   }
 
   /** Walks in a straight line to a position, cm. */
@@ -144,95 +171,87 @@ export class WorldClient {
 
   /** Closes the connection, like a network failure; the client reconnects. */
   drop(): void {
-    this.#transport?.close();
+    this.#connection.drop();
   }
 
   /** Closes the client. It does not reconnect. */
   close(): void {
-    this.#end('CLOSED', 'closed here');
+    this.#finish('CLOSED', 'closed here');
   }
 
-  #connect(): void {
-    this.#isWelcomed = false;
-    const transport: Transport = this.#options.connect({
-      onOpen: () => {
-        if (this.#state === 'ended') return transport.close();
-        if (this.#resume === null) this.#send({ t: 'hello', v: WORLD_PROTOCOL, token: this.#options.token });
-        else {
-          const unanswered = [...this.#pending.keys()].slice(-UNANSWERED_MAX);
-          this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: this.#lastNotice, unanswered });
-        }
-      },
-      onBody: (body) => this.#transport === transport && this.#handle(this.#unpackr.unpack(body) as ServerFrame),
-      onClose: () => this.#transport === transport && this.#closed(),
-    });
-    this.#transport = transport;
-  }
-
-  #closed(): void {
-    this.#transport = null;
-    if (this.#state === 'ended') return;
-    this.#become('connecting');
-    const waitMs = this.#retryMs * (0.5 + Math.random() / 2);
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
-    this.#retry = setTimeout(() => this.#connect(), waitMs);
+  #hello(): void {
+    this.#nBefore = this.#n;
+    if (this.#resume === null) return this.#connection.send({ t: 'hello', v: WORLD_PROTOCOL, token: this.#options.token });
+    const unanswered = [...this.#pending.keys()].slice(-UNANSWERED_MAX);
+    this.#connection.send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: this.#lastNotice, unanswered });
   }
 
   #handle(frame: ServerFrame): void {
     switch (frame.t) {
       case 'welcome':
-        this.#resume = frame.resume;
-        if (!frame.resumed) this.#lastNotice = 0;
-        this.#isWelcomed = true;
-        this.#retryMs = RETRY_FIRST_MS;
-        this.#become('online');
-        // A resumed session is still in its zone, and receives a `zone` frame.
-        if (this.#shouldJoin && (!frame.resumed || this.#zone === null)) this.#sendJoin();
-        return;
+        return this.#welcomed(frame);
       case 'zone':
         return this.#entered(frame);
       case 'view':
         this.#objects.clear();
         for (const object of frame.objects) this.#objects.set(object.id, object);
-        return this.#options.onSight?.(frame.tick);
+        return callListener(() => this.#options.onSight?.(frame.tick));
       case 'update':
         return this.#update(frame);
       case 'you':
         this.#you = frame.you;
-        return this.#options.onSight?.(0);
+        return callListener(() => this.#options.onSight?.(0));
       case 'ok':
         return this.#complete(frame.n, { ok: true });
-      case 'refused': {
+      case 'refused':
         this.#moving.delete(frame.n);
         if (this.#you && frame.x !== undefined && frame.y !== undefined) this.#you = { ...this.#you, x: frame.x, y: frame.y };
-        this.#options.onCorrected?.(frame);
+        callListener(() => this.#options.onCorrected?.(frame));
         return this.#complete(frame.n, { ok: false, code: frame.code, message: frame.message });
-      }
       case 'notice':
         this.#lastNotice = frame.e;
-        return this.#options.onNotice?.(frame);
+        return callListener(() => this.#options.onNotice?.(frame));
       case 'ping':
-        return this.#send({ t: 'pong', id: frame.id });
+        return this.#connection.send({ t: 'pong', id: frame.id });
       case 'bye':
-        return this.#bye(frame.code, frame.message);
+        if (frame.code === 'UNKNOWN_SESSION') this.#resume = null;
+        if (FINAL.includes(frame.code)) this.#finish(frame.code, frame.message);
+        return;
       default:
         return;
     }
+  }
+
+  #welcomed({ resume, resumed, gap, heartbeatMs }: ServerFrameOf<'welcome'>): void {
+    const isFirst = !this.#wasWelcomed;
+    this.#wasWelcomed = true;
+    this.#resume = resume;
+    this.#connection.welcomed(heartbeatMs);
+    this.#become('online');
+    if (!resumed) {
+      // Another session: the player sleeps, and no zone will report the commands of the earlier one.
+      this.#lastNotice = 0;
+      this.#leftWorld();
+      for (const n of [...this.#pending.keys()]) this.#complete(n, OUTCOME_UNKNOWN);
+    }
+    if (gap || (!resumed && !isFirst)) callListener(() => this.#options.onNoticesMissed?.());
+    this.#pursueJoin();
   }
 
   #entered(frame: ServerFrameOf<'zone'>): void {
     this.#zone = frame;
     this.#you = frame.you;
     this.#objects.clear();
-    // Earlier commands took effect only if they are in `accepted`. Replies that the lost connection did not deliver are completed here.
-    for (const n of [...this.#pending.keys()].sort((one, other) => one - other)) {
-      if (frame.accepted.includes(n)) this.#complete(n, { ok: true });
-      else this.#complete(n, { ok: false, code: 'LOST', message: 'The command had no effect: the zone or the connection was lost.' });
+    // Commands of this connection get their replies, before this frame or after it. Those of earlier ones without a reply were not in the `hello`.
+    for (const n of [...this.#pending.keys()].filter((each) => each <= this.#nBefore)) {
+      // `you` is newer than the target of this move.
+      this.#moving.delete(n);
+      this.#complete(n, frame.accepted.includes(n) ? { ok: true } : LOST);
     }
-    this.#moving.clear();
     this.#become('joined');
-    this.#resolveJoin({ ok: true });
-    this.#options.onZone?.(frame);
+    this.#pursueJoin();
+    callListener(() => this.#options.onZone?.(frame));
+    if (!this.#shouldJoin && this.#leaving === null && this.#state === 'joined') void this.#leave('was called earlier');
   }
 
   #update({ tick, in: entered, at, set, out }: ServerFrameOf<'update'>): void {
@@ -240,7 +259,7 @@ export class WorldClient {
     for (const [id, x, y] of at) this.#change(id, { x, y });
     for (const [id, fields] of set) this.#change(id, fields);
     for (const id of out) this.#objects.delete(id);
-    this.#options.onSight?.(tick);
+    callListener(() => this.#options.onSight?.(tick));
   }
 
   #change(id: string, fields: Partial<SeenObject>): void {
@@ -257,49 +276,91 @@ export class WorldClient {
     resolve?.(result);
   }
 
+  #command(frameOf: (n: number) => ClientFrame): Promise<CommandAnswer> {
+    if (this.#state !== 'joined') return Promise.resolve(this.#notJoined());
+    // The server reports the outcome of so many commands only when a connection or a host is lost.
+    const [oldest = this.#n + 1] = this.#pending.keys();
+    if (this.#n + 1 - oldest > ACCEPTED_WINDOW)
+      return Promise.resolve({
+        ok: false,
+        code: 'BUSY',
+        message: `Command ${oldest} and later ones have no reply yet. Wait for their results.`,
+      });
+    return new Promise((resolve) => this.#sendCommand(frameOf, resolve));
+  }
+
+  #sendCommand(frameOf: (n: number) => ClientFrame, resolve: (result: CommandAnswer) => void): number {
+    const n = ++this.#n;
+    this.#pending.set(n, resolve);
+    this.#connection.send(frameOf(n));
+    return n;
+  }
+
+  /** Sends a `join` when one is due, or resolves the calls of `join` when the player is in the world. */
+  #pursueJoin(): void {
+    if (!this.#shouldJoin || this.#leaving !== null) return;
+    if (this.#state === 'joined') return this.#resolveJoin({ ok: true });
+    // A resumed session that is still in its zone receives a `zone` frame.
+    if (this.#state !== 'online' || this.#joinN !== null || this.#zone !== null) return;
+    this.#joinN = this.#sendCommand(
+      (n) => ({ t: 'join', n }),
+      (result) => {
+        this.#joinN = null;
+        if (result.ok) return;
+        if (!NOT_FINAL_FOR_JOIN.includes(result.code)) this.#resolveJoin(result);
+        else if (result.code !== 'ALREADY_JOINED') this.#pursueJoin();
+      },
+    );
+  }
+
+  /** @param when after a refusal, the next `zone` frame repeats a `leave` that the application called earlier */
+  #leave(when: 'is called now' | 'was called earlier'): Promise<CommandAnswer> {
+    this.#leaving = new Promise((resolve) => {
+      this.#sendCommand(
+        (n) => ({ t: 'leave', n }),
+        (result) => {
+          this.#leaving = null;
+          if (result.ok || result.code === 'NOT_JOINED') {
+            this.#leftWorld();
+            if (this.#state === 'joined') this.#become('online');
+          } else if (this.#zone && when === 'is called now') this.#shouldJoin = true;
+          resolve(result);
+          this.#pursueJoin();
+        },
+      );
+    });
+    return this.#leaving;
+  }
+
+  #leftWorld(): void {
+    this.#zone = null;
+    this.#you = null;
+    this.#objects.clear();
+    this.#moving.clear();
+  }
+
+  #notJoined(): CommandAnswer {
+    return { ok: false, code: 'NOT_JOINED', message: `The client is ${this.#state}.` };
+  }
+
   #resolveJoin(result: CommandAnswer): void {
     for (const resolve of this.#joinWaiters.splice(0)) resolve(result);
   }
 
-  #command(frameOf: (n: number) => ClientFrame): Promise<CommandAnswer> {
-    if (this.#state !== 'joined') return Promise.resolve({ ok: false, code: 'NOT_JOINED', message: `The client is ${this.#state}.` });
-    const n = ++this.#n;
-    return new Promise((resolve) => {
-      this.#pending.set(n, resolve);
-      this.#send(frameOf(n));
-    });
-  }
-
-  #sendJoin(): void {
-    const n = ++this.#n;
-    this.#pending.set(n, (result) => !result.ok && result.code !== 'ALREADY_JOINED' && result.code !== 'LOST' && this.#resolveJoin(result));
-    this.#send({ t: 'join', n });
-  }
-
-  #bye(code: string, message: string): void {
-    if (code === 'UNKNOWN_SESSION' || !this.#isWelcomed) this.#resume = null;
-    if (code === 'UNKNOWN_SESSION') this.#zone = null;
-    if (FINAL.includes(code)) this.#end(code, message);
-  }
-
-  #end(code: string, message: string): void {
-    if (this.#state === 'ended') return;
+  #finish(code: string, message: string): void {
+    if (this.#end) return;
+    this.#end = { ok: false, code, message };
+    this.#shouldJoin = false;
     this.#become('ended');
-    if (this.#retry) clearTimeout(this.#retry);
-    this.#transport?.close();
-    for (const resolve of this.#pending.values()) resolve({ ok: false, code, message });
-    this.#pending.clear();
-    this.#resolveJoin({ ok: false, code, message });
-    this.#options.onEnd?.(code, message);
+    this.#connection.close();
+    for (const n of [...this.#pending.keys()]) this.#complete(n, this.#end);
+    this.#resolveJoin(this.#end);
+    callListener(() => this.#options.onEnd?.(code, message));
   }
 
   #become(state: WorldClient['state']): void {
-    if (this.#state === state) return;
+    if (this.#state === state || this.#state === 'ended') return;
     this.#state = state;
-    this.#options.onState?.(state);
-  }
-
-  #send(frame: ClientFrame): void {
-    this.#transport?.send(this.#packr.pack(frame));
+    callListener(() => this.#options.onState?.(state));
   }
 }

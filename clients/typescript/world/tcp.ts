@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { FrameSplitter, LENGTH_BYTES, SERVER_FRAME_BYTES_MAX, writeLength } from '@millrace/contracts';
+import { FrameSplitter, FrameTooLarge, LENGTH_BYTES, SERVER_FRAME_BYTES_MAX, writeLength } from '@millrace/contracts';
 import type { Connect } from './transport.ts';
 
 /** The world over TCP, for Node: `new WorldClient({ connect: tcp({ host: '127.0.0.1', port: 7421 }), token })`. */
@@ -11,7 +11,8 @@ export function tcp(address: { host: string; port: number }): Connect {
     socket.on('data', (chunk) => {
       try {
         splitter.push(chunk, (body) => events.onBody(body));
-      } catch {
+      } catch (error) {
+        if (!(error instanceof FrameTooLarge)) throw error;
         socket.destroy();
       }
     });

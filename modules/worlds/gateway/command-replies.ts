@@ -2,11 +2,15 @@ import { REFUSALS } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import { RecentValues } from '@millrace/telemetry';
 import { CodeCounts } from './code-counts.ts';
+import type { Connection } from './connection.ts';
 import type { Session } from './session.ts';
 import { encodeFrame } from './wire.ts';
 
 /** Newest reply times that are kept: some seconds of a busy gateway. */
 const LATENCIES = 8_192;
+
+/** Refusals that are no fault of the player. */
+const FAILURES: readonly string[] = ['ZONE_MOVING', 'BUSY'];
 
 /** Replies to players’ commands: decisions of zones, and the gateway’s own replies to commands that no zone will decide. */
 export class CommandReplies {
@@ -25,8 +29,14 @@ export class CommandReplies {
   record(ms: number, code: string | null): void {
     this.latencies.add(ms);
     this.#replied++;
-    if (code === 'ZONE_MOVING' || code === 'BUSY') this.#failed++;
+    if (FAILURES.includes(code ?? '')) this.#failed++;
     if (code) this.refusals.add(code);
+  }
+
+  /** Refuses a command that no zone will decide. */
+  refuse(connection: Connection, n: number, code: 'ZONE_MOVING' | 'BUSY'): void {
+    this.#countFailure(code);
+    connection.refuse(n, code);
   }
 
   /** Commands with a reply since the last call, and those of them that failed through no fault of the player. */
@@ -44,7 +54,10 @@ export class CommandReplies {
   settleEntered(session: Session, accepted: readonly number[]): void {
     for (const n of oldestFirst(session)) {
       if (n === session.joinN || accepted.includes(n)) this.#accept(session, n);
-      else this.#refuse(session, n, 'LOST');
+      else {
+        this.#countFailure('LOST');
+        this.#refuse(session, n, 'LOST');
+      }
     }
   }
 
@@ -55,7 +68,11 @@ export class CommandReplies {
   settleLeft(session: Session, code: string | null): void {
     for (const n of oldestFirst(session)) {
       if (code === null && session.isUncounted(n)) this.#accept(session, n);
-      else this.#refuse(session, n, n === session.joinN && code !== null ? code : 'LOST');
+      else {
+        const refusal = n === session.joinN && code !== null ? code : 'LOST';
+        this.refusals.add(refusal);
+        this.#refuse(session, n, refusal);
+      }
     }
   }
 
@@ -63,8 +80,13 @@ export class CommandReplies {
     session.reply(n, null, encodeFrame({ t: 'ok', n }), this.#clock.elapsed());
   }
 
-  #refuse(session: Session, n: number, code: string): void {
+  #countFailure(code: string): void {
+    this.#replied++;
+    this.#failed++;
     this.refusals.add(code);
+  }
+
+  #refuse(session: Session, n: number, code: string): void {
     session.reply(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.description ?? '' }), this.#clock.elapsed());
   }
 }

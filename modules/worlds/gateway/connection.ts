@@ -196,6 +196,11 @@ export class Connection {
     this.closed(code);
   }
 
+  /** Call it every now and then: a TCP socket reports that it has sent all waiting bytes only after a write that filled its buffer. */
+  checkBacklog(): void {
+    if (this.#isSlow && this.#transport.backlog() === 0) this.drained();
+  }
+
   /** Call it when the transport has sent all waiting bytes. */
   drained(): void {
     if (!this.#isSlow || this.#isClosed) return;

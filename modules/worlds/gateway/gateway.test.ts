@@ -89,7 +89,8 @@ class SmallWorld {
   reply(enter: ToZoneHost & { type: 'enter' }, code: string | null = null, accepted: number[] = []): void {
     const { handle, zone, player, n } = enter;
     const host = this.hostOf(zone);
-    if (code === null) this.gateway.received(host, { type: 'entered', handle, zone, player, frame: FRAME, accepted });
+    if (code === null)
+      this.gateway.received(host, { type: 'entered', handle, zone, player, session: enter.session, frame: FRAME, accepted });
     else this.gateway.received(host, { type: 'left', handle, zone, n, code });
   }
 
@@ -252,7 +253,7 @@ describe('fault 48: each command gets one reply', () => {
     const [enter] = world.enters();
     assert.ok(enter);
     const { handle, zone, player } = enter;
-    world.gateway.received(other, { type: 'entered', handle, zone, player, frame: FRAME, accepted: [] });
+    world.gateway.received(other, { type: 'entered', handle, zone, player, session: enter.session, frame: FRAME, accepted: [] });
     assert.deepEqual(client.replies(), ['ok 1', 'LOST 2']);
   });
 

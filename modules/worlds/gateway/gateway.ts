@@ -149,16 +149,16 @@ export class Gateway {
   #intend(session: Session, connection: Connection, n: number, intent: PlayerIntent): void {
     const { stage, zone, host } = session;
     if (stage === 'lobby' || stage === 'starting') return connection.refuse(n, 'NOT_JOINED');
-    if (stage !== 'playing' || zone === null || !host) return connection.refuse(n, 'ZONE_MOVING');
-    if (!session.mayAddPending(n)) return connection.refuse(n, 'BUSY');
+    if (stage !== 'playing' || zone === null || !host) return this.#replies.refuse(connection, n, 'ZONE_MOVING');
+    if (!session.mayAddPending(n)) return this.#replies.refuse(connection, n, 'BUSY');
     session.addPending(n, this.#clock.elapsed());
     host.send({ type: 'intent', handle: session.handle, zone, n, intent });
   }
 
   #leave(session: Session, connection: Connection, n: number): void {
     const { zone, host, handle, player, id } = session;
-    if (session.stage !== 'playing' || zone === null || !host)
-      return connection.refuse(n, session.stage === 'lobby' ? 'NOT_JOINED' : 'ZONE_MOVING');
+    if (session.stage === 'lobby') return connection.refuse(n, 'NOT_JOINED');
+    if (session.stage !== 'playing' || zone === null || !host) return this.#replies.refuse(connection, n, 'ZONE_MOVING');
     session.addPending(n, this.#clock.elapsed(), { isCounted: false });
     host.send({ type: 'leave', handle, zone, player, session: id, reason: 'left', n });
   }
@@ -193,6 +193,10 @@ export class Gateway {
         return;
       case 'arrived':
         return this.#placement.arrived(message.player, message.zone);
+      case 'forgotten':
+        // A player with a session may be on its way back to this zone. If it is not, the zone denies that it has it.
+        for (const player of message.players) if (!this.#sessions.ofPlayer(player)) this.#directory.forgotten(player, message.zone);
+        return;
       case 'kicked':
         return this.#kicked(message.player, message.reason);
       case 'deliver':

@@ -52,3 +52,12 @@ test('a newcomer is bound for one zone until that zone has reported whether it h
   directory.created(kim, two);
   assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: false });
 });
+
+test('a player that its zone has deleted is new again; a newer location stays', () => {
+  const directory = new PlayerDirectory(ZONES);
+  directory.arrived(kim, two);
+  directory.forgotten(kim, one);
+  assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: false });
+  directory.forgotten(kim, two);
+  assert.deepEqual([directory.locationOf(kim), directory.players], ['nowhere', 0]);
+});

@@ -78,6 +78,11 @@ export class PlayerDirectory {
     if (this.#newcomers.get(newcomer) === zone) this.arrived(newcomer, zone);
   }
 
+  /** A zone has deleted a player for good. A location from another zone is newer and stays. */
+  forgotten(player: PlayerId, zone: ZoneId): void {
+    if (this.#zones.get(player) === zone) this.#zones.delete(player);
+  }
+
   /** A player is not in the zone where it was expected or sent. */
   lost(player: PlayerId): void {
     this.#zones.delete(player);

@@ -118,9 +118,15 @@ export class PlayerPlacement {
   }
 
   /** A zone has attached a session. */
-  entered(from: HostPort, { handle, zone, player, frame, accepted }: FromZoneHost & { type: 'entered' }): void {
+  entered(from: HostPort, { handle, zone, player, session: id, frame, accepted }: FromZoneHost & { type: 'entered' }): void {
     const session = this.#sessions.onHost(handle, from);
-    if (session?.zone !== zone) return this.#directory.created(player, zone);
+    if (session?.zone !== zone) {
+      this.#directory.created(player, zone);
+      // The session ended or left before the zone attached it. One that is on its way between zones may be returning to this one.
+      if ((this.#sessions.withHandle(handle)?.stage ?? 'lobby') === 'lobby')
+        from.send({ type: 'leave', handle, zone, player, session: id, reason: 'lost', n: null });
+      return;
+    }
     // The reply to an `enter` that was sent twice comes twice.
     if (session.stage === 'entering') {
       this.#replies.settleEntered(session, accepted);
@@ -181,11 +187,11 @@ export class PlayerPlacement {
     session.become('lobby', this.#clock.elapsed());
   }
 
-  /** Ends a session without a client: its player falls asleep. */
-  abandon(session: Session): void {
+  /** Ends a session: its player falls asleep. */
+  abandon(session: Session, reason: 'lost' | 'replaced' = 'lost'): void {
     const { handle, zone, player, id, host } = session;
     this.forget(session);
-    if (zone !== null) host?.send({ type: 'leave', handle, zone, player, session: id, reason: 'lost', n: null });
+    if (zone !== null) host?.send({ type: 'leave', handle, zone, player, session: id, reason, n: null });
   }
 
   /** Removes a session; its zone is not informed. */

@@ -63,6 +63,7 @@ export class SessionMonitor {
     for (const session of [...sessions.all()]) {
       if (!session.connection && now - session.lostAt > lingerMs) placement.abandon(session);
       else placement.retry(session, now);
+      session.connection?.checkBacklog();
     }
   }
 

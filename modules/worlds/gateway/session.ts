@@ -1,8 +1,9 @@
-import type { PlayerId, ServerFrameOf, ZoneId } from '@millrace/contracts';
+import { ACCEPTED_WINDOW, type PlayerId, type ServerFrameOf, type ZoneId } from '@millrace/contracts';
 import type { Handle, HostPort } from '../messages.ts';
-import { ACCEPTED_WINDOW } from '../zone/accepted.ts';
 import type { Connection } from './connection.ts';
 
+/** Outcomes kept of each kind: a client may have this many commands without a reply. */
+const OUTCOMES_MAX = ACCEPTED_WINDOW + 1;
 /** Notices kept for a client that comes back. */
 const NOTICES_MAX = 64;
 
@@ -98,8 +99,8 @@ export class Session {
     this.#pending.delete(n);
     if (this.#uncounted.delete(n) || code !== null) this.#outcomes.set(n, code);
     else this.#accepted.add(n);
-    if (this.#outcomes.size > ACCEPTED_WINDOW) this.#outcomes.delete(this.#outcomes.keys().next().value as number);
-    if (this.#accepted.size > ACCEPTED_WINDOW) this.#accepted.delete(this.#accepted.values().next().value as number);
+    if (this.#outcomes.size > OUTCOMES_MAX) this.#outcomes.delete(this.#outcomes.keys().next().value as number);
+    if (this.#accepted.size > OUTCOMES_MAX) this.#accepted.delete(this.#accepted.values().next().value as number);
     this.connection?.sendBytes(frame);
     return now - receivedAt;
   }

@@ -83,7 +83,8 @@ export class SignIn {
   #begin(connection: Connection, holder: TokenHolder): Session {
     const before = this.#sessions.ofPlayer(holder.player);
     if (before) {
-      this.#parts.placement.forget(before);
+      // Its successor may never join: the player falls asleep until then.
+      this.#parts.placement.abandon(before, 'replaced');
       before.connection?.bye('REPLACED');
     }
     const session = new Session({
@@ -133,7 +134,9 @@ export class SignIn {
     });
     if (!resumed) return;
     for (const notice of missed) connection.send(notice);
-    if (session.stage === 'playing' && session.zone !== null) this.#parts.placement.enter(session, session.zone);
+    // Also while it enters: the zone may have attached it already and muted it, because it had no connection.
+    if ((session.stage === 'playing' || session.stage === 'entering') && session.zone !== null)
+      this.#parts.placement.enter(session, session.zone);
   }
 }
 

@@ -51,12 +51,21 @@ export class GuestNotices {
       case 'PlayerKicked':
         for (const handle of zone.handlesOf(event.player)) this.#detach(handle);
         return this.#send({ type: 'kicked', zone: zone.zone, player: event.player, reason: event.reason });
-      case 'PlayerWoke': {
+      case 'PlayerFellAsleep':
+        // The host detaches a session before it leaves. One that is attached here has not left.
+        return this.#release(zone, event.player);
+      case 'PlayerWoke':
         // Another session plays this player now, so the earlier one stops watching.
-        const before = zone.guests.get(event.player);
-        if (before && before.session !== event.session) this.#detach(before.handle);
+        if (zone.guests.get(event.player)?.session !== event.session) this.#release(zone, event.player);
         return;
-      }
+    }
+  }
+
+  /** Detaches the session of a player. It enters again if it still exists. */
+  #release(zone: OpenZone, player: PlayerId): void {
+    for (const handle of zone.handlesOf(player)) {
+      this.#detach(handle);
+      this.#send({ type: 'astray', handle, zone: zone.zone });
     }
   }
 

@@ -65,9 +65,7 @@ export class WorldHost {
   /** Observers for the zone host. */
   readonly hooks: Pick<HostOptions, 'onDecided' | 'onDurable' | 'onTick' | 'onRecovered' | 'onSnapshot'> = {
     onDecided: (batch, state) => this.#decided(batch, state as World),
-    onDurable: (batch) => {
-      if (kindOf(batch.zone) === worldZone.kind) this.#zones.get(keyOf(batch.zone))?.handovers.recorded(batch as EventBatch<WorldEvent>);
-    },
+    onDurable: (batch) => this.#recorded(batch as EventBatch<WorldEvent>),
     onTick: ({ zone, ms, lateMs, skippedSteps }) => this.#ticked(keyOf(zone), ms, lateMs, skippedSteps),
     onRecovered: (zone) => this.#recovered(keyOf(zone)),
     onSnapshot: ({ zone, store, time, failure }) => {
@@ -161,6 +159,14 @@ export class WorldHost {
     }
   }
 
+  #recorded(batch: EventBatch<WorldEvent>): void {
+    if (kindOf(batch.zone) !== worldZone.kind) return;
+    const zone = keyOf(batch.zone);
+    this.#zones.get(zone)?.handovers.recorded(batch);
+    const forgotten = batch.events.flatMap((event) => (event.type === 'PlayerForgotten' ? [event.player] : []));
+    if (forgotten.length > 0) this.#send({ type: 'forgotten', zone, players: forgotten });
+  }
+
   #ticked(zone: ZoneId, ms: number, lateMs: number, skipped: number): void {
     const opened = this.#zones.get(zone);
     if (!opened) return;
@@ -247,7 +253,8 @@ export class WorldHost {
       const state = this.#stateOf(zone);
       const joined = state?.players[player];
       if (!reply.ok) return this.#notEntered(message, reply.code, reply.message);
-      if (!opened || !joined || !state.plan) return this.#notEntered(message, 'ZONE_STOPPED', '');
+      // Without its session, the player has left or sleeps again since. A session that still exists enters again.
+      if (!opened || joined?.presence.session !== session || !state?.plan) return this.#notEntered(message, 'ZONE_STOPPED', '');
       this.#attach(opened, { handle, player, session, zone });
       this.#sendEntered(handle, zone, state.plan, joined);
     });
@@ -284,7 +291,7 @@ export class WorldHost {
       blocked: packedTiles(plan, zone),
       you: yourselfOf(player),
     });
-    this.#send({ type: 'entered', handle, zone, player: id, frame, accepted });
+    this.#send({ type: 'entered', handle, zone, player: id, session: presence.session, frame, accepted });
   }
 
   #intent(handle: Handle, zone: ZoneId, n: number, intent: PlayerIntent): void {

@@ -5,6 +5,8 @@ import { CannotApply, type Projection, type ReadRange } from '@millrace/log';
 import { inArray, sql } from 'drizzle-orm';
 import { currentBatch } from '../zone/versions.ts';
 import { WORLD_HISTORY, worldZone } from '../zone/zone.ts';
+import { column } from './columns.ts';
+import { SessionRows } from './session-rows.ts';
 import { players } from './tables.ts';
 
 type PlayerRow = typeof players.$inferSelect;
@@ -14,9 +16,7 @@ interface Rows {
   readonly movements: { zone: string; seq: number; at: number; player: string; x: number; y: number }[];
   readonly items: { zone: string; seq: number; at: number; player: string; item: string; kind: string; what: 'picked up' | 'used' }[];
   readonly changes: { zone: string; seq: number; at: number; player: string; type: string; detail: object }[];
-  /** By session; one that fell asleep and woke starts again. */
-  readonly started: Map<string, { id: string; player: string; at: number; zone: string }>;
-  readonly ended: Map<string, { id: string; player: string; since: number; at: number; zone: string; reason: string }>;
+  readonly sessions: SessionRows;
 }
 
 /**
@@ -108,7 +108,7 @@ async function applyBatches(
           .from(players)
           .where(inArray(players.id, [...ids]));
   const fold = new PlayerFold(known, isReplay);
-  const rows: Rows = { movements: [], items: [], changes: [], started: new Map(), ended: new Map() };
+  const rows: Rows = { movements: [], items: [], changes: [], sessions: new SessionRows() };
   for (const batch of batches) {
     const zone = keyOf(batch.zone);
     const mark = markOf(batch.zone);
@@ -154,7 +154,7 @@ function addRows(rows: Rows, zone: string, seq: number, time: number, event: Wor
   };
   switch (event.type) {
     case 'PlayerJoined':
-      rows.started.set(event.player.presence.session, {
+      rows.sessions.start({
         id: event.player.presence.session,
         player: event.player.id,
         at: event.player.presence.since,
@@ -163,9 +163,9 @@ function addRows(rows: Rows, zone: string, seq: number, time: number, event: Wor
       change(event.player.id, { x: event.player.position.x, y: event.player.position.y });
       return;
     case 'PlayerWoke':
-      rows.started.set(event.session, { id: event.session, player: event.player, at: event.at, zone });
+      rows.sessions.start({ id: event.session, player: event.player, at: event.at, zone });
       if (event.replaced)
-        rows.ended.set(event.replaced.session, {
+        rows.sessions.end({
           id: event.replaced.session,
           player: event.player,
           since: event.replaced.since,
@@ -178,7 +178,7 @@ function addRows(rows: Rows, zone: string, seq: number, time: number, event: Wor
     case 'PlayerKicked': {
       const { player, ended, at } = event;
       const reason = event.type === 'PlayerKicked' ? 'kicked' : event.reason;
-      rows.ended.set(ended.session, { id: ended.session, player, since: ended.since, at, zone, reason });
+      rows.sessions.end({ id: ended.session, player, since: ended.since, at, zone, reason });
       if (event.type === 'PlayerKicked') change(player, { operator: event.operator, reason: event.reason });
       return;
     }
@@ -322,14 +322,7 @@ class PlayerFold {
   }
 }
 
-/** Columns of rows as arrays: one statement, however many rows. */
-function column<Row, Key extends keyof Row>(rows: readonly Row[], key: Key) {
-  return sql.param(rows.map((row) => row[key]));
-}
-
-async function insertRows(transaction: Transaction, { movements, items, changes, ...bySession }: Rows): Promise<void> {
-  const started = [...bySession.started.values()];
-  const ended = [...bySession.ended.values()];
+async function insertRows(transaction: Transaction, { movements, items, changes, sessions }: Rows): Promise<void> {
   if (movements.length > 0)
     await transaction.execute(sql`
       insert into movements (zone, seq, at, player, x, y)
@@ -351,20 +344,7 @@ async function insertRows(transaction: Transaction, { movements, items, changes,
         as t(zone, seq, at, player, type, detail)
       on conflict do nothing`);
   }
-  // The end of a session may be read before its start in another zone.
-  if (started.length > 0)
-    await transaction.execute(sql`
-      insert into sessions (id, player, started_at, started_in)
-      select * from unnest(${column(started, 'id')}::text[], ${column(started, 'player')}::text[], ${column(started, 'at')}::bigint[],
-        ${column(started, 'zone')}::text[])
-      on conflict (id) do update set started_at = excluded.started_at, started_in = excluded.started_in`);
-  if (ended.length > 0)
-    await transaction.execute(sql`
-      insert into sessions (id, player, started_at, started_in, ended_at, ended_in, reason)
-      select id, player, since, zone, at, zone, reason from unnest(${column(ended, 'id')}::text[], ${column(ended, 'player')}::text[],
-        ${column(ended, 'since')}::bigint[], ${column(ended, 'at')}::bigint[], ${column(ended, 'zone')}::text[],
-        ${column(ended, 'reason')}::text[]) as t(id, player, since, at, zone, reason)
-      on conflict (id) do update set ended_at = excluded.ended_at, ended_in = excluded.ended_in, reason = excluded.reason`);
+  await sessions.write(transaction);
 }
 
 async function savePlayers(transaction: Transaction, { changed, forgotten }: PlayerFold): Promise<void> {

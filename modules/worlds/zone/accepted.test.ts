@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ACCEPTED_WINDOW } from '@millrace/contracts';
 import fc from 'fast-check';
-import { ACCEPTED_WINDOW, acceptedNumbers, withAccepted } from './accepted.ts';
+import { acceptedNumbers, withAccepted } from './accepted.ts';
 
 test('fault 48: the window stores the outcome of the newest command and of the 48 numbers below it', () => {
   fc.assert(

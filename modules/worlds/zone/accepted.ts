@@ -1,11 +1,8 @@
-import type { Presence } from '@millrace/contracts';
-
-/** Number of command numbers below the newest accepted one whose outcome is stored, as the bits of one integer. */
-export const ACCEPTED_WINDOW = 48;
+import { ACCEPTED_WINDOW, type Presence } from '@millrace/contracts';
 
 type Accepted = Pick<Presence, 'n' | 'before'>;
 
-/** Returns the window of accepted command numbers after one more command, `accepted`, which is above `n`. */
+/** Returns the window of accepted command numbers, as the bits of one integer, after one more command, `accepted`, which is above `n`. */
 export function withAccepted({ n, before = 0 }: Accepted, accepted: number): { n: number; before: number } {
   const distance = accepted - n;
   if (n === 0 || distance > ACCEPTED_WINDOW) return { n: accepted, before: 0 };

@@ -21,8 +21,10 @@ const MONSTER_STEPS: readonly (readonly [dx: number, dy: number])[] = [
   [0, -120],
   [85, -85],
 ];
-/** Sleeping players that a zone keeps; beyond it the one that has slept longest is forgotten. */
-const ASLEEP_MAX = 5_000;
+/** Sleeping players that a zone keeps; beyond it those that have slept longest are forgotten. */
+export const ASLEEP_MAX = 5_000;
+/** Sleepers forgotten at once: 200 per second, more than players can fall asleep in a zone for long. */
+const FORGOTTEN_AT_ONCE_MAX = 100;
 /** Dead players, due items and sleepers are checked this often. */
 const UPKEEP_EVERY_TICKS = 10;
 
@@ -80,13 +82,13 @@ function spawnDueItems(state: InitializedWorld, context: WorldContext): void {
     context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });
 }
 
-/** Forgets one sleeping player when there are too many. */
+/** Forgets the sleeping players above the maximum, those first that have slept longest. */
 function forgetLongestAsleep(state: InitializedWorld, context: WorldContext): void {
   const all = Object.values(state.players);
-  if (all.length - state.awake <= ASLEEP_MAX) return;
-  const asleep = all.filter(({ presence }) => presence.session === '');
-  const longest = asleep.reduce((a, b) => (a.presence.since <= b.presence.since ? a : b));
-  context.emit({ type: 'PlayerForgotten', player: longest.id });
+  const surplus = all.length - state.awake - ASLEEP_MAX;
+  if (surplus <= 0) return;
+  const asleep = all.filter(({ presence }) => presence.session === '').sort((one, other) => one.presence.since - other.presence.since);
+  for (const { id } of asleep.slice(0, Math.min(surplus, FORGOTTEN_AT_ONCE_MAX))) context.emit({ type: 'PlayerForgotten', player: id });
 }
 
 function newItem(zone: ZoneId, plan: WorldPlan, number: number, context: WorldContext): GroundItem {

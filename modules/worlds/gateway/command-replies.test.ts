@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PlayerId } from '@millrace/contracts';
+import { ManualClock } from '@millrace/kernel/testing';
+import { CommandReplies } from './command-replies.ts';
+import type { Connection } from './connection.ts';
+import { Session } from './session.ts';
+
+test('commands that fail through no fault of the player are counted, whoever refuses them', () => {
+  const replies = new CommandReplies(new ManualClock());
+  const connection = { refuse: () => {}, sendBytes: () => {} } as unknown as Connection;
+  const session = new Session({ handle: 1, id: 's', resume: 'r', player: 'p' as PlayerId, name: 'Kim', user: null, now: 0 });
+  session.connection = connection;
+  replies.record(1, null);
+  replies.record(1, 'BLOCKED');
+  replies.record(1, 'ZONE_MOVING');
+  replies.refuse(connection, 2, 'ZONE_MOVING');
+  replies.refuse(connection, 3, 'BUSY');
+  for (const n of [4, 5]) session.addPending(n, 0);
+  replies.settleEntered(session, [4]);
+  assert.deepEqual(replies.takeFailures(), { answered: 6, failed: 4 });
+  // A player that leaves gives up its later commands itself.
+  session.addPending(6, 0, { isCounted: false });
+  session.addPending(7, 0);
+  replies.settleLeft(session, null);
+  assert.deepEqual(replies.takeFailures(), { answered: 0, failed: 0 });
+  assert.deepEqual(replies.refusals.toObject(), { BLOCKED: 1, ZONE_MOVING: 2, BUSY: 1, LOST: 2 });
+});

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { PlayerId, ZoneId } from '@millrace/contracts';
+import { zoneAddress } from '@millrace/kernel';
+import { worldZone } from '@millrace/worlds';
+import { type MemoryWorld, openMemoryWorld } from './world-in-memory.ts';
+
+/*
+ * Rule: a player is awake only while a session plays it. A session that has ended or left is attached to no zone, and one that plays has an awake player.
+ */
+
+const kim = 'p-kim' as PlayerId;
+const zone = '0-0' as ZoneId;
+
+async function minutes(world: MemoryWorld, count: number): Promise<void> {
+  for (let seconds = 0; seconds < count * 60; seconds++) await world.clock.advance(1_000);
+}
+
+describe('a player falls asleep', () => {
+  test('when another connection replaces its session and does not join', async () => {
+    const world = await openMemoryWorld();
+    const first = await world.join(kim);
+    const second = world.connect();
+    second.say({ t: 'hello', v: 1, token: kim });
+    await world.clock.advance(100);
+    assert.equal(first.newest('bye')?.code, 'REPLACED');
+    assert.equal(world.state().awake, 0);
+    second.say({ t: 'join', n: 1 });
+    await world.clock.advance(300);
+    assert.equal(second.newest('zone')?.you.id, kim);
+    assert.equal(world.state().awake, 1);
+  });
+
+  test('when its session is replaced before the zone has attached it', async () => {
+    const world = await openMemoryWorld();
+    const first = world.connect();
+    first.say({ t: 'hello', v: 1, token: kim });
+    await world.clock.advance(10);
+    world.link.lateMs = 300;
+    first.say({ t: 'join', n: 1 });
+    world.connect().say({ t: 'hello', v: 1, token: kim });
+    await world.clock.advance(2_000);
+    assert.deepEqual([world.gateway.stats().playing, world.state().awake], [0, 0]);
+  });
+
+  test('when its session has left, although an earlier request to enter arrives after that', async () => {
+    const world = await openMemoryWorld();
+    const client = await world.join(kim);
+    // The retry of the gateway overtakes the reply to `leave`.
+    world.link.lateMs = 260;
+    client.say({ t: 'leave', n: 2 }, { t: 'say', n: 3, text: 'x' });
+    await world.clock.advance(300);
+    world.link.lateMs = 0;
+    await world.clock.advance(2_000);
+    assert.deepEqual([world.gateway.stats().playing, world.state().awake], [0, 0]);
+    client.say({ t: 'join', n: 4 });
+    await world.clock.advance(2_000);
+    assert.deepEqual([world.gateway.stats().playing, world.state().awake], [1, 1]);
+  });
+
+  test('when its session has ended, although the zone attached it at the last moment', async () => {
+    const world = await openMemoryWorld();
+    const enter = { type: 'enter', handle: 1, zone, player: kim, name: 'Kim', session: 'ended', n: null, isNew: true } as const;
+    world.host.receive(enter);
+    await world.clock.advance(1_000);
+    assert.equal(world.state().awake, 0);
+  });
+});
+
+describe('a session that plays', () => {
+  /** A player with a connection whose client resumes just now; its handle. */
+  async function resumed(world: MemoryWorld) {
+    const before = await world.join(kim);
+    before.cut();
+    await world.clock.advance(10);
+    const session = world.gateway.sessionOf(kim);
+    assert.ok(session);
+    const client = world.connect();
+    return { client, session, resume: () => client.say({ t: 'hello', v: 1, resume: before.newest('welcome')?.resume ?? '' }) };
+  }
+
+  for (const [when, delayMs] of [
+    ['in the same turn', 0],
+    ['after it was attached', 1_000],
+  ] as const)
+    test(`has an awake player again when the player falls asleep ${when}`, async () => {
+      const world = await openMemoryWorld();
+      const { client, session, resume } = await resumed(world);
+      resume();
+      await world.clock.advance(delayMs);
+      const { handle, id } = session;
+      if (delayMs === 0) world.host.receive({ type: 'enter', handle, zone, player: kim, name: 'Kim', session: id, n: null, isNew: false });
+      world.zones.send(zoneAddress(worldZone.kind, zone), { type: 'LeaveZone', player: kim, session: id, reason: 'lost' });
+      await world.clock.advance(1_000);
+      client.say({ t: 'say', n: 9, text: 'hi' });
+      await world.clock.advance(1_000);
+      assert.equal(client.newest('ok')?.n, 9);
+      assert.equal(world.state().awake, 1);
+      client.cut();
+      await minutes(world, 1);
+      assert.deepEqual([world.gateway.stats().sessions, world.state().awake], [0, 0]);
+    });
+});
+
+test('the gateway forgets the location of a player that its zone has forgotten, once no session has it', async () => {
+  const world = await openMemoryWorld({ lingerMs: 1_000 });
+  const client = await world.join(kim);
+  client.say({ t: 'leave', n: 2 });
+  await world.clock.advance(100);
+  const forget = async () => {
+    world.host.hooks.onDurable?.({
+      zone: zoneAddress(worldZone.kind, zone),
+      epoch: 1,
+      firstSeq: 1,
+      time: 0,
+      events: [{ type: 'PlayerForgotten', player: kim }],
+    } as never);
+    await world.clock.advance(100);
+  };
+  await forget();
+  assert.equal(world.gateway.zoneOf(kim), zone);
+  client.cut();
+  await world.clock.advance(5_000);
+  await forget();
+  assert.equal(world.gateway.zoneOf(kim), undefined);
+});

@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import { isLoopbackAddress } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
 import type { Connection } from './connection.ts';
@@ -12,7 +13,7 @@ export interface ConnectionLimits {
   readonly limitLoopback: boolean;
 }
 
-/** Open connections by address, and which of them have not sent `hello` yet. */
+/** Open connections by network of the client, and which of them have not sent `hello` yet. */
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
   readonly #clock: Clock;
@@ -29,8 +30,9 @@ export class ConnectionLimiter {
   /** Adds a connection. False when a limit is reached; even then it counts for its address until it closes. */
   add(connection: Connection, remote: string): boolean {
     const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#limits;
-    const fromThere = this.#perAddress.get(remote) ?? 0;
-    this.#perAddress.set(remote, fromThere + 1);
+    const network = clientNetwork(remote);
+    const fromThere = this.#perAddress.get(network) ?? 0;
+    this.#perAddress.set(network, fromThere + 1);
     const isCounted = limitLoopback || !isLoopbackAddress(remote);
     if (this.#connections.size >= connectionsMax || (isCounted && fromThere >= connectionsPerAddress)) return false;
     this.#connections.add(connection);
@@ -46,9 +48,10 @@ export class ConnectionLimiter {
   closed(connection: Connection, remote: string): void {
     this.#connections.delete(connection);
     this.#greeting.delete(connection);
-    const left = (this.#perAddress.get(remote) ?? 1) - 1;
-    if (left === 0) this.#perAddress.delete(remote);
-    else this.#perAddress.set(remote, left);
+    const network = clientNetwork(remote);
+    const left = (this.#perAddress.get(network) ?? 1) - 1;
+    if (left === 0) this.#perAddress.delete(network);
+    else this.#perAddress.set(network, left);
   }
 
   /** Connections whose time for a `hello` is over. */

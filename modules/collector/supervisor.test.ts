@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import type { Trade } from '@millrace/contracts';
+import { instrumentId, type Trade } from '@millrace/contracts';
 import { until } from '@millrace/testing';
 import { partsOf } from './catalogue.ts';
 import { STALE_AFTER_MS, START, supervised } from './testing/supervised.ts';
@@ -29,6 +29,20 @@ test('delays between failed attempts grow to the maximum, whatever the age of th
     Math.min(...delays.slice(-5)) >= 15_000,
     `the last delays are between half of the maximum and the maximum: ${delays.slice(-5)}`,
   );
+});
+
+test('a book that its zone finds broken is requested at once, then at most every 5 s', async (context) => {
+  const { clock, supervisor, newest, messages } = supervised({
+    parts: { protocol: { connected: () => [], read: () => {}, resync: (symbol) => [symbol] } },
+  });
+  context.after(() => supervisor.stop());
+  supervisor.start();
+  newest().events.opened();
+  for (let times = 0; times < 99; times++) {
+    supervisor.resyncBook(instrumentId('v', 'A-X'), 'the checksum is wrong');
+    await clock.advance(100);
+  }
+  assert.deepEqual(messages, ['A', 'A']);
 });
 
 describe('silence', () => {

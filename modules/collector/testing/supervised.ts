@@ -44,6 +44,7 @@ export interface Change {
 export function supervised(change: Change = {}) {
   const clock = new ManualClock(START);
   const connections: TestConnection[] = [];
+  const messages: string[] = [];
   const sent: { instrument: InstrumentId; command: InstrumentCommand }[] = [];
   const refusing = new Set<InstrumentId>();
   const feed: SourceParts['feed'] = {
@@ -51,7 +52,7 @@ export function supervised(change: Change = {}) {
       const connection = new TestConnection(clock.now(), events);
       connections.push(connection);
       return {
-        send: () => {},
+        send: (text) => void messages.push(text),
         close: () => {
           connection.isClosed = true;
         },
@@ -107,6 +108,7 @@ export function supervised(change: Change = {}) {
   return {
     clock,
     connections,
+    messages,
     sent,
     refusing,
     supervisor,

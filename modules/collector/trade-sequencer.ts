@@ -11,8 +11,6 @@ import { TradeOutput, type TradeOutputOptions } from './trade-output.ts';
 const REORDER_MS = 250;
 /** Maximum number of held trades while a number is missing. */
 const REORDER_TRADES_MAX = 1_000;
-/** Maximum number of held trades while a gap is filled: minutes of the busiest market. Beyond it the gap is recorded. */
-const HELD_TRADES_MAX = 50_000;
 /** Without trade numbers only a trade shows that a subscription works. After this time without one, ms, the history is read. */
 const SUBSCRIBES_MS = 3_000;
 /** Maximum delay of the history behind the stream, ms, for venues that send trades out of order. */
@@ -298,13 +296,12 @@ export class TradeSequencer {
     // `after` until the history is known to reach back to it. Numbered trades show gaps by themselves.
     let unreached = this.#options.disorderMs > 0 ? after : null;
     try {
-      for await (const page of this.#options.fetch(tradeGap)) {
+      for await (const page of this.#held.pagesUntilFull(this.#options.fetch(tradeGap))) {
         const lacking = await this.#unrecordedOf(page, tradeGap);
         const first = this.#beginning?.first.trade;
         if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time }, after);
         if (unreached && page[0]) unreached = this.#output.recordStart(unreached, page[0], tradeGap.since);
         for (const trade of lacking) if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
-        if (this.#held.size > HELD_TRADES_MAX) return { filled, failure: `${this.#held.size} newer trades could not wait any longer` };
       }
       return { filled, failure: unreached && BEGINS_LATER };
     } catch (error) {

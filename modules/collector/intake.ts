@@ -148,7 +148,11 @@ export class Intake implements Sink {
 
   /** The data of an instrument after a time (epoch ms) was withdrawn. `last` is the newest remaining trade. */
   withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
-    for (const line of this.#lines.values()) if (line.instrument === instrument) line.trades.withdraw(after, last);
+    for (const line of this.#lines.values()) {
+      if (line.instrument !== instrument) continue;
+      line.trades.withdraw(after, last);
+      if (line.beganAt !== null && line.beganAt > after) line.beganAt = null;
+    }
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { type Gap, type InstrumentCommand, type InstrumentZones, instrumentId, type Trade } from '@millrace/contracts';
 import type { SourceParts } from './source.ts';
-import { START, supervised } from './testing/supervised.ts';
+import { type Change, START, supervised } from './testing/supervised.ts';
 
 describe('a zone that accepts no commands', () => {
   const [A, B] = [instrumentId('v', 'A-X'), instrumentId('v', 'B-X')];
@@ -81,7 +81,7 @@ describe('a zone whose record cannot be read', () => {
   const tradeOf = (order: number): Trade => ({ id: `${order}`, order, time: START + order, price: '1', quantity: '1', side: 'buy' });
 
   /** The instrument A of a venue that numbers its trades. The zone has recorded the trades up to 5. */
-  function numbered(context: TestContext, parts: Partial<SourceParts> = {}, record: ReturnType<InstrumentZones['recordOf']> = 'settled') {
+  function numbered(context: TestContext, change: Change = {}, record: ReturnType<InstrumentZones['recordOf']> = 'settled') {
     const zone = { record, gaps: [] as Gap[] };
     const source = supervised({
       symbols: ['A'],
@@ -89,10 +89,11 @@ describe('a zone whose record cannot be read', () => {
         recordOf: () => zone.record,
         lastTrade: () => (zone.record === 'closed' ? null : tradeOf(5)),
         gapsOf: () => (zone.record === 'closed' ? [] : zone.gaps),
+        ...change.market,
       },
       parts: {
         protocol: { connected: () => [], read: (frame, sink) => void sink.trade('A', tradeOf(JSON.parse(frame).number), true) },
-        ...parts,
+        ...change.parts,
       },
     });
     context.after(() => source.supervisor.stop());
@@ -144,6 +145,25 @@ describe('a zone whose record cannot be read', () => {
     assert.deepEqual(recorded(), ['5..8', 8, 9]);
   });
 
+  test('after all of its trades were withdrawn: the gap does not begin with them', async (context) => {
+    const { clock, supervisor, newest, refusing, sent } = numbered(context, { market: { lastTrade: () => null } });
+    supervisor.start();
+    newest().events.opened();
+    newest().trade('A', 50_000);
+    supervisor.withdraw(A, START + 10_000, null);
+    refusing.add(A);
+    newest().trade('A', 6_000);
+    await clock.advance(3_000);
+    refusing.delete(A);
+    await clock.advance(1_000);
+    newest().trade('A', 7_000);
+    await clock.advance(1_000);
+    const gap = sent.find(({ command }) => command.type === 'RecordGap')?.command as
+      | (InstrumentCommand & { type: 'RecordGap' })
+      | undefined;
+    assert.deepEqual([gap?.gap.from, gap?.gap.to], [START + 6_000, START + 7_000]);
+  });
+
   test('again and again: the history is not read more often for it', async (context) => {
     let reads = 0;
     const history: SourceParts['history'] = {
@@ -153,7 +173,7 @@ describe('a zone whose record cannot be read', () => {
         throw new Error('503');
       },
     };
-    const { clock, supervisor, newest, refusing, zone } = numbered(context, { history });
+    const { clock, supervisor, newest, refusing, zone } = numbered(context, { parts: { history } });
     zone.gaps = [{ from: START, to: START, afterId: '1', beforeId: '5', missing: 3, reason: '' }];
     supervisor.start();
     newest().events.opened();

@@ -55,7 +55,7 @@ export type ChannelParser = (name: string) => ParsedChannel | undefined;
 
 const ANY_PARAMETER = /^[\w-]{1,64}$/;
 
-/** A parser for the channels of the contracts. @throws TypeError when two channels have the same name prefix (the text before the first colon) */
+/** A parser for the channels of the contracts. @throws TypeError when two channels have the same kind, or the same name prefix (the text before the first colon) */
 export function channelParser(contracts: readonly ModuleContract[]): ChannelParser {
   const known = new Map<string, { kind: string; contract: ChannelContract; names: readonly string[] }>();
   for (const { name: module, channels = {} } of contracts)
@@ -63,6 +63,12 @@ export function channelParser(contracts: readonly ModuleContract[]): ChannelPars
       const [prefix = '', ...rest] = contract.name.split(':');
       if (known.has(prefix))
         throw new TypeError(`Module "${module}" declares the channel "${contract.name}", but another channel has the prefix "${prefix}".`);
+      // The sources of channels are found by kind: this channel would get the access check and the events of the other one.
+      const other = [...known.values()].find((one) => one.kind === kind);
+      if (other)
+        throw new TypeError(
+          `Module "${module}" declares the channel "${contract.name}" as "${kind}", which is "${other.contract.name}" already. Give it another key in "channels".`,
+        );
       known.set(prefix, { kind, contract, names: rest.map((part) => part.slice(1, -1)) });
     }
   return (name) => {

@@ -196,3 +196,24 @@ test('a zone whose clock jumps ahead by a century skips all steps but the last a
   await clock.advance(0);
   assert.deepEqual([steps, skipped[0]], [5, century / 50 - 5]);
 });
+
+describe('a zone that fails while its log is unavailable', () => {
+  test('decides each command that `send` accepted, in order, and refuses those whose senders wait', async () => {
+    const { host, clock, log, decided } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    host.send(gate, { type: 'Break' });
+    const replies: string[] = [];
+    for (let people = 1; people <= 3; people++) {
+      assert.ok(host.send(gate, admit(people)));
+      void host.submit(gate, admit(50)).then((reply) => replies.push(reply.ok ? 'decided' : reply.code));
+    }
+    await clock.settle();
+    assert.deepEqual([host.status(gate), host.send(gate, admit(9)), host.waiting(gate)], ['failed', false, 3]);
+    assert.deepEqual(replies, ['ZONE_STOPPED', 'ZONE_STOPPED', 'ZONE_STOPPED']);
+    log.away = null;
+    await clock.advance(10_000);
+    const people = decided.flatMap(({ events }) => (events as unknown as { people: number }[]).map((event) => event.people));
+    assert.deepEqual([host.status(gate), people], ['active', [1, 2, 3]]);
+  });
+});

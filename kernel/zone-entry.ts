@@ -70,4 +70,11 @@ export class ZoneEntry {
   replyToAll(reply: Reply): void {
     for (const { onReply } of this.mailbox.splice(0)) onReply?.(reply);
   }
+
+  /** Gives the commands whose sender waits for a reply the same reply, and removes them. The others stay: their sender would not learn that they are lost. */
+  replyToWaiting(reply: Reply): void {
+    const queued = this.mailbox.splice(0);
+    for (const one of queued) if (one.onReply === null) this.mailbox.push(one);
+    for (const { onReply } of queued) onReply?.(reply);
+  }
 }

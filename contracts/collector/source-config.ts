@@ -20,7 +20,9 @@ const everySource = {
     Type.Integer({
       minimum: 100,
       default: 30_000,
-      description: 'Time without a frame after which the source reconnects and its instruments become stale, ms.',
+      description:
+        'Time without any frame of the source after which it reconnects and all of its instruments become stale, ms; for a poll at least two of its ' +
+        'intervals, for a file never. When the connection is lost, its instruments become stale at once. One silent instrument among others does not.',
     }),
   ),
   reconnectMaxMs: Type.Optional(

@@ -16,6 +16,11 @@ export interface ListedInstrument {
 export interface InstrumentZones {
   /** Sends a command. @returns false when the zone cannot accept it now, because its mailbox is full or it is not open */
   send(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
+  /**
+   * Whether the record of an instrument can be read. `closed`: its zone is not open, or is being rebuilt, so `lastTrade`, `gapsOf` and `filesOf` are empty.
+   * `deciding`: they lack the effect of commands that wait. `settled`: they are up to date.
+   */
+  recordOf(instrument: InstrumentId): 'closed' | 'deciding' | 'settled';
   /** Newest recorded trade. After a restart, a source requests the trades after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
   /** Recorded gaps, newest first, at most as many as `Quality` keeps. */
@@ -40,7 +45,7 @@ export interface Instruments extends InstrumentZones {
   symbolOf(instrument: InstrumentId): string | undefined;
   /** Opens the zones of listed instruments, and of recorded ones that a pattern may accept again. A failed opening is retried. */
   open(listed: readonly ListedInstrument[], recorded: readonly InstrumentId[]): Promise<void>;
-  /** Opens the zone of an instrument that a pattern matched; it accepts commands at once. */
+  /** Opens the zone of an instrument that a pattern matched. It accepts commands when it is open. */
   add(listed: ListedInstrument): void;
   /** Calls `listener` after each turn of an instrument, with the events of the turn. */
   onEvents(listener: (instrument: InstrumentId, events: readonly { readonly type: string }[]) => void): void;

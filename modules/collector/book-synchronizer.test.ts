@@ -18,7 +18,7 @@ function setting(answers: (() => Promise<BookUpdate>)[], isFetched = true) {
     fetch: isFetched ? () => answers[asked++]?.() ?? Promise.reject(new Error('asked too often')) : null,
     lost: (reason) => void lost.push(reason),
     onFailure: () => {},
-    ask: (reason) => void asks.push(reason),
+    ask: () => void asks.push('asked'),
   });
   return { clock, delivered, lost, line, asks, asked: () => asked };
 }
@@ -65,15 +65,15 @@ test('a refused message requests the whole book at once, then at most every 5 s 
   const set = setting([], false);
   set.line.replaced(book(1));
   for (let second = 0; second < 12; second++) {
-    set.line.refused('bids are missing');
+    set.line.broken('bids are missing');
     await set.clock.advance(1_000);
   }
   assert.equal(set.asks.length, 3);
-  set.line.refused('bids are missing');
+  set.line.broken('bids are missing');
   set.line.replaced(book(2));
   await set.clock.advance(60_000);
   assert.equal(set.asks.length, 3);
-  set.line.refused('bids are missing');
+  set.line.broken('bids are missing');
   await set.clock.advance(0);
   assert.equal(set.asks.length, 4);
 });
@@ -81,7 +81,7 @@ test('a refused message requests the whole book at once, then at most every 5 s 
 test('a refused message fetches the whole book at once, then at most every 5 s, and the updates after it follow', async () => {
   const set = setting([async () => book(10), async () => book(20), async () => book(30), async () => book(40)]);
   for (let second = 0; second < 12; second++) {
-    set.line.refused('bids are missing');
+    set.line.broken('bids are missing');
     set.line.updated(book(second));
     await set.clock.advance(1_000);
   }

@@ -16,10 +16,10 @@ export interface BookSynchronizerOptions {
   readonly lost: (reason: string) => void;
   readonly onFailure: () => void;
   /** Requests the whole book from the stream of the venue, when it cannot be fetched. */
-  readonly ask: (reason: string) => void;
+  readonly ask: () => void;
 }
 
-/** Minimum time between two requests for a whole book after refused messages, ms: the venue may send only such messages. */
+/** Minimum time between two requests for a whole book because it is broken, ms: each whole book of the venue may break again. */
 const ASK_EVERY_MS = 5_000;
 
 /** `empty`: no whole book. `fetching`: the snapshot is requested or will be retried, and updates are buffered. `whole`: updates are delivered. */
@@ -56,14 +56,14 @@ export class BookSynchronizer {
     if (this.#state === 'empty') this.#fetchWhole(this.#options.fetch);
   }
 
-  /** The book is broken, or the connection was lost: the next update fetches it whole again. */
+  /** The connection was lost: the next update fetches the book whole again. */
   reset(reason: string): void {
     this.#restart('empty');
     this.#options.lost(reason);
   }
 
-  /** A message of the book was refused: a change is missing, so a whole book is needed. */
-  refused(reason: string): void {
+  /** A change is missing, because its message was refused or lost, or the book is wrong: a whole book is needed. */
+  broken(reason: string): void {
     const { clock, fetch, ask } = this.#options;
     this.reset(reason);
     // Updates are kept until the whole book is fetched.
@@ -71,7 +71,7 @@ export class BookSynchronizer {
     this.#cancelAsk = clock.after(Math.max(0, this.#askedAt + ASK_EVERY_MS - clock.elapsed()), () => {
       this.#askedAt = clock.elapsed();
       if (fetch) this.#fetchWhole(fetch);
-      else ask(reason);
+      else ask();
     });
   }
 

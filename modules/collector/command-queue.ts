@@ -12,7 +12,7 @@ const PROBE_EVERY_MS = 1_000;
 
 export interface CommandQueueOptions {
   readonly clock: Clock;
-  readonly market: Pick<InstrumentZones, 'send'>;
+  readonly market: Pick<InstrumentZones, 'send' | 'recordOf'>;
   /** Whether pausing the source delays its data without losing any, as for a file. Commands of such a source always wait. */
   readonly canWait?: boolean;
   /** Called when a mailbox is full: stop the delivery of frames until `onRoom` is called. */
@@ -22,7 +22,7 @@ export interface CommandQueueOptions {
   readonly status?: () => InstrumentCommand;
   /** Called when the commands for a zone are lost from now on, because it has accepted none for too long. */
   readonly onUnreachable?: (instrument: InstrumentId) => void;
-  /** Called when such a zone accepts commands again. @param lost number of lost commands */
+  /** Called when such a zone accepts commands again, and its record is up to date. @param lost number of lost commands */
   readonly onReachable?: (instrument: InstrumentId, lost: number) => void;
 }
 
@@ -34,7 +34,8 @@ interface Waiting {
 
 /**
  * Sends commands to zones, in order for each zone. While the mailbox of a zone is full, its commands wait, and the source must pause. A zone that accepts
- * nothing for `PAUSE_MS_MAX`, because it cannot be opened for example, must not stop the others: its commands are dropped until it accepts some again.
+ * nothing for `PAUSE_MS_MAX`, because it cannot be opened for example, must not stop the others: its commands are dropped until it is open and has decided
+ * what it accepted.
  */
 export class CommandQueue {
   readonly #options: CommandQueueOptions;
@@ -73,6 +74,11 @@ export class CommandQueue {
     this.#retryLater();
   }
 
+  /** Drops the commands for a zone that is not open, until its record can be read: what follows the record is not known yet. Not for a source that can wait. */
+  dropUntilSettled(instrument: InstrumentId): void {
+    if (!this.#lost.has(instrument)) this.#giveUp(instrument, this.#waiting.get(instrument) ?? { commands: [], progressAt: 0 });
+  }
+
   /** Stops sending and drops the waiting commands. */
   close(): void {
     this.#isClosed = true;
@@ -106,7 +112,7 @@ export class CommandQueue {
     if (taken > 0) waiting.progressAt = clock.elapsed();
   }
 
-  /** Drops the commands for a zone from now on, until it accepts the status. */
+  /** Drops the commands for a zone from now on, until its record is settled and it accepts the status. */
   #giveUp(instrument: InstrumentId, waiting: Waiting): void {
     const { canWait = false, status, onUnreachable } = this.#options;
     if (canWait || !status) return;
@@ -120,7 +126,8 @@ export class CommandQueue {
     const { clock, market, onReachable } = this.#options;
     clock.after(PROBE_EVERY_MS, () => {
       if (this.#isClosed) return;
-      if (!market.send(instrument, status(), '')) return this.#probeLater(instrument, status);
+      // Before it has decided what it accepted, its newest trade is not known.
+      if (market.recordOf(instrument) !== 'settled' || !market.send(instrument, status(), '')) return this.#probeLater(instrument, status);
       const lost = this.#lost.get(instrument) ?? 0;
       this.#lost.delete(instrument);
       onReachable?.(instrument, lost);

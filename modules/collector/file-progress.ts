@@ -1,4 +1,4 @@
-import type { FileMark } from '@millrace/contracts';
+import type { FileMark, InstrumentId, InstrumentZones } from '@millrace/contracts';
 
 /** Import progress of a file for one instrument. */
 export class FileProgress {
@@ -42,4 +42,24 @@ export function isTaken({ file }: { readonly file: FileProgress | null }): boole
 /** The position in the file that is read, if any. */
 export function markOf(line: { readonly file: FileProgress | null } | undefined): { from?: FileMark } {
   return line?.file ? { from: line.file.mark } : {};
+}
+
+/**
+ * Progress of an instrument in a file that is read from its start. Rows of it that were sent before count as imported, also while their zone has not decided
+ * them yet.
+ * @throws Error when the record of the instrument cannot be read, or see `FileProgress`
+ */
+export function nextFile(
+  { instrument, file: before }: { readonly instrument: InstrumentId; readonly file: FileProgress | null },
+  market: Pick<InstrumentZones, 'recordOf' | 'filesOf'>,
+  file: string,
+  family: string,
+): FileProgress {
+  if (market.recordOf(instrument) === 'closed')
+    throw new Error(
+      `The zone of ${instrument} is not open, so it is not known which rows were imported. The file is read when it is open.`,
+    );
+  const known = market.filesOf(instrument);
+  const sent = before?.file === file ? before.at : 0;
+  return new FileProgress(file, family, { ...known, ...(sent > 0 && { [file]: Math.max(sent, known[file] ?? 0) }) });
 }

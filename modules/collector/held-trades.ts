@@ -1,6 +1,9 @@
 import type { Trade } from '@millrace/contracts';
 import { isAfter } from './trade-order.ts';
 
+/** Maximum number of held trades while a gap is filled: minutes of the busiest market. Beyond it the gap is recorded. */
+export const HELD_TRADES_MAX = 50_000;
+
 /** A held trade: it is passed on later. */
 export interface HeldTrade {
   readonly trade: Trade;
@@ -14,6 +17,7 @@ export interface HeldTrade {
 /** Held trades in their order. */
 export class HeldTrades {
   #trades: HeldTrade[] = [];
+  #onFull: () => void = () => {};
 
   get size(): number {
     return this.#trades.length;
@@ -31,6 +35,27 @@ export class HeldTrades {
     let at = this.#trades.length;
     while (at > 0 && isAfter((this.#trades[at - 1] as HeldTrade).trade, one.trade, one.numbered)) at--;
     this.#trades.splice(at, 0, one);
+    if (this.#trades.length > HELD_TRADES_MAX) this.#onFull();
+  }
+
+  /** The pages of a history, while at most `HELD_TRADES_MAX` trades are held. @throws Error when there are more, also while a page is awaited */
+  async *pagesUntilFull(pages: AsyncIterable<Trade[]>): AsyncGenerator<Trade[]> {
+    const full = new Promise<null>((resolve) => {
+      this.#onFull = () => resolve(null);
+    });
+    const iterator = pages[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        if (this.#trades.length > HELD_TRADES_MAX) this.#onFull();
+        const page = await Promise.race([full, iterator.next()]);
+        if (page === null) throw new Error(`${this.#trades.length} newer trades could not wait any longer`);
+        if (page.done) return;
+        yield page.value;
+      }
+    } finally {
+      // It ends when the page that is awaited has come.
+      iterator.return?.().catch(() => {});
+    }
   }
 
   removeFirst(): void {

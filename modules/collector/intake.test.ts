@@ -42,6 +42,7 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
     lastTrade: () => last,
     unrecorded: async (_instrument: InstrumentId, trades: readonly Trade[]) => trades,
     gapsOf: () => [],
+    recordOf: () => 'settled' as const,
     filesOf: () => set.files,
   };
   const intake = new Intake({
@@ -135,6 +136,7 @@ describe('the intake', () => {
       lastTrade: () => null,
       unrecorded: async (_instrument: InstrumentId, trades: readonly Trade[]) => trades,
       gapsOf: () => [],
+      recordOf: () => 'settled' as const,
       filesOf: () => ({}),
     };
     const set = setting({ leavesGaps: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });

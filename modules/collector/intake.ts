@@ -1,7 +1,6 @@
 import {
   type BookUpdate,
   type Candle,
-  type Gap,
   INTERVAL_MS,
   type InstrumentCommand,
   type InstrumentId,
@@ -15,17 +14,16 @@ import {
 } from '@millrace/contracts';
 import { RecentValues, TraceSource } from '@millrace/telemetry';
 import { withAlarms } from './alarms.ts';
-import { BookSynchronizer } from './book-synchronizer.ts';
+import type { BookSynchronizer } from './book-synchronizer.ts';
 import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
-import { FaultReports } from './fault-reports.ts';
-import { FileProgress, isTaken, markOf } from './file-progress.ts';
+import { isTaken, markOf, nextFile } from './file-progress.ts';
 import { countKind } from './frame-kinds.ts';
 import { GapCandles } from './gap-candles.ts';
+import { type Line, newLine } from './line.ts';
 import { type Matched, unlisted } from './matching.ts';
-import { bookProblem, candleProblem, type PriceRule, quoteProblem, readingProblem, tradeProblem } from './plausible.ts';
+import { bookProblem, candleProblem, quoteProblem, readingProblem, tradeProblem } from './plausible.ts';
 import { Refusals } from './refusals.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
-import { TradeSequencer } from './trade-sequencer.ts';
 
 /** Event times this far ahead of our clock, or behind it, count as clock skew, ms. */
 const AHEAD_MS_MAX = 5_000;
@@ -49,18 +47,8 @@ export interface IntakeOptions extends CommandQueueOptions {
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
-  /** Called when a message of a book was refused: its stream must send the whole book. */
-  readonly onBookRefused?: (instrument: InstrumentId, reason: string) => void;
-}
-
-interface Line extends PriceRule {
-  readonly trades: TradeSequencer;
-  readonly book: BookSynchronizer;
-  readonly faults: FaultReports;
-  /** Progress in the file that is read; null for other sources. */
-  file: FileProgress | null;
-  /** Frames of trades whose number is not confirmed by another trade yet. */
-  readonly doubted: WeakMap<Trade, { readonly frame: string; readonly receivedAt: number }>;
+  /** Requests the whole book of a symbol from the stream of the venue. Called at most every 5 s for a symbol. */
+  readonly requestBook?: (symbol: string) => void;
 }
 
 /** Parses the frames of a source, checks their content, and sends it to the zones. Counts all that it receives. */
@@ -99,6 +87,12 @@ export class Intake implements Sink {
     for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
   }
 
+  /** Drops the data of instruments whose zones are not open, until they are: a line that does not continue from the record would leave no gap after it. */
+  start(): void {
+    for (const { instrument } of this.#lines.values())
+      if (this.#options.market.recordOf(instrument) === 'closed') this.#queue.dropUntilSettled(instrument);
+  }
+
   /** Handles one frame. Never throws. */
   take(frame: string, receivedAt: number): void {
     this.frames++;
@@ -128,15 +122,17 @@ export class Intake implements Sink {
     }
   }
 
-  /** See `FeedEvents.file`. */
+  /** See `FeedEvents.file`. @throws Error also while the record of an instrument cannot be read */
   beginFile(file: string, family?: string): void {
-    for (const line of this.#lines.values())
-      line.file = new FileProgress(file, family ?? file, this.#options.market.filesOf(line.instrument));
+    for (const line of this.#lines.values()) line.file = nextFile(line, this.#options.market, file, family ?? file);
   }
 
   interrupted(reason: string): void {
     if (!this.#options.leavesGaps) return;
-    for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
+    for (const line of this.#lines.values()) {
+      line.beganAt ??= this.#venueTime;
+      line.trades.interrupt(reason, this.#venueTime);
+    }
   }
 
   /** Stops sending: the zones are about to close. */
@@ -147,22 +143,27 @@ export class Intake implements Sink {
   }
 
   bookBroken(symbol: string, reason: string): void {
-    this.#lines.get(symbol)?.book.reset(reason);
+    this.#lines.get(symbol)?.book.broken(reason);
   }
 
   /** The data of an instrument after a time (epoch ms) was withdrawn. `last` is the newest remaining trade. */
   withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
-    for (const line of this.#lines.values()) if (line.instrument === instrument) line.trades.withdraw(after, last);
+    for (const line of this.#lines.values()) {
+      if (line.instrument !== instrument) continue;
+      line.trades.withdraw(after, last);
+      if (line.beganAt !== null && line.beganAt > after) line.beganAt = null;
+    }
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
   }
 
   /** The zone of an instrument accepts commands again, after some were lost: continues from what the zone has recorded. */
   renew(instrument: InstrumentId, reason: string, isConnected: boolean): void {
-    for (const [symbol, { file, ...line }] of [...this.#lines]) {
+    for (const [symbol, line] of [...this.#lines]) {
       if (line.instrument !== instrument) continue;
-      const renewed = { ...this.#lineFor(symbol, instrument), file };
+      line.end();
+      const renewed = this.#lineFor(symbol, instrument, line);
       this.#lines.set(symbol, renewed);
-      renewed.trades.interrupt(reason, this.#venueTime);
+      renewed.trades.interrupt(reason, line.beganAt ?? this.#venueTime);
       if (isConnected) renewed.trades.reconnected();
     }
   }
@@ -244,7 +245,7 @@ export class Intake implements Sink {
     const failure = line && bookProblem(update, line);
     if (!failure) return line?.book;
     this.#refusals.distrust(line.faults, failure);
-    line.book.refused(failure);
+    line.book.broken(failure);
     return undefined;
   }
 
@@ -285,79 +286,15 @@ export class Intake implements Sink {
     return true;
   }
 
-  #lineFor(symbol: string, instrument: InstrumentId): Line {
-    const { clock, fetchTrades, disorderMs = 0, market } = this.#options;
-    const faults = new FaultReports(clock, (report) => this.#send(instrument, { type: 'RecordFault', ...report }));
-    const rule: PriceRule = { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false };
-    const doubted: Line['doubted'] = new WeakMap();
-    // A sequencer that was replaced may still read a history.
-    const send = (command: InstrumentCommand) => this.#lines.get(symbol)?.trades === trades && this.#send(instrument, command);
-    const trades: TradeSequencer = new TradeSequencer(
-      {
-        clock,
-        deliver: (trade, numbered, backfilled) =>
-          send({
-            type: 'RecordTrade',
-            trade,
-            numbered,
-            ...(backfilled && { backfilled }),
-            ...markOf(this.#lines.get(symbol)),
-          }),
-        outOfOrder: (trade, after) => this.#refusals.fault(faults, 'out-of-order', `trade ${trade.id} came after ${after.id}`),
-        fetch: fetchTrades && ((tradeGap) => this.#refusals.plausible(fetchTrades(symbol, tradeGap), rule, faults)),
-        disorderMs,
-        unrecorded: (some, numbered) => market.unrecorded(instrument, some, numbered),
-        recordGap: (gap: Gap) => {
-          this.#refusals.count('gap');
-          send({ type: 'RecordGap', gap });
-          this.#replaceGapCandles(symbol, gap, rule, faults);
-        },
-        recordRepair: (repair) => {
-          this.#refusals.count('repair');
-          send({ ...repair, type: 'RecordRepair' });
-          for (const gap of repair.left) {
-            this.#refusals.count('gap');
-            this.#replaceGapCandles(symbol, gap, rule, faults);
-          }
-        },
-        doubt: (trade) => void doubted.set(trade, this.#refusals.current),
-        setAside: (trade, reason) => {
-          this.#refusals.setAside('trade-number', reason, doubted.get(trade) ?? { frame: JSON.stringify(trade), receivedAt: clock.now() });
-          this.#refusals.fault(faults, 'schema', reason);
-        },
-      },
-      this.#options.leavesGaps ? market.lastTrade(instrument) : null,
-      this.#options.leavesGaps ? market.gapsOf(instrument) : [],
-    );
-    return { ...rule, trades, book: this.#bookFor(symbol, rule, faults), faults, file: null, doubted };
-  }
-
-  #bookFor(symbol: string, rule: PriceRule, faults: FaultReports): BookSynchronizer {
-    const { clock, fetchBook, onBookRefused } = this.#options;
-    const { instrument } = rule;
-    return new BookSynchronizer({
-      clock,
-      deliver: (update, whole) => this.#send(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
-      fetch:
-        fetchBook &&
-        (async () => {
-          const book = await fetchBook(symbol);
-          const failure = bookProblem(book, rule);
-          if (failure === null) return book;
-          this.#refusals.distrust(faults, failure, () => ({ frame: JSON.stringify(book), receivedAt: clock.now() }));
-          throw new Error(failure);
-        }),
-      lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
-      onFailure: () => this.#refusals.count('book-unavailable'),
-      ask: (reason) => onBookRefused?.(instrument, reason),
-    });
-  }
-
-  #replaceGapCandles(symbol: string, gap: Gap, rule: PriceRule, faults: FaultReports): void {
-    this.#gapCandles?.readLater(symbol, gap, (interval, candle) => {
-      const failure = candleProblem(candle, rule);
-      if (failure !== null) this.#refusals.fault(faults, 'schema', failure);
-      else this.#send(rule.instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
+  #lineFor(symbol: string, instrument: InstrumentId, before?: Line): Line {
+    return newLine({
+      options: this.#options,
+      refusals: this.#refusals,
+      gapCandles: this.#gapCandles,
+      send: (command) => this.#send(instrument, command),
+      symbol,
+      instrument,
+      ...(before && { before }),
     });
   }
 

@@ -23,6 +23,7 @@ function intakeOf(protocol: Protocol) {
       lastTrade: () => null,
       gapsOf: () => [],
       unrecorded: async (_instrument, trades) => trades,
+      recordOf: () => 'settled' as const,
       filesOf: () => ({}),
     },
     clock,
@@ -34,7 +35,7 @@ function intakeOf(protocol: Protocol) {
     fetchCandles: null,
     fetchBook: null,
     get: () => Promise.reject(new Error('no network in a unit test')),
-    onBookRefused: (_instrument, reason) => void requested.push(reason),
+    requestBook: (symbol) => void requested.push(symbol),
     onFull: () => {},
     onRoom: () => {},
   });
@@ -102,7 +103,7 @@ describe('a message of an order book', () => {
       const [quarantined] = intake.quarantine;
       assert.equal(quarantined?.detail.slice(0, detail.length), detail);
       assert.ok((quarantined?.detail.length ?? 0) < 300);
-      assert.deepEqual(requested, [quarantined?.detail]);
+      assert.deepEqual(requested, ['X']);
     });
 
   test('that is right is used, also where it removes a level at a price of zero', () => {

@@ -32,7 +32,7 @@ function setting(options: Partial<RecordedGapsOptions>) {
   const pass = async () => {
     for (let hour = 0; hour < 12; hour++) await clock.advance(HALF_A_DAY_MS / 12);
   };
-  return { gaps, delivered, repairs, pass };
+  return { clock, gaps, delivered, repairs, pass };
 }
 
 describe('a recorded gap', () => {
@@ -71,7 +71,7 @@ describe('a recorded gap', () => {
     const set = setting({
       disorderMs: 1_000,
       fetch: async function* () {
-        yield trades(0, 30);
+        yield trades(-100, 30);
       },
       unrecorded: async (some) => {
         if (reads++ < 3) throw new Error('the store is not available');
@@ -95,6 +95,34 @@ describe('a recorded gap', () => {
     set.gaps.fillLater(gapOf(10, 20), false);
     await set.pass();
     assert.deepEqual([set.delivered, set.repairs], [[], []]);
+  });
+
+  test('stays recorded up to the first trade of a history that begins within it', async () => {
+    const set = setting({
+      disorderMs: 10,
+      fetch: async function* () {
+        yield trades(15, 40);
+      },
+      unrecorded: async (some) => some.filter(({ order }) => order < 20),
+    });
+    set.gaps.fillLater(gapOf(10, 20), false);
+    await set.pass();
+    const left = { from: START + 90, to: START + 160, afterId: '10', beforeId: '15', reason: 'the venue’s history begins later' };
+    assert.deepEqual([set.delivered, set.repairs], [[15, 16, 17, 18, 19], [{ trades: 5, left: [left] }]]);
+  });
+
+  test('is retried with jitter: gaps of many instruments begin together', async () => {
+    const readAt = new Set<number>();
+    const set = setting({
+      // biome-ignore lint/correctness/useYield: it cannot be read.
+      fetch: async function* () {
+        readAt.add(set.clock.elapsed());
+        throw new Error('503');
+      },
+    });
+    for (let gaps = 0; gaps < 20; gaps++) set.gaps.fillLater(gapOf(1, 20), true);
+    await set.clock.advance(30_000);
+    assert.ok(readAt.size > 10, `${readAt.size} different times for 20 gaps`);
   });
 
   test('with trades that are recorded already counts only the others as filled', async () => {

@@ -1,12 +1,13 @@
 import type { Gap, GapRepair, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
+import { Backoff } from '@millrace/resilience';
 import type { TradeGap } from './source.ts';
-import { gapBetween, NOT_IN_HISTORY } from './trade-order.ts';
+import { BEGINS_LATER, gapBetween, NOT_IN_HISTORY, widened } from './trade-order.ts';
 
-/** Delay of the first retry when the history for a gap cannot be read, ms. It doubles; all retries together take half a day. */
+/** Delay of the first retry when the history for a gap cannot be read, ms. It doubles, with jitter; all retries together take 7 to 14 hours. */
 const RETRY_FIRST_MS = 30_000;
 const RETRY_MS_MAX = 3_600_000;
-const RETRIES_MAX = 16;
+const RETRIES_MAX = 20;
 /** Recorded gaps older than this, ms, are not retried after a restart. */
 const RETRIED_AGE_MS_MAX = 12 * 3_600_000;
 
@@ -34,6 +35,8 @@ interface Filling {
   filled: number;
   /** Gaps that the history has as well. */
   readonly left: Gap[];
+  /** Gaps of many instruments begin at the same time. Their retries must not come together. */
+  readonly backoff: Backoff;
 }
 
 /** Recorded gaps that are filled later from the history of the venue. New trades do not wait for it. */
@@ -58,14 +61,14 @@ export class RecordedGaps {
 
   /** Fills a gap after a delay, and retries when the history cannot be read. */
   fillLater(tradeGap: TradeGap, numbered: boolean): void {
-    this.#retry({ tradeGap, numbered, last: tradeGap.after, found: 0, filled: 0, left: [] }, 0);
+    const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MS_MAX);
+    this.#retry({ tradeGap, numbered, last: tradeGap.after, found: 0, filled: 0, left: [], backoff });
   }
 
-  #retry(filling: Filling, attempt: number): void {
+  #retry(filling: Filling): void {
     const { clock, fetch } = this.#options;
-    if (!fetch || attempt >= RETRIES_MAX) return;
-    const waitMs = Math.min(RETRY_MS_MAX, RETRY_FIRST_MS * 2 ** attempt);
-    clock.after(waitMs, () => void this.#fill(fetch, filling).catch(() => this.#retry(filling, attempt + 1)));
+    if (!fetch || filling.backoff.attempts >= RETRIES_MAX) return;
+    clock.after(filling.backoff.next(), () => void this.#fill(fetch, filling).catch(() => this.#retry(filling)));
   }
 
   /** The range that is still to be read. Trades that arrive out of order do not show how much of it was read. */
@@ -79,8 +82,11 @@ export class RecordedGaps {
     const { deliver, recordRepair, disorderMs, unrecorded } = this.#options;
     const { tradeGap, numbered, left } = filling;
     const until = (tradeGap.before?.time ?? Number.POSITIVE_INFINITY) + disorderMs;
-    for await (const page of fetch(this.#rangeOf(filling))) {
-      const within = disorderMs > 0 ? page.filter(({ time }) => time <= until) : page;
+    const range = this.#rangeOf(filling);
+    let start: Trade | null = null;
+    for await (const page of fetch(range)) {
+      start ??= page[0] ?? null;
+      const within = disorderMs > 0 ? tradesSince(page, range.since).filter(({ time }) => time <= until) : page;
       const lacking = new Set(await unrecorded(within, numbered));
       for (const trade of within) {
         follow(filling, trade);
@@ -92,6 +98,10 @@ export class RecordedGaps {
     }
     // A history without any trade of the range does not show that none is missing: it may not reach back so far.
     if (filling.found === 0 && (numbered || disorderMs > 0) && tradeGap.after) return;
+    if (disorderMs > 0 && tradeGap.after && start && start.time >= range.since) {
+      if (tradeGap.before && start.time >= tradeGap.before.time) return;
+      left.push(widened(gapBetween(tradeGap.after, start, BEGINS_LATER, false), disorderMs));
+    }
     follow(filling, tradeGap.before);
     const gap = { afterId: tradeGap.after?.id ?? '', beforeId: tradeGap.before?.id ?? '' };
     recordRepair({ from: tradeGap.since, to: tradeGap.before?.time ?? tradeGap.since, trades: filling.filled, gap, left });
@@ -108,6 +118,11 @@ function follow(filling: Filling, trade: Trade | null): void {
 /** The range to read when trades arrive out of order: a lost trade may be older than the last known one, or newer than the first one since. */
 export function aroundGap(since: number, disorderMs: number): TradeGap {
   return { after: null, since: since - disorderMs, before: null };
+}
+
+/** The trades from a time on: a history whose trades are out of order begins with an older one. */
+export function tradesSince(trades: readonly Trade[], since: number): readonly Trade[] {
+  return trades.filter(({ time }) => time >= since);
 }
 
 function isNumber(id: string): boolean {

@@ -22,6 +22,7 @@ async function afterLoss(rows: readonly object[]) {
       lastTrade: () => null,
       gapsOf: () => [],
       unrecorded: async (_instrument, trades) => trades,
+      recordOf: () => 'settled' as const,
       filesOf: () => ({}),
     },
     clock,

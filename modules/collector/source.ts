@@ -100,7 +100,10 @@ export interface CandleHistory {
 
 /** Past data that a venue serves over HTTP. */
 export interface History {
-  /** Trades after `gap.after` and before `gap.before` (or now), oldest first, page by page. */
+  /**
+   * Trades after `gap.after` and before `gap.before` (or now), oldest first, page by page. With `disorderMs`, the first one is older than `gap.since`, if the
+   * history reaches back to it.
+   */
   trades?(symbol: string, tradeGap: TradeGap, get: GetJson): AsyncIterable<Trade[]>;
   /**
    * How far the venue sends unnumbered trades out of order, ms. Trades missed by a lost connection may then be older than the last trade before

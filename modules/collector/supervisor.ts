@@ -58,10 +58,10 @@ export class Supervisor {
   #since: number;
   #connection: Connection | null = null;
   #connections = 0;
-  /** When the current connection was opened, epoch ms; null before that. */
+  /** When the current connection was opened, ms of the monotonic clock; null before that. */
   #connectedAt: number | null = null;
   #lastFrameAt: number | null = null;
-  /** Start of the present silence, epoch ms: the newest frame, or any other sign that the connection works. */
+  /** Start of the present silence, ms of the monotonic clock: the newest frame, or any other sign that the connection works. */
   #heardAt = 0;
   /** Whether the delivery of frames is paused, because zones are behind. */
   #isHeld = false;
@@ -106,7 +106,7 @@ export class Supervisor {
       fetchCandles: history?.candles ?? null,
       get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
-      onBookRefused: (instrument, reason) => this.resyncBook(instrument, reason),
+      requestBook: (symbol) => this.#requestBook(symbol),
       canWait: !options.parts.leavesGaps,
       status: () => this.#status(),
       onFull: () => this.#hold(),
@@ -117,6 +117,7 @@ export class Supervisor {
   }
 
   start(): void {
+    this.#intake.start();
     this.#watchRate();
     this.#connect();
   }
@@ -147,11 +148,13 @@ export class Supervisor {
     this.#intake.close();
   }
 
-  /** Requests the full order book: the zone reported its book as broken. */
+  /** Requests the full order book, at most every 5 s: the zone reported its book as broken. */
   resyncBook(instrument: InstrumentId, reason: string): void {
     const symbol = this.#symbols.get(instrument);
-    if (symbol === undefined) return;
-    this.#intake.bookBroken(symbol, reason);
+    if (symbol !== undefined) this.#intake.bookBroken(symbol, reason);
+  }
+
+  #requestBook(symbol: string): void {
     for (const message of this.#options.parts.protocol.resync?.(symbol) ?? []) this.#connection?.send(message);
   }
 
@@ -222,7 +225,7 @@ export class Supervisor {
     connection = parts.feed.open({
       opened: (isBehind = false) => {
         if (!mine()) return;
-        this.#connectedAt = this.#heardAt = clock.now();
+        this.#connectedAt = this.#heardAt = clock.elapsed();
         if (this.#isHeld) this.#connection?.pause();
         for (const message of parts.protocol.connected()) this.#connection?.send(message);
         this.#intake.connected();
@@ -235,18 +238,19 @@ export class Supervisor {
       },
       frame: (frame, receivedAt) => {
         if (!mine()) return;
-        this.#lastFrameAt = this.#heardAt = clock.now();
+        this.#lastFrameAt = clock.now();
+        this.#heardAt = clock.elapsed();
         this.#intake.take(frame, receivedAt ?? this.#lastFrameAt);
       },
       heard: () => {
-        if (mine()) this.#heardAt = clock.now();
+        if (mine()) this.#heardAt = clock.elapsed();
       },
       file: (identity, family) => {
         if (mine()) this.#intake.beginFile(identity, family);
       },
       refused: (reason, detail, frame) => {
         if (!mine()) return;
-        this.#heardAt = clock.now();
+        this.#heardAt = clock.elapsed();
         this.#intake.quarantineFrame(reason, detail, frame);
       },
       closed: (reason) => {
@@ -280,7 +284,7 @@ export class Supervisor {
 
   #goOn(): void {
     this.#isHeld = false;
-    this.#heardAt = this.#options.clock.now();
+    this.#heardAt = this.#options.clock.elapsed();
     this.#connection?.resume();
   }
 
@@ -304,7 +308,7 @@ export class Supervisor {
     this.#cancelTimer = null;
     if (silenceMsMax === Number.POSITIVE_INFINITY) return;
     // A paused connection is silent because of us.
-    const silenceMs = () => (this.#isHeld ? 0 : clock.now() - this.#heardAt);
+    const silenceMs = () => (this.#isHeld ? 0 : clock.elapsed() - this.#heardAt);
     this.#cancelTimer = clock.after(Math.max(silenceMsMax - silenceMs(), 1), () => {
       const silence = silenceMs();
       if (silence < silenceMsMax) return this.#listenForSilence();
@@ -315,7 +319,7 @@ export class Supervisor {
 
   #failed(reason: string): void {
     const { clock } = this.#options;
-    if (this.#connectedAt !== null && clock.now() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
+    if (this.#connectedAt !== null && clock.elapsed() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
     const wasLive = this.#state === 'live';
     this.#disconnect();
     if (wasLive) this.#count('disconnect');

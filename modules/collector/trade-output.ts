@@ -1,7 +1,7 @@
 import type { Gap, Trade } from '@millrace/contracts';
 import type { HeldTrade } from './held-trades.ts';
 import { areNear } from './trade-numbers.ts';
-import { gapBetween, isAfter, NOT_IN_HISTORY } from './trade-order.ts';
+import { BEGINS_LATER, gapBetween, isAfter, NOT_IN_HISTORY, widened } from './trade-order.ts';
 
 /** Number of newest trades that are remembered while trades are held, so that none is passed on twice. */
 const REMEMBERED_MAX = 50_000;
@@ -48,6 +48,15 @@ export class TradeOutput {
       this.#options.recordGap(gapBetween(last, trade, `${this.whyLost}; ${NOT_IN_HISTORY}`));
   }
 
+  /**
+   * Records a gap before the first trade of a history without numbers, unless the history reaches back to `since`.
+   * @param after the newest trade before the gap that the history is read for
+   */
+  recordStart(after: Trade, start: Trade, since: number): null {
+    if (start.time >= since) this.recordGapBetween(after, { trade: start, numbered: false }, after.time, BEGINS_LATER);
+    return null;
+  }
+
   /** Records a gap before `first`. The next expected trade is the one after the gap. */
   recordGap(since: number, first: Pick<HeldTrade, 'trade' | 'numbered'>, reason: string, isCounted = first.numbered): void {
     const { last } = this;
@@ -67,8 +76,7 @@ export class TradeOutput {
     const gap = last
       ? gapBetween(last, first, why, isCounted)
       : { from: since, to: first.time, afterId: '', beforeId: first.id, reason: why };
-    const { disorderMs } = this.#options;
-    this.#options.recordGap({ ...gap, from: gap.from - disorderMs, to: gap.to + disorderMs });
+    this.#options.recordGap(widened(gap, this.#options.disorderMs));
   }
 
   /** Remembers that a trade was passed on, until `forgetAll`. */

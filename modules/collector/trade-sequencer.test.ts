@@ -201,6 +201,7 @@ type LooseStep =
   | { what: 'connect'; sendsAfter: number }
   | { what: 'restart' }
   | { what: 'history'; answers: boolean }
+  | { what: 'forget' }
   | { what: 'pass'; ms: number };
 
 const looseStep: fc.Arbitrary<LooseStep> = fc.oneof(
@@ -211,20 +212,36 @@ const looseStep: fc.Arbitrary<LooseStep> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom<LooseStep>({ what: 'lose' }, { what: 'restart' }) },
   { weight: 2, arbitrary: fc.record({ what: fc.constant('connect' as const), sendsAfter: fc.nat(SUBSCRIBES_MS_MAX) }) },
   { weight: 2, arbitrary: fc.record({ what: fc.constant('history' as const), answers: fc.boolean() }) },
+  // The history has no older trades from now on, as after midnight.
+  { weight: 1, arbitrary: fc.constant<LooseStep>({ what: 'forget' }) },
   { weight: 6, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.constantFrom(0, 10, 400, 2_000, 8_000) }) },
 );
+
+/** A trade is missed, and the history is empty when it is read. */
+const EMPTY_HISTORY: LooseStep[] = [
+  { what: 'trade', delay: 0 },
+  { what: 'pass', ms: 10 },
+  { what: 'lose' },
+  { what: 'trade', delay: 0 },
+  { what: 'pass', ms: 400 },
+  { what: 'forget' },
+  { what: 'connect', sendsAfter: 0 },
+  { what: 'pass', ms: 8_000 },
+];
 
 test('no trade is missed without a recorded gap: without numbers, out of order by seconds, with a delayed start of the connection', () =>
   fc.assert(
     fc.asyncProperty(fc.array(looseStep, { minLength: 5, maxLength: 80 }), async (steps) => {
       const clock = new ManualClock(START);
       const happened: Trade[] = [];
+      const old: Trade = { id: 'old', order: -1, time: START - 60_000, price: '1', quantity: '1', side: 'buy' };
       const delivered = new Map<string, Trade>();
       const sent = new Set<string>();
       const givenAfterSent = new Set<string>();
       const gaps: Gap[] = [];
       const wrong: string[] = [];
       let answers = true;
+      let historyFrom = Number.NEGATIVE_INFINITY;
       /** Counts connections; the venue sends to the one that it has begun to send to. */
       let connection = 0;
       let isConnected = false;
@@ -251,14 +268,16 @@ test('no trade is missed without a recorded gap: without numbers, out of order b
               const until = clock.now() - BEHIND_MS;
               await new Promise<void>((resolve) => clock.after(150, resolve));
               if (!answers) throw new Error('503');
-              yield happened.filter(({ time }) => time >= since && time <= until).sort((a, b) => a.time - b.time || a.order - b.order);
+              const kept = [old, ...happened].filter(({ time }) => time >= historyFrom && time <= until);
+              kept.sort((a, b) => a.time - b.time || a.order - b.order);
+              yield kept.slice(Math.max(0, kept.findIndex(({ time }) => time >= since) - 1));
             },
             disorderMs: DISORDER_MS,
             unrecorded: async (trades) => trades.filter(({ id }) => !delivered.has(id)),
             recordGap: (gap) => void (isCurrent() && gaps.push(gap)),
-            recordRepair: ({ gap: repaired }) => {
+            recordRepair: ({ gap: repaired, left }) => {
               const at = gaps.findIndex(({ afterId, beforeId }) => afterId === repaired?.afterId && beforeId === repaired?.beforeId);
-              if (isCurrent() && at >= 0) gaps.splice(at, 1);
+              if (isCurrent() && at >= 0) gaps.splice(at, 1, ...left);
             },
             doubt: () => {},
             setAside: () => {},
@@ -305,6 +324,7 @@ test('no trade is missed without a recorded gap: without numbers, out of order b
         else if (one.what === 'lose') lose();
         else if (one.what === 'connect') connect(one.sendsAfter);
         else if (one.what === 'history') answers = one.answers;
+        else if (one.what === 'forget') historyFrom = clock.now();
         else if (one.what === 'pass') await clock.advance(one.ms);
         else {
           isConnected = false;
@@ -322,7 +342,7 @@ test('no trade is missed without a recorded gap: without numbers, out of order b
           ({ id, time }) => time >= first.time && !delivered.has(id) && !gaps.some(({ from, to }) => from <= time && time <= to),
         );
       for (let wait = 0; wait < 30; wait++) await clock.advance(500);
-      assert.deepEqual(missing(), []);
+      assert.deepEqual([missing(), delivered.has(old.id)], [[], false]);
       assert.deepEqual(wrong, []);
       answers = true;
       await clock.advance(40_000);
@@ -330,10 +350,13 @@ test('no trade is missed without a recorded gap: without numbers, out of order b
       assert.deepEqual(missing(), [], 'after the tradeGaps were tried again');
       assert.deepEqual(wrong, []);
       // Each time that the history did not answer has doubled the wait; a restart begins it anew.
-      for (let wait = 0; wait < 40 && gaps.length > 0; wait++) await clock.advance(60_000);
-      assert.deepEqual(gaps, [], 'gaps of an earlier process are filled, too');
+      // A history without a trade before the gap does not show that it reaches back.
+      const fillable = () => gaps.filter(({ from }) => [old, ...happened].some(({ time }) => time >= historyFrom && time < from));
+      for (let wait = 0; wait < 40 && fillable().length > 0; wait++) await clock.advance(60_000);
+      assert.deepEqual(fillable(), [], 'gaps of an earlier process are filled, too');
+      assert.deepEqual(missing(), [], 'after all gaps were tried again');
     }),
-    { numRuns: Number(process.env.LINE_RUNS ?? 500), timeout: 20_000 },
+    { numRuns: Number(process.env.LINE_RUNS ?? 500), timeout: 20_000, examples: [[EMPTY_HISTORY]] },
   ));
 
 test('a numbered gap of an earlier process is requested again, unless it is old', async () => {

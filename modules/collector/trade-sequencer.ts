@@ -1,18 +1,16 @@
 import type { Gap, Trade } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type HeldTrade, HeldTrades } from './held-trades.ts';
-import { aroundGap, RecordedGaps, type RecordedGapsOptions } from './recorded-gaps.ts';
+import { aroundGap, RecordedGaps, type RecordedGapsOptions, tradesSince } from './recorded-gaps.ts';
 import type { TradeGap } from './source.ts';
 import { areNear, DoubtedTrades, LOST_TRADES_MAX } from './trade-numbers.ts';
-import { isAfter, isNumbered, NOT_IN_HISTORY } from './trade-order.ts';
+import { BEGINS_LATER, isAfter, isNumbered, NOT_IN_HISTORY } from './trade-order.ts';
 import { TradeOutput, type TradeOutputOptions } from './trade-output.ts';
 
 /** Time to wait for a missing number before it counts as a gap, ms. Neighbours swap within milliseconds. */
 const REORDER_MS = 250;
 /** Maximum number of held trades while a number is missing. */
 const REORDER_TRADES_MAX = 1_000;
-/** Maximum number of held trades while a gap is filled: minutes of the busiest market. Beyond it the gap is recorded. */
-const HELD_TRADES_MAX = 50_000;
 /** Without trade numbers only a trade shows that a subscription works. After this time without one, ms, the history is read. */
 const SUBSCRIBES_MS = 3_000;
 /** Maximum delay of the history behind the stream, ms, for venues that send trades out of order. */
@@ -253,7 +251,7 @@ export class TradeSequencer {
     this.#lostAt = null;
     const { disorderMs, clock } = this.#options;
     if (disorderMs > 0) await new Promise<void>((later) => clock.after(HISTORY_BEHIND_MS, later));
-    const { filled, failure } = await this.#fill(disorderMs > 0 ? aroundGap(since, disorderMs) : tradeGap);
+    const { filled, failure } = await this.#fill(disorderMs > 0 ? aroundGap(since, disorderMs) : tradeGap, after);
     if (filled > 0) this.#options.recordRepair({ from: since, to: this.#output.last?.time ?? since, trades: filled, gap: null, left: [] });
     this.#passOld();
     const hasBegun = this.#endBeginning(since, failure);
@@ -291,27 +289,29 @@ export class TradeSequencer {
     return true;
   }
 
-  /** Passes on the trades of the history, in order. Fails when too many trades are held meanwhile. */
-  async #fill(tradeGap: TradeGap): Promise<{ filled: number; failure: string | null }> {
+  /** Passes on the trades of the history, in order. Fails when too many trades are held meanwhile. @param after the newest trade before the gap */
+  async #fill(tradeGap: TradeGap, after: Trade | null): Promise<{ filled: number; failure: string | null }> {
     if (!this.#options.fetch) return { filled: 0, failure: 'this source has no history to fill it from' };
     let filled = 0;
+    // `after` until the history is known to reach back to it. Numbered trades show gaps by themselves.
+    let unreached = this.#options.disorderMs > 0 ? after : null;
     try {
-      for await (const page of this.#options.fetch(tradeGap)) {
-        const lacking = await this.#unrecordedOf(page);
+      for await (const page of this.#held.pagesUntilFull(this.#options.fetch(tradeGap))) {
+        const lacking = await this.#unrecordedOf(page, tradeGap);
         const first = this.#beginning?.first.trade;
-        if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time });
+        if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time }, after);
+        if (unreached && page[0]) unreached = this.#output.recordStart(unreached, page[0], tradeGap.since);
         for (const trade of lacking) if (this.#passGiven(trade, this.#held.first?.numbered ?? isNumbered(trade))) filled++;
-        if (this.#held.size > HELD_TRADES_MAX) return { filled, failure: `${this.#held.size} newer trades could not wait any longer` };
       }
-      return { filled, failure: null };
+      return { filled, failure: unreached && BEGINS_LATER };
     } catch (error) {
       return { filled, failure: `the venue’s history could not be read: ${messageOf(error)}` };
     }
   }
 
   /** Where trades arrive out of order, the history repeats recorded ones. Elsewhere it begins after the newest recorded one. */
-  async #unrecordedOf(page: readonly Trade[]): Promise<readonly Trade[]> {
-    return this.#options.disorderMs > 0 ? await this.#options.unrecorded(page, false) : page;
+  async #unrecordedOf(page: readonly Trade[], { since }: TradeGap): Promise<readonly Trade[]> {
+    return this.#options.disorderMs > 0 ? await this.#options.unrecorded(tradesSince(page, since), false) : page;
   }
 
   /** Passes on held trades that are older than the newest of the history: they end no gap. */

@@ -117,7 +117,8 @@ function instrumentsOf(context: ModuleContext, zones: InstrumentZones, opener: I
   const { series } = context;
   const stateOf = (id: InstrumentId) => zones.view(id)?.state;
   return {
-    send: (id, command, trace) => !opener.hasFailed(id) && zones.send(id, command, { correlation: trace }),
+    send: (id, command, trace) => !opener.isUnopened(id) && zones.send(id, command, { correlation: trace }),
+    recordOf: (id) => (stateOf(id) === undefined ? 'closed' : zones.waiting(id) > 0 ? 'deciding' : 'settled'),
     lastTrade: (id) => stateOf(id)?.last ?? null,
     gapsOf: (id) => stateOf(id)?.quality.gaps ?? [],
     unrecorded: (id, trades, numbered) =>

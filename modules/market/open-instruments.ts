@@ -25,19 +25,20 @@ export class InstrumentOpener {
     for (const id of recorded) await this.#open(id, () => this.#markStale(id));
   }
 
-  /** Opens the zone of an instrument that a pattern matched: it accepts commands at once, those about its listing first. */
+  /** Opens the zone of an instrument that a pattern matched. The commands about its listing come first. */
   add(listed: ListedInstrument): void {
-    const opening = this.#zones.open(listed.id);
-    this.#list(listed);
-    this.#zones.send(listed.id, { type: 'MarkLive', time: Date.now() });
-    opening.catch((error: unknown) => this.#retry(listed.id, error, () => void this.#open(listed.id, () => this.#list(listed))));
+    this.#unopened.add(listed.id);
+    void this.#open(listed.id, () => {
+      this.#list(listed);
+      this.#zones.send(listed.id, { type: 'MarkLive', time: Date.now() });
+    });
   }
 
   /**
-   * Whether the opening of a zone has failed, and no retry has succeeded yet. It must get no commands: the zone would accept them during a retry, and lose
-   * them when that fails. After a successful retry the commands about the listing come first.
+   * Whether a zone is not open yet, because it is being added or its opening has failed. It must get no commands: the zone would accept them during an
+   * attempt, and lose them when that fails.
    */
-  hasFailed(id: InstrumentId): boolean {
+  isUnopened(id: InstrumentId): boolean {
     return this.#unopened.has(id);
   }
 

@@ -65,7 +65,7 @@ export const worldsModule = defineModule({
             name: id,
             mode: outbox,
             spooledBytes: spoolBytes,
-            lastFailure: world.hosts.logFailureOf(id),
+            lastFailure: outbox === 'flowing' ? null : world.hosts.logFailureOf(id),
           }),
         ),
       ports: { players: world.port },

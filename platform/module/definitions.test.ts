@@ -150,6 +150,15 @@ describe('channel names', () => {
       /Module "b" declares the channel "things:\{thing\}", but another channel has the prefix "things"/,
     );
   });
+
+  test('two modules cannot have channels of the same kind: one would have the access check of the other', () => {
+    const things = (name: string) =>
+      ({ things: { name, delivery: 'lossless', access: 'market:read', carries: '', events: { thing: NoContent } } }) as const;
+    assert.throws(
+      () => channelParser([contract('a', { channels: things('things:{thing}') }), contract('b', { channels: things('goods') })]),
+      /^TypeError: Module "b" declares the channel "goods" as "things", which is "things:\{thing\}" already/,
+    );
+  });
 });
 
 test('a job runs repeatedly and never concurrently; a failure is reported and does not stop it', async () => {

@@ -131,7 +131,7 @@ export interface WatchedOutbox {
   readonly name: string;
   readonly mode: OutboxMode;
   readonly spooledBytes: number;
-  /** Message of the last write error of the log. Null when unknown. */
+  /** Why events cannot be written to the log now. Null while they can, or when it is not known. */
   readonly lastFailure: string | null;
 }
 

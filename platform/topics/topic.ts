@@ -27,7 +27,7 @@ export interface Topic {
   readonly log: EventLog;
   /** Host of its zones in this process. Null when its zones are in other processes. */
   readonly host: ZoneHost | null;
-  /** Message of the last write error of the log. Null without one. */
+  /** Why events cannot be written to the log now: the message of its last write error. Null while they can. */
   readonly lastFailure: string | null;
   /** Events decided here since the last call, by `kind/type`. */
   takeDecided(): [name: string, count: number][];
@@ -110,7 +110,7 @@ export async function openTopic(
     log: stores.log,
     host,
     get lastFailure() {
-      return lastFailure;
+      return host.isRecording ? null : lastFailure;
     },
     takeDecided: () => decided.take(),
     onDecided: (kind, listener) => {

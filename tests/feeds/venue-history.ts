@@ -47,7 +47,8 @@ export function historyOf(venue: string, known: () => readonly TrueTrade[]): Res
       if (url.pathname !== '/v1/trades/ticks') return undefined;
       const pair = (url.searchParams.get('market') ?? '').split('-').reverse().join('-');
       const cursor = url.searchParams.get('cursor');
-      const rows = ofPair(pair)
+      const recorded = ofPair(pair);
+      const rows = [...recorded.slice(0, 1).map(olderOf), ...recorded]
         .filter(({ id }) => cursor === null || BigInt(id) < BigInt(cursor))
         .reverse()
         .slice(0, Number(url.searchParams.get('count')))
@@ -70,4 +71,10 @@ export function historyOf(venue: string, known: () => readonly TrueTrade[]): Res
     );
     return `{"error":[],"result":{"${symbol}":[${trades.join(',')}],"last":"${last ? BigInt(last.rank) * 1000n : since}"}}`;
   };
+}
+
+/** A trade of Upbit a minute before the recording: its market is older than the recording. */
+function olderOf(trade: TrueTrade): TrueTrade {
+  const { id, time } = trade;
+  return { ...trade, id: String(BigInt(id) - 60_000n * 10n ** BigInt(id.length - 13)), time: time - 60_000 };
 }

@@ -27,7 +27,10 @@ for (const name of ['csvRows', 'csvRowsAtOnce'] as const)
       fc.assert(
         fc.asyncProperty(
           fc.array(
-            fc.tuple(fc.string({ unit: fc.constantFrom('"', ',', 'a', '\n', ' ') }), fc.string({ unit: fc.constantFrom('"', 'a') })),
+            fc.tuple(
+              fc.string({ unit: fc.constantFrom('"', ',', 'a', '\n', '\r', ' ') }),
+              fc.string({ unit: fc.constantFrom('"', 'a', '\r') }),
+            ),
             {
               maxLength: 12,
             },
@@ -37,7 +40,12 @@ for (const name of ['csvRows', 'csvRowsAtOnce'] as const)
             // The second field may have quotes that open no field.
             const text = ['x,y', ...rows.map(([first, second]) => `${quoted(first)},b${second}`)].join('\n');
             const { frames, refused } = await read(name, text.split('\n'));
-            const expected = parse(text, { relax_quotes: true, relax_column_count: true, skip_empty_lines: true }).slice(1);
+            const expected = parse(text, {
+              record_delimiter: '\n',
+              relax_quotes: true,
+              relax_column_count: true,
+              skip_empty_lines: true,
+            }).slice(1);
             assert.deepEqual([frames, refused], [expected, []]);
           },
         ),
@@ -60,6 +68,20 @@ for (const name of ['csvRows', 'csvRowsAtOnce'] as const)
           );
         }),
       ));
+
+    test('a carriage return within the column names is reported, and joins no rows', async () => {
+      const { frames, refused } = await read(name, ['x,y\rz', '1,2', '3,4']);
+      assert.deepEqual(
+        [frames, refused],
+        [
+          [
+            ['1', '2'],
+            ['3', '4'],
+          ],
+          ['"y\\rz"'],
+        ],
+      );
+    });
 
     test('a row has at most 16 lines and 65,536 characters', async () => {
       const lines = (count: number) => ['x,y', '"a', ...Array.from({ length: count - 2 }, () => 'b,1'), 'c",1', 'd,1'];

@@ -3,7 +3,8 @@ import { parse as csvParser } from 'csv-parse';
 import { parse as parseCsv } from 'csv-parse/sync';
 import type { FeedEvents } from '../source.ts';
 
-const CSV = { relax_quotes: true, relax_column_count: true, skip_empty_lines: true } as const;
+/** Lines are split before. Without a fixed delimiter the parser would take a carriage return within the first line for that of the whole file. */
+const CSV = { record_delimiter: '\n', relax_quotes: true, relax_column_count: true, skip_empty_lines: true } as const;
 /** Maximum number of lines of a row: of a quoted field with line breaks. A quote that is not closed by then is a fault of its line. */
 const ROW_LINES_MAX = 16;
 /** Maximum number of characters of a row with several lines. */
@@ -136,10 +137,16 @@ function closingQuote(line: string, from: number): number {
 }
 
 /** Column names of the first row. Columns without a name are called `column0`, `column1`, … */
-function csvRow({ frame }: RowSink): (values: readonly string[]) => void {
+function csvRow({ frame, refused }: RowSink): (values: readonly string[]) => void {
   let columns: string[] | null = null;
   return (values) => {
-    if (columns === null) columns = values.map((name, index) => name.trim() || `column${index}`);
-    else frame(JSON.stringify(Object.fromEntries(columns.map((name, index) => [name, values[index] ?? '']))));
+    if (columns === null) {
+      const name = values.find((one) => one.trim().includes('\r'));
+      if (name !== undefined) {
+        const shown = JSON.stringify(name.slice(0, SHOWN_CHARACTERS_MAX));
+        refused('schema', `the column name ${shown} contains a carriage return; end the lines of the file with LF or CRLF`, shown);
+      }
+      columns = values.map((one, index) => one.trim() || `column${index}`);
+    } else frame(JSON.stringify(Object.fromEntries(columns.map((name, index) => [name, values[index] ?? '']))));
   };
 }

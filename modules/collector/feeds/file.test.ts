@@ -65,6 +65,18 @@ describe('a file', () => {
       { numRuns: 40 },
     ));
 
+  for (const follow of [false, true])
+    test(`with a line that is too long refuses it once, and reads on after it${follow ? ', also when it is followed' : ''}`, async () => {
+      const path = fresh('jsonl');
+      writeFileSync(path, lines(row(1, 1), `"${'x'.repeat(3_300_000)}"`, row(2, 2)) + 'y'.repeat(1_100_000));
+      const { found, refused, connection } = read(path, 'jsonl', follow);
+      await until(() => found.length === 2 && refused.length >= 2, 'both rows');
+      if (follow) appendFileSync(path, lines('yy', row(3, 3)));
+      await until(() => found.length === (follow ? 3 : 2), 'the rows after it');
+      connection.close();
+      assert.deepEqual([found, refused], [follow ? ['1', '2', '3'] : ['1', '2'], Array(2).fill('a line of more than 1048576 characters')]);
+    });
+
   test('fault 54: is recognised after rows were added, unless it had to be sorted', async () => {
     const path = fresh('jsonl');
     writeFileSync(path, lines(row(1, 1), row(2, 2)));

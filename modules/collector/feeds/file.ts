@@ -267,12 +267,14 @@ function changed(path: string): Promise<void> {
 
 // Lines
 
-/** Splits bytes into lines. */
+/** Splits bytes into lines. A line that is too long is refused once; its rest is skipped. */
 class Lines {
   readonly #decoder = new TextDecoder();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   readonly #sink: RowSink;
   #rest = '';
+  /** Whether the line whose end comes next was refused. */
+  #isSkipping = false;
 
   constructor(sink: RowSink) {
     this.#sink = sink;
@@ -284,9 +286,15 @@ class Lines {
     if (bytesRead === 0) return null;
     const lines = (this.#rest + this.#decoder.decode(this.#buffer.subarray(0, bytesRead), { stream: true })).split('\n');
     this.#rest = lines.pop() ?? '';
-    if (this.#rest.length > LINE_CHARACTERS_MAX) {
+    if (this.#isSkipping && lines.length > 0) {
+      lines.shift();
+      this.#isSkipping = false;
+    }
+    if (this.#isSkipping) this.#rest = '';
+    else if (this.#rest.length > LINE_CHARACTERS_MAX) {
       this.#sink.refused('oversized', `a line of more than ${LINE_CHARACTERS_MAX} characters`, this.#rest.slice(0, 512));
       this.#rest = '';
+      this.#isSkipping = true;
     }
     return { bytes: bytesRead, lines: lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line)) };
   }

@@ -8,7 +8,7 @@ import { binanceProtocol, binanceUrl } from './binance.ts';
 import { krakenSymbol, krakenV2Protocol } from './kraken.ts';
 import { mappedProtocol, symbolsOf } from './mapped.ts';
 import { SimulatedMarket } from './simulator.ts';
-import { upbitProtocol } from './upbit.ts';
+import { upbitHistory, upbitProtocol } from './upbit.ts';
 
 /** Writes down what a protocol finds. */
 /** What the sink answers to a trade. */
@@ -113,6 +113,31 @@ describe('kraken v2', () => {
 });
 
 describe('upbit', () => {
+  test('reads its history back to the first trade before the gap, if it has one', async () => {
+    const rowAt = (timestamp: number) => ({
+      sequential_id: `${timestamp}0001`,
+      timestamp,
+      trade_price: '1',
+      trade_volume: '1',
+      ask_bid: 'BID',
+    });
+    const read = async (times: number[]) => {
+      const gap = { after: null, since: 1_700_000_000_010, before: null };
+      const found: number[] = [];
+      const get = async () => times.map((time) => rowAt(1_700_000_000_000 + time));
+      for await (const page of upbitHistory().trades?.('KRW-BTC', gap, get) ?? [])
+        found.push(...page.map(({ time }) => time - 1_700_000_000_000));
+      return found;
+    };
+    assert.deepEqual(
+      [await read([30, 20, 5, 4]), await read([30, 20])],
+      [
+        [5, 20, 30],
+        [20, 30],
+      ],
+    );
+  });
+
   test('reads the DEFAULT format as it reads SIMPLE', () => {
     const protocol = upbitProtocol(['KRW-BTC'], ['trades']);
     const simple =

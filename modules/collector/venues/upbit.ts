@@ -121,7 +121,10 @@ function readBook(message: Message, channels: readonly Channel[], sink: Sink): v
 export function upbitHistory(): History {
   return {
     disorderMs: DISORDER_MS,
-    /** Pages go back from the newest trade by `cursor`, the sequential id. Their order is reversed here. */
+    /**
+     * Pages go back from the newest trade by `cursor`, the sequential id, to the first trade of a day: then no trade is older than the gap. Their order is
+     * reversed here.
+     */
     async *trades(symbol, tradeGap, get) {
       const pages: Trade[][] = [];
       for (let cursor = tradeGap.before?.id; ; ) {
@@ -140,7 +143,8 @@ export function upbitHistory(): History {
           }),
         );
         const wanted = page.filter((trade) => isWithin(trade, tradeGap));
-        pages.push(wanted);
+        const older = tradeGap.after ? undefined : page.find(({ time }) => time < tradeGap.since);
+        pages.push(older ? [...wanted, older] : wanted);
         const oldest = page.at(-1);
         if (!oldest || wanted.length < page.length || page.length < PAGE) break;
         cursor = oldest.id;

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openNumbers, turnstile } from '@millrace/kernel/testing';
+import { until } from '@millrace/testing';
+import { openTopic } from './topic.ts';
+
+test('the last failure of the log is known while the log is unavailable, and not longer', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-topic-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const logger = { error: () => {}, debug: () => {} };
+  const topic = await openTopic('test', folder, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
+  context.after(async () => {
+    await topic.closeHost();
+    await topic.close();
+  });
+  await topic.host.open('turnstile/a');
+  const failing = context.mock.method(topic.log, 'append', () => Promise.reject(new Error('no space left')));
+  topic.host.send('turnstile/a', { type: 'Admit', people: 1 });
+  await until(() => topic.lastFailure !== null, 'the failure');
+  assert.match(topic.lastFailure ?? '', /no space left/);
+  failing.mock.restore();
+  await until(() => topic.host.isRecording, 'the log');
+  assert.equal(topic.lastFailure, null);
+});

@@ -76,7 +76,8 @@ export class Lifecycle {
     const ms = retryDelayMs(failures, RETRY_FIRST_MS);
     const message = `the zone failed and is stopped; the host rebuilds it in ${ms} ms`;
     this.#enter(entry, 'failed', () => this.#parts.options.clock.after(ms, () => void this.bringUp(entry).catch(ignored)));
-    entry.replyToWaiting(refused('ZONE_STOPPED', `${address}: ${message}.`));
+    // The others stay: their sender would not learn that they are lost.
+    entry.replyToAll(refused('ZONE_STOPPED', `${address}: ${message}.`), ({ onReply }) => onReply !== null);
     if (entry.status !== 'stopped') this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
   }
 

@@ -73,7 +73,7 @@ export class Turns {
       const entry = ready.next().value as ZoneEntry;
       this.#ready.delete(entry);
       left -= this.#decide(entry, now, Math.min(left, turnCommandsMax));
-      this.#collect(entry, now, batches);
+      batches.push(...this.#takeEvents(entry, now));
       this.schedule(entry);
     }
     this.#parts.outbox.push(batches);
@@ -114,21 +114,19 @@ export class Turns {
     } catch (error) {
       this.#parts.onFailed(entry, error);
     }
-    const batches: EventBatch[] = [];
-    this.#collect(entry, now, batches);
-    this.#parts.outbox.push(batches);
+    this.#parts.outbox.push(this.#takeEvents(entry, now));
     this.#parts.observers.notify(({ onTick }) => onTick?.({ zone: zone.address, ms: clock.elapsed() - started, ...delay }));
   }
 
-  /** Adds the new events of a zone to `batches`, and publishes them to observers. */
-  #collect(entry: ZoneEntry, now: number, batches: EventBatch[]): void {
+  /** Publishes the new events of a zone to observers. @returns their batch; nothing without new events */
+  #takeEvents(entry: ZoneEntry, now: number): readonly EventBatch[] {
     const { zone } = entry;
     const batch = zone.takeBatch(now);
-    if (!batch) return;
-    batches.push(batch);
+    if (!batch) return [];
     this.#parts.observers.publish(entry, ({ onDecided }) => {
       // A batch that was lost before it could be published is not part of the recovered state.
       if (lastSeqOf(batch) <= zone.seq) onDecided?.(batch, zone.state);
     });
+    return [batch];
   }
 }

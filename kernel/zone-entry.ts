@@ -66,15 +66,10 @@ export class ZoneEntry {
     return this.#failures.length;
   }
 
-  /** Gives all commands in the mailbox the same reply, and empties it. */
-  replyToAll(reply: Reply): void {
-    for (const { onReply } of this.mailbox.splice(0)) onReply?.(reply);
-  }
-
-  /** Gives the commands whose sender waits for a reply the same reply, and removes them. The others stay: their sender would not learn that they are lost. */
-  replyToWaiting(reply: Reply): void {
+  /** Gives the commands in the mailbox, or some of them, the same reply, and removes them. */
+  replyToAll(reply: Reply, isMeant: (queued: QueuedCommand) => boolean = () => true): void {
     const queued = this.mailbox.splice(0);
-    for (const one of queued) if (one.onReply === null) this.mailbox.push(one);
-    for (const { onReply } of queued) onReply?.(reply);
+    for (const one of queued) if (!isMeant(one)) this.mailbox.push(one);
+    for (const one of queued) if (isMeant(one)) one.onReply?.(reply);
   }
 }

@@ -93,8 +93,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'of a turn only the first batch is recorded': {
     file: 'kernel/turns.ts',
-    from: '    batches.push(batch);\n',
-    to: '    if (batches.length === 0) batches.push(batch);\n',
+    from: '      batches.push(...this.#takeEvents(entry, now));\n',
+    to: '      const taken = this.#takeEvents(entry, now);\n      if (batches.length === 0) batches.push(...taken);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
     seed: 22,
     faults: ['host-busy'],
@@ -104,14 +104,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (reply.seq === undefined) settle(reply);',
     to: 'if (Math.random() < 2) settle(reply);',
     violates: either(CONFIRMED, TWICE),
-    seed: 1,
+    seed: 5,
   },
   'lost events are forgotten': {
     file: 'kernel/outbox.ts',
     from: '      entry.lostFrom = firstSeq;\n',
     to: '',
     violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
-    seed: 3,
+    seed: 6,
   },
   'commands whose events are lost are still confirmed': {
     file: 'kernel/zone.ts',
@@ -126,7 +126,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
-    seed: 3,
+    seed: 31,
     faults: ['crash-in-outage'],
   },
   'what an earlier owner left unwritten is not written by the next': {
@@ -163,14 +163,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '{ ...meta, durable: true }',
     to: '{ ...meta }',
     violates: either(WHEREABOUTS, TWICE, CONFIRMED),
-    seed: 1,
+    seed: 3,
   },
   'a handover that got no answer is not sent again': {
     file: 'modules/worlds/hosts/zone-handovers.ts',
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
-    seed: 10,
+    seed: 16,
     faults: ['network-bad', 'network-cut'],
   },
   'a reader that was overtaken goes on in silence': {

@@ -1,100 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server as NodeServer, type RequestListener, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
-import type { Writable } from 'node:stream';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
-import { ENDPOINTS, type Endpoint, type Problem, type Server } from '@millrace/contracts';
-import { bodyDigestOf, connectionOf } from '@millrace/http';
-import { until } from '@millrace/testing';
-import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
-import { OpenStreams } from '../http/open-streams.ts';
-import { respondWithProblems } from '../http/problems.ts';
-import { normaliseTarget } from '../http/request-target.ts';
-import { traceIdOf } from '../http/trace.ts';
-import { routeUpgrades } from '../http/upgrades.ts';
-import { forward, forwardUpgrade, type Tunnel } from './forward.ts';
-import { Servers, type ServersOptions } from './servers.ts';
+import { ENDPOINTS, type Endpoint } from '@millrace/contracts';
+import { bodyDigestOf } from '@millrace/http';
+import type { FastifyInstance } from 'fastify';
 import { kim } from './testing/kim.ts';
-import { VOUCH_HEADER, Vouching, VouchReader } from './vouching.ts';
-
-const STREAMS_MAX = 3;
+import { behind, closeAll, closing, codeOf, gateway, HEALTH, respond, stuck, UPGRADE, urlOf } from './testing/servers-behind.ts';
+import { VOUCH_HEADER, VouchReader } from './vouching.ts';
 
 describe('servers behind a gateway', () => {
-  const closing: (() => Promise<unknown>)[] = [];
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close();
-  });
-
-  /** Servers that no longer respond to health checks, like a stopped process (SIGSTOP). */
-  const stuck = new WeakSet<NodeServer>();
-  /** Interval and time limit of health checks in these tests, ms. */
-  const HEALTH = { everyMs: 20, responseMsMax: 300 };
-
-  /** A healthy server that passes other requests to the listener of the test, and records them. */
-  async function behind(listener: RequestListener): Promise<{ address: string; server: NodeServer; received: IncomingMessage[] }> {
-    const received: IncomingMessage[] = [];
-    const server: NodeServer = createServer((request, response) => {
-      if (request.url === '/api/v1/servers' && stuck.has(server)) return;
-      if (request.url === '/api/v1/servers')
-        return respond(response, {
-          data: [{ node: 'behind', role: 'all', state: 'available', worldPort: null } as Server],
-          hasMore: false,
-          nextCursor: null,
-        });
-      received.push(request);
-      listener(request, response);
-    }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    closing.push(async () => {
-      server.closeAllConnections();
-      server.close();
-    });
-    return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server, received };
-  }
-
-  async function gateway(
-    addresses: readonly string[],
-    options: FastifyServerOptions = { rewriteUrl: normaliseTarget },
-    looking: Partial<Pick<ServersOptions, 'find' | 'health'>> = {},
-  ): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams; tunnels: Set<Tunnel> }> {
-    const vouching = new Vouching('secret', Date.now);
-    const servers = new Servers({ addresses, find: null, vouching, onChange: () => {}, ...looking });
-    await servers.asked();
-    const app = fastify({ genReqId: ({ headers }) => traceIdOf(headers), ...options });
-    respondWithProblems(app);
-    const streams = new OpenStreams(STREAMS_MAX, Date.now);
-    const tunnels = new Set<Tunnel>();
-    const forwarding = { servers, vouching, streams, tunnels };
-    app.addHook('onRequest', async (request, reply) => {
-      request.principal = kim;
-      const { 'x-varies': varies } = request.headers;
-      if (varies !== undefined) reply.header('vary', varies);
-      if (request.headers['x-check'] === 'slow') await once(request.raw.socket, 'close');
-    });
-    routeUpgrades(app, {});
-    app.all('/*', (request, reply) => {
-      const take = connectionOf(request, reply);
-      return take
-        ? forwardUpgrade(forwarding, { world: false, transport: 'websocket' }, request, reply, take)
-        : forward(
-            forwarding,
-            { world: false, transport: 'sse', isRepeatable: request.url !== '/once', isIdempotencyKeyTaken: request.url === '/orders' },
-            request,
-            reply,
-          );
-    });
-    await app.listen({ port: 0, host: '127.0.0.1' });
-    closing.push(
-      () => servers.close(),
-      () => app.close(),
-    );
-    return { app, servers, streams, tunnels };
-  }
-  const urlOf = (app: FastifyInstance) => `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
-  const respond = (response: ServerResponse, value: unknown) =>
-    void response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
-  const codeOf = async (response: Response) => ((await response.json()) as Problem).code;
+  afterEach(closeAll);
 
   test('a user gets the same server; when it disconnects, only its users move to others', async () => {
     const all = await Promise.all([1, 2, 3].map(() => behind((_request, response) => respond(response, {}))));
@@ -169,7 +86,6 @@ describe('servers behind a gateway', () => {
   });
 
   /** Sends a request for a WebSocket upgrade. @returns the status line of the response */
-  const UPGRADE = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
 
   async function requestWebSocket(app: FastifyInstance, target: string): Promise<string> {
     const { port } = app.server.address() as AddressInfo;
@@ -334,96 +250,6 @@ describe('servers behind a gateway', () => {
       paths.map(({ path }) => path),
       ['/api/v1/auth/callback/:provider'],
     );
-  });
-
-  test('a stream is counted while it is open; when the client disconnects, the server is disconnected too', async () => {
-    const { address, received } = await behind((_request, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
-    });
-    const { app, servers, streams } = await gateway([address]);
-    const leaving = new AbortController();
-    const response = await fetch(`${urlOf(app)}/stream`, { signal: leaving.signal });
-    assert.equal(response.headers.get('content-type'), 'text/event-stream');
-    assert.equal(streams.size, 1);
-    assert.equal(servers.list()[0]?.open, 1);
-    const [behindIt] = received;
-    const gone = once(behindIt?.socket as never, 'close');
-    leaving.abort();
-    await gone;
-    while (streams.size > 0 || servers.list()[0]?.open !== 0) await new Promise((resolve) => setImmediate(resolve));
-  });
-
-  test('a stream is not counted when the client disconnects while its credential is checked', async () => {
-    const { address } = await behind((_request, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
-    });
-    const { app, servers, streams } = await gateway([address]);
-    const requested = once(app.server, 'request');
-    const client = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
-    client.write('GET /stream HTTP/1.1\r\nHost: gateway\r\nX-Check: slow\r\n\r\n');
-    await requested;
-    client.destroy();
-    const leaving = new AbortController();
-    assert.equal((await fetch(`${urlOf(app)}/stream`, { signal: leaving.signal })).status, 200);
-    await until(() => streams.size === 1 && servers.list()[0]?.open === 1, 'only the stream of the other client is open');
-    leaving.abort();
-  });
-
-  test('a stream over the limit is refused, and disconnected from the server', async () => {
-    const { address, server, received } = await behind((_request, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
-    });
-    const { app, servers } = await gateway([address]);
-    const leaving = new AbortController();
-    const { signal } = leaving;
-    for (let stream = 0; stream < STREAMS_MAX; stream++) assert.equal((await fetch(`${urlOf(app)}/stream`, { signal })).status, 200);
-    const arriving = once(server, 'request');
-    const refused = fetch(`${urlOf(app)}/stream`, { signal });
-    await arriving;
-    const gone = once(received.at(-1)?.socket as never, 'close');
-    assert.equal(await codeOf(await refused), 'TOO_MANY_CONNECTIONS');
-    await gone;
-    assert.equal(servers.list()[0]?.open, STREAMS_MAX);
-    leaving.abort();
-  });
-
-  test('a stopping gateway cuts streams and WebSockets whose clients do not read', async (context) => {
-    const fill = (writable: Writable, part: string | Buffer) => {
-      const write = () => {
-        while (writable.write(part));
-      };
-      writable.on('error', () => {}).on('drain', write);
-      write();
-    };
-    const { address, server } = await behind((_request, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' });
-      fill(response, `data: ${'x'.repeat(64 * 1024)}\n\n`);
-    });
-    server.on('upgrade', (_request, socket) => {
-      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
-      // Pings without content: the shortest frames.
-      fill(socket, Buffer.alloc(64 * 1024, Buffer.from([0x89, 0])));
-    });
-    const { app, streams, tunnels } = await gateway([address]);
-    for (const lines of [[], UPGRADE]) {
-      const accepted = once(app.server, 'connection') as Promise<[Socket]>;
-      const client = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
-      context.after(() => client.destroy());
-      client.write(`GET /stream HTTP/1.1\r\n${['Host: gateway', ...lines].join('\r\n')}\r\n\r\n`);
-      const [socket] = await accepted;
-      let written = 0;
-      await until(() => {
-        const isStuck = socket.writableLength > 0 && socket.bytesWritten === written;
-        written = socket.bytesWritten;
-        return isStuck && tunnels.size === 1;
-      }, 'the client takes no more bytes');
-      context.mock.timers.enable({ apis: ['setTimeout'] });
-      for (const tunnel of tunnels) tunnel.end('the gateway stops');
-      assert.equal(socket.destroyed, false);
-      context.mock.timers.tick(2_000);
-      context.mock.timers.reset();
-      await until(() => tunnels.size === 0 && streams.size === 0, 'the connection is closed');
-    }
   });
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {

@@ -2,7 +2,7 @@ import { ACCEPTED_WINDOW, type Player, type SeenObject, type WorldEvent, ZONE_SI
 import type { World } from '@millrace/worlds';
 import { type Belief, isCounted, REPEATED } from './client-model.ts';
 import type { SimulatedPlayer } from './player.ts';
-import type { SimulatedLog } from './services.ts';
+import type { SimulatedLog } from './simulated-log.ts';
 
 /*
  * Compares the frames of clients with the log and the zones.

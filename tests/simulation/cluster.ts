@@ -7,7 +7,8 @@ import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
 import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
 import { Network } from './network.ts';
 import { Machine, type Scheduler } from './scheduler.ts';
-import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedLog, SimulatedTable } from './services.ts';
+import { SimulatedLog } from './simulated-log.ts';
+import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedTable } from './simulated-stores.ts';
 
 const LEASE_MS = 1_000;
 const RESTART_MS = 500;

@@ -1,7 +1,7 @@
 import type { Cluster } from './cluster.ts';
 import type { Interventions } from './interventions.ts';
 import { type SimulatedPlayer, sayHello } from './player.ts';
-import { noFaults, type ServiceFaults } from './services.ts';
+import { noFaults, type ServiceFaults } from './service-faults.ts';
 
 /** Starts a fault. @returns function that ends it, if necessary */
 type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[], interventions: Interventions) => (() => void) | null;

@@ -4,7 +4,9 @@ import { ConsumerGroup, type Reaction, reactorProjection } from '@millrace/log';
 import { reactorOffsets } from '@millrace/module/reactor-offsets';
 import { scheduleSnapshots } from '@millrace/snapshots';
 import { Machine, Scheduler } from './scheduler.ts';
-import { noFaults, type ServiceFaults, SimulatedHotStore, SimulatedLog } from './services.ts';
+import { noFaults, type ServiceFaults } from './service-faults.ts';
+import { SimulatedLog } from './simulated-log.ts';
+import { SimulatedHotStore } from './simulated-stores.ts';
 
 /*
  * A reactor between two topics, each with its own log and machine, with faults by seed: crashes of both sides, unavailable or hung logs, lost responses,

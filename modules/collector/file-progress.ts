@@ -40,8 +40,8 @@ export function isTaken({ file }: { readonly file: FileProgress | null }): boole
 }
 
 /** The position in the file that is read, if any. */
-export function markOf(line: { readonly file: FileProgress | null } | undefined): { from?: FileMark } {
-  return line?.file ? { from: line.file.mark } : {};
+export function markOf(intake: { readonly file: FileProgress | null } | undefined): { from?: FileMark } {
+  return intake?.file ? { from: intake.file.mark } : {};
 }
 
 /**

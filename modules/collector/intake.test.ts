@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Candle, type InstrumentCommand, type InstrumentId, instrumentId, type Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
-import { Intake, type IntakeOptions } from './intake.ts';
+import { Intake } from './intake.ts';
+import type { IntakeOptions } from './intake-options.ts';
 import { Matcher } from './matching.ts';
 import { isInGap, type Protocol } from './source.ts';
 

@@ -4,7 +4,6 @@ import {
   INTERVAL_MS,
   type InstrumentCommand,
   type InstrumentId,
-  type InstrumentZones,
   type Interval,
   openingOf,
   type QuarantinedFrame,
@@ -15,15 +14,16 @@ import {
 import { RecentValues, TraceSource } from '@millrace/telemetry';
 import { withAlarms } from './alarms.ts';
 import type { BookSynchronizer } from './book-synchronizer.ts';
-import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
+import { CommandQueue } from './command-queue.ts';
 import { isTaken, markOf, nextFile } from './file-progress.ts';
 import { countKind } from './frame-kinds.ts';
 import { GapCandles } from './gap-candles.ts';
-import { type Line, newLine } from './line.ts';
-import { type Matched, unlisted } from './matching.ts';
+import { type InstrumentIntake, newInstrumentIntake } from './instrument-intake.ts';
+import type { IntakeOptions } from './intake-options.ts';
+import { unlisted } from './matching.ts';
 import { bookProblem, candleProblem, quoteProblem, readingProblem, tradeProblem } from './plausible.ts';
 import { Refusals } from './refusals.ts';
-import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
+import type { Sink } from './source.ts';
 
 /** Event times this far ahead of our clock, or behind it, count as clock skew, ms. */
 const AHEAD_MS_MAX = 5_000;
@@ -31,31 +31,11 @@ const BEHIND_MS_MAX = 60_000;
 /** Newest latencies that are kept for the median. */
 const LATENCIES = 256;
 
-export interface IntakeOptions extends CommandQueueOptions {
-  readonly market: InstrumentZones;
-  readonly protocol: Protocol;
-  readonly checkClock: boolean;
-  readonly leavesGaps: boolean;
-  readonly instruments: ReadonlyMap<string, InstrumentId>;
-  /** Instruments whose prices may be zero or negative. */
-  readonly negativePrices?: ReadonlySet<InstrumentId>;
-  /** Accepts symbols that are not in `instruments`. Null when there is no such rule. */
-  readonly match?: ((symbol: string) => Matched) | null;
-  readonly fetchTrades: ((symbol: string, tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
-  /** See `History`. */
-  readonly disorderMs?: number;
-  readonly fetchCandles: CandleHistory | null;
-  readonly get: GetJson;
-  readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
-  /** Requests the whole book of a symbol from the stream of the venue. Called at most every 5 s for a symbol. */
-  readonly requestBook?: (symbol: string) => void;
-}
-
 /** Parses the frames of a source, checks their content, and sends it to the zones. Counts all that it receives. */
 export class Intake implements Sink {
   readonly #options: IntakeOptions;
   readonly #alarms: ReturnType<typeof withAlarms>;
-  readonly #lines = new Map<string, Line>();
+  readonly #intakes = new Map<string, InstrumentIntake>();
   readonly #trace = new TraceSource();
   #traceId = '';
   /** The newest event time of the venue; null before the first event. */
@@ -84,12 +64,12 @@ export class Intake implements Sink {
         onRepaired: () => this.#refusals.count('repaired-with-candles'),
         onFailure: () => this.#refusals.count('candles-unavailable'),
       });
-    for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
+    for (const [symbol, instrument] of options.instruments) this.#intakes.set(symbol, this.#intakeFor(symbol, instrument));
   }
 
-  /** Drops the data of instruments whose zones are not open, until they are: a line that does not continue from the record would leave no gap after it. */
+  /** Drops the data of instruments whose zones are not open, until they are: without the record it is not known what would be missing before it. */
   start(): void {
-    for (const { instrument } of this.#lines.values())
+    for (const { instrument } of this.#intakes.values())
       if (this.#options.market.recordOf(instrument) === 'closed') this.#queue.dropUntilSettled(instrument);
   }
 
@@ -116,7 +96,7 @@ export class Intake implements Sink {
 
   connected(): void {
     this.#trace.renew();
-    for (const { trades, book } of this.#lines.values()) {
+    for (const { trades, book } of this.#intakes.values()) {
       book.reset('it has not come yet on this connection');
       trades.reconnected();
     }
@@ -124,52 +104,52 @@ export class Intake implements Sink {
 
   /** See `FeedEvents.file`. @throws Error also while the record of an instrument cannot be read */
   beginFile(file: string, family?: string): void {
-    for (const line of this.#lines.values()) line.file = nextFile(line, this.#options.market, file, family ?? file);
+    for (const intake of this.#intakes.values()) intake.file = nextFile(intake, this.#options.market, file, family ?? file);
   }
 
   interrupted(reason: string): void {
     if (!this.#options.leavesGaps) return;
-    for (const line of this.#lines.values()) {
-      line.beganAt ??= this.#venueTime;
-      line.trades.interrupt(reason, this.#venueTime);
+    for (const intake of this.#intakes.values()) {
+      intake.beganAt ??= this.#venueTime;
+      intake.trades.interrupt(reason, this.#venueTime);
     }
   }
 
   /** Stops sending: the zones are about to close. */
   close(): void {
-    for (const { trades } of this.#lines.values()) trades.close();
+    for (const { trades } of this.#intakes.values()) trades.close();
     this.#queue.close();
     this.#alarms.callOff();
   }
 
   bookBroken(symbol: string, reason: string): void {
-    this.#lines.get(symbol)?.book.broken(reason);
+    this.#intakes.get(symbol)?.book.broken(reason);
   }
 
   /** The data of an instrument after a time (epoch ms) was withdrawn. `last` is the newest remaining trade. */
   withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
-    for (const line of this.#lines.values()) {
-      if (line.instrument !== instrument) continue;
-      line.trades.withdraw(after, last);
-      if (line.beganAt !== null && line.beganAt > after) line.beganAt = null;
+    for (const intake of this.#intakes.values()) {
+      if (intake.instrument !== instrument) continue;
+      intake.trades.withdraw(after, last);
+      if (intake.beganAt !== null && intake.beganAt > after) intake.beganAt = null;
     }
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
   }
 
   /** The zone of an instrument accepts commands again, after some were lost: continues from what the zone has recorded. */
   renew(instrument: InstrumentId, reason: string, isConnected: boolean): void {
-    for (const [symbol, line] of [...this.#lines]) {
-      if (line.instrument !== instrument) continue;
-      line.end();
-      const renewed = this.#lineFor(symbol, instrument, line);
-      this.#lines.set(symbol, renewed);
-      renewed.trades.interrupt(reason, line.beganAt ?? this.#venueTime);
+    for (const [symbol, intake] of [...this.#intakes]) {
+      if (intake.instrument !== instrument) continue;
+      intake.end();
+      const renewed = this.#intakeFor(symbol, instrument, intake);
+      this.#intakes.set(symbol, renewed);
+      renewed.trades.interrupt(reason, intake.beganAt ?? this.#venueTime);
       if (isConnected) renewed.trades.reconnected();
     }
   }
 
   sendAll(command: InstrumentCommand): void {
-    for (const { instrument } of this.#lines.values()) this.#send(instrument, command);
+    for (const { instrument } of this.#intakes.values()) this.#send(instrument, command);
   }
 
   /** Median of the newest latencies in ms; null before there were any. */
@@ -210,25 +190,26 @@ export class Intake implements Sink {
   }
 
   trade(symbol: string, trade: Trade, numbered: boolean): boolean {
-    const line = this.#lineOf(symbol);
-    if (!line || isTaken(line)) return false;
-    const failure = tradeProblem(trade, line);
-    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
-    if (this.#refusals.isFuture(line.faults, 'trade', trade.time)) return false;
-    this.#measure(line, trade.time);
-    const id = trade.id === '' && line.file ? `${line.file.file}:${line.file.at}` : trade.id;
-    line.trades.accept({ ...trade, id }, numbered);
+    const intake = this.#intakeOf(symbol);
+    if (!intake || isTaken(intake)) return false;
+    const failure = tradeProblem(trade, intake);
+    if (failure !== null) return this.#refusals.distrust(intake.faults, failure);
+    if (this.#refusals.isFuture(intake.faults, 'trade', trade.time)) return false;
+    this.#measure(intake, trade.time);
+    const id = trade.id === '' && intake.file ? `${intake.file.file}:${intake.file.at}` : trade.id;
+    intake.trades.accept({ ...trade, id }, numbered);
     return true;
   }
 
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
-    const line = this.#lineOf(symbol);
-    if (!line) return;
-    const failure = quoteProblem(quote, line);
-    if (failure !== null) return void this.#refusals.distrust(line.faults, failure);
-    if (isTimed(quote) && this.#refusals.isFuture(line.faults, 'quote', quote.time)) return;
-    if (isTimed(quote)) this.#send(line.instrument, { type: 'ObserveQuote', quote });
-    else this.#send(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#refusals.current.receivedAt }, untimed: true });
+    const intake = this.#intakeOf(symbol);
+    if (!intake) return;
+    const failure = quoteProblem(quote, intake);
+    if (failure !== null) return void this.#refusals.distrust(intake.faults, failure);
+    if (isTimed(quote) && this.#refusals.isFuture(intake.faults, 'quote', quote.time)) return;
+    if (isTimed(quote)) this.#send(intake.instrument, { type: 'ObserveQuote', quote });
+    else
+      this.#send(intake.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#refusals.current.receivedAt }, untimed: true });
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {
@@ -241,53 +222,53 @@ export class Intake implements Sink {
 
   /** The synchronizer of the book that a message is for, unless the message is refused. */
   #plausibleBook(symbol: string, update: BookUpdate): BookSynchronizer | undefined {
-    const line = this.#lineOf(symbol);
-    const failure = line && bookProblem(update, line);
-    if (!failure) return line?.book;
-    this.#refusals.distrust(line.faults, failure);
-    line.book.broken(failure);
+    const intake = this.#intakeOf(symbol);
+    const failure = intake && bookProblem(update, intake);
+    if (!failure) return intake?.book;
+    this.#refusals.distrust(intake.faults, failure);
+    intake.book.broken(failure);
     return undefined;
   }
 
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
-    const line = this.#lineOf(symbol);
-    if (!line) return;
-    const failure = candleProblem(candle, line);
-    if (failure !== null) return void this.#refusals.distrust(line.faults, failure);
-    if (this.#refusals.isFuture(line.faults, 'candle', candle.time)) return;
-    this.#send(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
+    const intake = this.#intakeOf(symbol);
+    if (!intake) return;
+    const failure = candleProblem(candle, intake);
+    if (failure !== null) return void this.#refusals.distrust(intake.faults, failure);
+    if (this.#refusals.isFuture(intake.faults, 'candle', candle.time)) return;
+    this.#send(intake.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
 
   candle(symbol: string, interval: Interval, candle: Candle): boolean {
-    const line = this.#lineOf(symbol);
-    if (!line || isTaken(line)) return false;
-    const failure = candleProblem(candle, line);
-    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
-    if (this.#refusals.isFuture(line.faults, 'candle', candle.time)) return false;
+    const intake = this.#intakeOf(symbol);
+    if (!intake || isTaken(intake)) return false;
+    const failure = candleProblem(candle, intake);
+    if (failure !== null) return this.#refusals.distrust(intake.faults, failure);
+    if (this.#refusals.isFuture(intake.faults, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#refusals.current.receivedAt;
-    this.#send(line.instrument, {
+    this.#send(intake.instrument, {
       type: 'RecordCandle',
       interval,
       candle: { ...candle, time },
       ...(forming && { forming }),
-      ...markOf(line),
+      ...markOf(intake),
     });
     return !forming;
   }
 
   reading(symbol: string, reading: Reading): boolean {
-    const line = this.#lineOf(symbol);
-    if (!line || isTaken(line)) return false;
+    const intake = this.#intakeOf(symbol);
+    if (!intake || isTaken(intake)) return false;
     const failure = readingProblem(reading);
-    if (failure !== null) return this.#refusals.distrust(line.faults, failure);
-    if (this.#refusals.isFuture(line.faults, 'reading', reading.time)) return false;
-    this.#send(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
+    if (failure !== null) return this.#refusals.distrust(intake.faults, failure);
+    if (this.#refusals.isFuture(intake.faults, 'reading', reading.time)) return false;
+    this.#send(intake.instrument, { type: 'RecordReading', reading, ...markOf(intake) });
     return true;
   }
 
-  #lineFor(symbol: string, instrument: InstrumentId, before?: Line): Line {
-    return newLine({
+  #intakeFor(symbol: string, instrument: InstrumentId, before?: InstrumentIntake): InstrumentIntake {
+    return newInstrumentIntake({
       options: this.#options,
       refusals: this.#refusals,
       gapCandles: this.#gapCandles,
@@ -298,13 +279,13 @@ export class Intake implements Sink {
     });
   }
 
-  #lineOf(symbol: string): Line | undefined {
-    const line = this.#lines.get(symbol);
-    if (line) return line;
+  #intakeOf(symbol: string): InstrumentIntake | undefined {
+    const intake = this.#intakes.get(symbol);
+    if (intake) return intake;
     const matched = this.#options.match?.(symbol) ?? unlisted(symbol);
     if ('instrument' in matched) {
-      const taken = this.#lineFor(symbol, matched.instrument);
-      this.#lines.set(symbol, taken);
+      const taken = this.#intakeFor(symbol, matched.instrument);
+      this.#intakes.set(symbol, taken);
       return taken;
     }
     this.#refusals.count(matched.reason);
@@ -312,13 +293,13 @@ export class Intake implements Sink {
     return undefined;
   }
 
-  #measure(line: Line, time: number): void {
+  #measure(intake: InstrumentIntake, time: number): void {
     this.#venueTime = Math.max(this.#venueTime ?? 0, time);
     const latency = this.#refusals.current.receivedAt - time;
     this.#latencies.add(latency);
     if (!this.#options.checkClock || (latency > -AHEAD_MS_MAX && latency < BEHIND_MS_MAX)) return;
     this.#refusals.fault(
-      line.faults,
+      intake.faults,
       'clock-skew',
       latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`,
     );

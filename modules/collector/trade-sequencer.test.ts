@@ -187,7 +187,7 @@ for (const numbered of [true, false])
           if (numbered && hasHistory) assert.deepEqual(gaps.filter(isInHistory), []);
         },
       ),
-      { numRuns: Number(process.env.LINE_RUNS ?? 500), examples: RARE },
+      { numRuns: Number(process.env.SEQUENCER_RUNS ?? 500), examples: RARE },
     ));
 
 test('a numbered gap of an earlier process is requested again, unless it is old', async () => {

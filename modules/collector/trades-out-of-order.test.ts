@@ -177,5 +177,5 @@ test('no trade is missed without a recorded gap: without numbers, out of order b
       assert.deepEqual(fillable(), [], 'gaps of an earlier process are filled, too');
       assert.deepEqual(missing(), [], 'after all gaps were tried again');
     }),
-    { numRuns: Number(process.env.LINE_RUNS ?? 500), timeout: 20_000, examples: [[EMPTY_HISTORY]] },
+    { numRuns: Number(process.env.SEQUENCER_RUNS ?? 500), timeout: 20_000, examples: [[EMPTY_HISTORY]] },
   ));

@@ -4,14 +4,14 @@ import { BookSynchronizer } from './book-synchronizer.ts';
 import { FaultReports } from './fault-reports.ts';
 import { type FileProgress, markOf } from './file-progress.ts';
 import type { GapCandles } from './gap-candles.ts';
-import type { IntakeOptions } from './intake.ts';
+import type { IntakeOptions } from './intake-options.ts';
 import { bookProblem, candleProblem, type PriceRule } from './plausible.ts';
 import type { Refusals } from './refusals.ts';
 import type { TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
 /** State of one instrument in an intake. */
-export interface Line extends PriceRule {
+export interface InstrumentIntake extends PriceRule {
   readonly trades: TradeSequencer;
   readonly book: BookSynchronizer;
   readonly faults: FaultReports;
@@ -21,37 +21,37 @@ export interface Line extends PriceRule {
   beganAt: number | null;
   /** Frames of trades whose number is not confirmed by another trade yet. */
   readonly doubted: WeakMap<Trade, { readonly frame: string; readonly receivedAt: number }>;
-  /** Ends the timers and the reads of its trades: another line continues from the record. Its book and its file pass to that line. */
+  /** Ends the timers and the reads of its trades: another intake continues from the record. Its book and its file pass to that intake. */
   end(): void;
 }
 
-export interface LineParts {
+export interface InstrumentIntakeParts {
   readonly options: IntakeOptions;
   readonly refusals: Refusals;
   readonly gapCandles: GapCandles | null;
   readonly send: (command: InstrumentCommand) => void;
   readonly symbol: string;
   readonly instrument: InstrumentId;
-  /** The line that this one replaces. */
-  readonly before?: Line;
+  /** The intake that this one replaces. */
+  readonly before?: InstrumentIntake;
 }
 
-/** A line that continues from the record of its instrument. */
-export function newLine(parts: LineParts): Line {
+/** An intake that continues from the record of its instrument. */
+export function newInstrumentIntake(parts: InstrumentIntakeParts): InstrumentIntake {
   const { options, refusals, send, instrument, before } = parts;
   const faults = new FaultReports(options.clock, (report) => send({ type: 'RecordFault', ...report }));
   const rule: PriceRule = { instrument, negativePrices: options.negativePrices?.has(instrument) ?? false };
   const { clock, callOff } = withAlarms(options.clock);
   let isEnded = false;
-  const doubted: Line['doubted'] = new WeakMap();
+  const doubted: InstrumentIntake['doubted'] = new WeakMap();
   const replaceCandles = (gap: Gap) => replaceGapCandles(parts, gap, rule, faults);
   const trades = new TradeSequencer(
     {
       clock,
       deliver: (trade, numbered, backfilled) => {
         if (isEnded) return;
-        line.beganAt ??= trade.time;
-        send({ type: 'RecordTrade', trade, numbered, ...(backfilled && { backfilled }), ...markOf(line) });
+        intake.beganAt ??= trade.time;
+        send({ type: 'RecordTrade', trade, numbered, ...(backfilled && { backfilled }), ...markOf(intake) });
       },
       outOfOrder: (trade, after) => refusals.fault(faults, 'out-of-order', `trade ${trade.id} came after ${after.id}`),
       fetch: fetchOf(parts, rule, faults, () => isEnded),
@@ -86,12 +86,26 @@ export function newLine(parts: LineParts): Line {
     callOff();
   };
   const book = before?.book ?? bookOf(parts, rule, faults);
-  const line: Line = { ...rule, trades, book, faults, file: before?.file ?? null, beganAt: before?.beganAt ?? null, doubted, end };
-  return line;
+  const intake: InstrumentIntake = {
+    ...rule,
+    trades,
+    book,
+    faults,
+    file: before?.file ?? null,
+    beganAt: before?.beganAt ?? null,
+    doubted,
+    end,
+  };
+  return intake;
 }
 
 /** Reads the history of the venue without its impossible trades. Null when it has none. */
-function fetchOf({ options: { fetchTrades }, refusals, symbol }: LineParts, rule: PriceRule, faults: FaultReports, isEnded: () => boolean) {
+function fetchOf(
+  { options: { fetchTrades }, refusals, symbol }: InstrumentIntakeParts,
+  rule: PriceRule,
+  faults: FaultReports,
+  isEnded: () => boolean,
+) {
   if (!fetchTrades) return null;
   return async function* (tradeGap: TradeGap): AsyncGenerator<Trade[]> {
     for await (const page of refusals.plausible(fetchTrades(symbol, tradeGap), rule, faults)) {
@@ -101,7 +115,7 @@ function fetchOf({ options: { fetchTrades }, refusals, symbol }: LineParts, rule
   };
 }
 
-function bookOf({ options, refusals, send, symbol }: LineParts, rule: PriceRule, faults: FaultReports): BookSynchronizer {
+function bookOf({ options, refusals, send, symbol }: InstrumentIntakeParts, rule: PriceRule, faults: FaultReports): BookSynchronizer {
   const { clock, fetchBook, requestBook } = options;
   return new BookSynchronizer({
     clock,
@@ -121,7 +135,12 @@ function bookOf({ options, refusals, send, symbol }: LineParts, rule: PriceRule,
   });
 }
 
-function replaceGapCandles({ gapCandles, refusals, send, symbol }: LineParts, gap: Gap, rule: PriceRule, faults: FaultReports): void {
+function replaceGapCandles(
+  { gapCandles, refusals, send, symbol }: InstrumentIntakeParts,
+  gap: Gap,
+  rule: PriceRule,
+  faults: FaultReports,
+): void {
   gapCandles?.readLater(symbol, gap, (interval, candle) => {
     const failure = candleProblem(candle, rule);
     if (failure !== null) refusals.fault(faults, 'schema', failure);

@@ -66,7 +66,7 @@ export interface Accounts {
   deleteExpiredSessions(): Promise<void>;
   /** Starts it. Call it when the tables exist. @param baseUrl address of the server for browsers */
   begin(baseUrl: string): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
   /** A link to sign up as the first administrator. Null when a user exists. It replaces an earlier link. */
   ownerLink(): Promise<string | null>;
 }
@@ -100,9 +100,9 @@ export function openAccounts(settings: AccountSettings): Accounts {
       started.start(await identityOf(settings, parts, own, baseUrl), baseUrl);
       await revocations.begin();
     },
-    close: () => {
+    close: async () => {
       revocations.close();
-      operations.close();
+      await operations.close();
     },
     ownerLink: async () => {
       const token = await userStore.inviteFirstOwner();

@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import type { Principal, ProblemCode } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -43,11 +44,12 @@ export async function attemptFrom<T>(
   remote: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  refuseFor(await lockout.waitMs(`${what} from ${remote}`, remote), reply);
+  const account = `${what} from ${clientNetwork(remote)}`;
+  refuseFor(await lockout.waitMs(account, remote), reply);
   try {
     return await work();
   } catch (error) {
-    if (error instanceof ApiProblem && FAILURES.has(error.code)) await lockout.failedAt(`${what} from ${remote}`, remote);
+    if (error instanceof ApiProblem && FAILURES.has(error.code)) await lockout.failedAt(account, remote);
     throw error;
   }
 }

@@ -6,6 +6,24 @@ import { AuditedOperations } from './audited-operations.ts';
 
 const principal = { tenant: 'main', name: 'Kim', user: 'kim' } as Principal;
 
+test('an entry that can never be stored keeps no other from the audit log', async () => {
+  const stored: string[] = [];
+  let isAway = true;
+  const audit = {
+    append: async (_tenant: string, { subject }: NewAuditEntry) => {
+      if (isAway || subject === 'POST /poison') throw new Error('refused');
+      stored.push(subject);
+    },
+  } as unknown as AuditLog;
+  const operations = new AuditedOperations(audit, () => {});
+  for (const route of ['POST /poison', 'POST /one', 'POST /two'])
+    await operations.append({ principal, route, detail: { params: {}, body: {} }, remote: '', trace: '' });
+  isAway = false;
+  await assert.rejects(operations.storePending());
+  await assert.rejects(operations.storePending());
+  assert.deepEqual(stored, ['POST /one', 'POST /two']);
+});
+
 test('actions of operators during an outage of the database are in the audit log afterwards, each once', async () => {
   const stored: string[] = [];
   const failures: string[] = [];
@@ -25,10 +43,10 @@ test('actions of operators during an outage of the database are in the audit log
   isAway = false;
   await Promise.all([operations.storePending(), operations.storePending(), operate('POST /three')]);
   assert.deepEqual(stored.toSorted(), ['POST /one', 'POST /three', 'POST /two']);
-  operations.close();
+  await operations.close();
   assert.equal(failures.length, 2);
   isAway = true;
   await operate('POST /four');
-  operations.close();
+  await operations.close();
   assert.match(failures.at(-1) ?? '', /an audit entry is lost: Kim \(main, trace t\): POST \/four/);
 });

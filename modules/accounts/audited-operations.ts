@@ -36,22 +36,30 @@ export class AuditedOperations {
     }
   }
 
-  /** Stores the entries that are kept, oldest first. Rejects at the first that cannot be stored. */
+  /** Stores the entries that are kept, oldest first. Rejects at the first that cannot be stored; the next call begins with the one after it. */
   async storePending(): Promise<void> {
     if (this.#isStoring) return;
     this.#isStoring = true;
     try {
-      for (let [oldest] = this.#pending; oldest; [oldest] = this.#pending) {
-        await this.#audit.append(oldest.tenant, oldest.content);
+      for (let oldest = this.#pending[0]; oldest; oldest = this.#pending[0]) {
+        const { tenant, content } = oldest;
+        const failure = await this.#audit.append(tenant, content).then(
+          () => null,
+          (error: unknown) => ({ error }),
+        );
         this.#pending = this.#pending.filter((other) => other !== oldest);
+        if (!failure) continue;
+        this.#pending.push(oldest);
+        throw failure.error;
       }
     } finally {
       this.#isStoring = false;
     }
   }
 
-  /** Reports the entries that were not stored. */
-  close(): void {
+  /** Stores the entries that are kept, and reports those that cannot be stored. */
+  async close(): Promise<void> {
+    await this.storePending().catch(() => {});
     this.#drop(this.#pending.splice(0));
   }
 

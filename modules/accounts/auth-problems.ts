@@ -2,6 +2,7 @@ import { ApiProblem } from '@millrace/http';
 import { APIError } from 'better-auth';
 import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './password-sign-in.ts';
 import { TooBusy } from './passwords.ts';
+import { USER_CHANGED } from './session-rules.ts';
 import { isWeak } from './weak-passwords.ts';
 
 /** @throws ApiProblem for a password that is too short, too long or easy to guess; see weak-passwords.ts */
@@ -57,6 +58,7 @@ const PROBLEMS: Readonly<Record<string, () => ApiProblem>> = {
   TOTP_ALREADY_ENABLED: () => new ApiProblem('CONFLICT', 'Two-factor authentication is already enabled.', 'Disable it first.'),
   SESSION_NOT_FRESH: notFresh,
   SIGN_UP_CLOSED: () => new ApiProblem('FORBIDDEN', 'Sign-up is by invitation only.', 'Ask an administrator for an invitation link.'),
+  [USER_CHANGED]: () => new ApiProblem('DATABASE_UNAVAILABLE', 'The user was changed during the sign-in.', TRY_AGAIN),
   DISABLED: () => new ApiProblem('FORBIDDEN', 'The account is disabled.', 'Ask an administrator to enable it.'),
 };
 

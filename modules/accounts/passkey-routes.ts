@@ -1,9 +1,11 @@
 import { ENDPOINTS, normalizedName, type Passkey } from '@millrace/contracts';
+import type { Transaction } from '@millrace/database';
 import { ApiProblem, type Request, type Routes } from '@millrace/http';
 import { callAuth } from './auth-problems.ts';
 import { requirePasskeySupport } from './passkeys.ts';
 import {
   type AccountParts,
+  changeAudited,
   headersOf,
   note,
   relay,
@@ -14,7 +16,7 @@ import {
 } from './request-checks.ts';
 import type { UserStore } from './user-store.ts';
 
-/** Passkeys of a user. More than the devices that a user has. */
+/** Passkeys of a user. More than the devices that a user has. The trigger `limit_passkeys` has the same number. */
 const PASSKEYS_MAX = 20;
 
 /** Adds the endpoints that list, add and remove one’s own passkeys. */
@@ -51,9 +53,11 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     const { user } = requireSession(principal);
     await requireTwoFactor(parts, principal);
     await requireFresh(parts, raw);
-    if (!(await userStore.deletePasskey(user, params.passkey, principal.credential))) throw unknownPasskey(params.passkey);
+    const remove = async (transaction: Transaction) => {
+      if (!(await userStore.deletePasskey(user, params.passkey, principal.credential, transaction))) throw unknownPasskey(params.passkey);
+    };
+    await changeAudited(parts, raw, principal, remove, () => ({ action: 'passkey removed', subject: params.passkey }));
     await parts.revocations.changed();
-    await note(parts, raw, principal, 'passkey removed', params.passkey);
     await parts.notify(user, 'passkeyRemoved');
   });
 }
@@ -70,13 +74,11 @@ async function addPasskey(parts: AccountParts, { body, raw, reply, principal }: 
       headers: headersOf(raw),
       returnHeaders: true,
     }),
-  );
-  // Other requests may have added one meanwhile.
-  if ((await parts.userStore.passkeys(user)).length > PASSKEYS_MAX) {
-    await parts.userStore.deletePasskey(user, response.id, principal.credential);
-    await parts.revocations.changed();
-    throw tooManyPasskeys();
-  }
+  ).catch(async (error: unknown) => {
+    // The table refuses another one if other requests have added the last ones meanwhile.
+    await requireFewerPasskeys(parts.userStore, user);
+    throw error;
+  });
   relay(reply, headers);
   parts.principals.forgetUser(user);
   await note(parts, raw, principal, 'passkey added', response.id, { name });
@@ -88,11 +90,8 @@ async function addPasskey(parts: AccountParts, { body, raw, reply, principal }: 
 
 /** @throws ApiProblem CONFLICT when the user has the maximum of passkeys */
 async function requireFewerPasskeys(userStore: UserStore, user: string): Promise<void> {
-  if ((await userStore.passkeys(user)).length >= PASSKEYS_MAX) throw tooManyPasskeys();
-}
-
-function tooManyPasskeys(): ApiProblem {
-  return new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
+  if ((await userStore.passkeys(user)).length >= PASSKEYS_MAX)
+    throw new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
 }
 
 function unknownPasskey(passkey: string): ApiProblem {

@@ -1,3 +1,4 @@
+import { clientNetwork } from '@millrace/base/client-network';
 import { ENDPOINTS, type SignInStatus } from '@millrace/contracts';
 import type { Routes } from '@millrace/http';
 import { attemptFrom, refuseFor } from './attempts.ts';
@@ -15,7 +16,7 @@ export function passkeySignInRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
     requirePasskeySupport(parts.baseUrl());
-    refuseFor(await lockout.waitMs(`${PASSKEY_ATTEMPTS} from ${raw.ip}`, raw.ip), reply);
+    refuseFor(await lockout.waitMs(`${PASSKEY_ATTEMPTS} from ${clientNetwork(raw.ip)}`, raw.ip), reply);
     // Without the cookie of a session, better-auth accepts the passkey of any user.
     const headers = headersOf(raw);
     headers.delete('cookie');

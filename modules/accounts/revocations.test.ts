@@ -113,7 +113,7 @@ for (const engine of ENGINES)
     test('fault 72: a token that was revoked stays revoked for a server that starts afterwards', async () => {
       const [disabled, signedOut, kept] = [await newUser(), await newUser(), await newUser()];
       await database.drizzle.transaction((transaction) => userStore.updateUser('main', disabled.user, { disabled: true }, transaction));
-      await userStore.deleteSession(signedOut.user, signedOut.session);
+      await userStore.deleteSession(signedOut.user, signedOut.session, database.drizzle);
       const server = await startServer();
       for (const { headers } of [disabled, signedOut]) await assert.rejects(async () => server.identify({ headers, remote }), revoked);
       assert.equal((await server.identify({ headers: kept.headers, remote })).user, kept.user);
@@ -126,7 +126,7 @@ for (const engine of ENGINES)
       for (const { headers, user } of [disabled, demoted, signedOut]) assert.equal((await server.identify({ headers, remote })).user, user);
       await database.drizzle.transaction((transaction) => userStore.updateUser('main', disabled.user, { disabled: true }, transaction));
       await database.drizzle.transaction((transaction) => userStore.updateUser('main', demoted.user, { role: 'viewer' }, transaction));
-      await userStore.deleteSession(signedOut.user, signedOut.session);
+      await userStore.deleteSession(signedOut.user, signedOut.session, database.drizzle);
       for (const { headers } of [disabled, demoted, signedOut]) await refuses(server, headers);
       for (const whose of [{ user: disabled.user }, { user: demoted.user }, { credential: signedOut.session }])
         assert.ok(

@@ -6,15 +6,22 @@ import type { Permission } from '@millrace/contracts';
 import { connectDatabase, type Database, migrateDatabase, type Transaction } from '@millrace/database';
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { eq } from 'drizzle-orm';
+import { type TOTP, URI } from 'otpauth';
 import { ApiKeys } from './api-keys.ts';
 import { AuditLog } from './audit.ts';
 import { createIdentity, type Identity } from './identity.ts';
 import { joining } from './joining.ts';
 import { makeResetLink } from './reset-links.ts';
-import { apiKeys, userCredentials, userSessions, userVerifications } from './tables/tables.ts';
+import { signInWithPassword } from './sign-in.ts';
+import { apiKeys, revocations, userCredentials, userPasskeys, userSessions, userVerifications } from './tables/tables.ts';
 import { UserStore } from './user-store.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
+const cookiesOf = (headers: Headers) =>
+  headers
+    .getSetCookie()
+    .map((cookie) => cookie.split(';', 1)[0])
+    .join('; ');
 const SCOPES: readonly Permission[] = ['market:read'];
 
 /*
@@ -107,12 +114,92 @@ for (const engine of ENGINES)
         await database.drizzle.update(userCredentials).set({ password: 'hash of the new password' }).where(eq(userCredentials.userId, id));
         await database.drizzle.delete(userSessions).where(eq(userSessions.userId, id));
       };
-      const signIn = (password: string) => identity.api.signInEmail({ body: { email, password } });
-      await assert.rejects(signIn('the old password'), { status: 'UNAUTHORIZED' });
+      const signIn = (password: string) => signInWithPassword(identity, { email, password }, new Headers());
+      await assert.rejects(signIn('the old password'), { code: 'INVALID_CREDENTIALS' });
       whileVerified = async () => {};
       assert.deepEqual(await userStore.sessions(id, null), []);
       await signIn('the new password');
       assert.equal((await userStore.sessions(id, null)).length, 1);
+    });
+
+    test('a sign-in with the right password succeeds although the role of its user changes while it is verified', async () => {
+      const { id, email } = await newUser();
+      const roles = ['viewer', 'trader'] as const;
+      whileVerified = async () => {
+        const role = roles[roles.length - left];
+        if (left-- > 0) await inTransaction((transaction) => userStore.updateUser('main', id, { role }, transaction));
+      };
+      let left: number = roles.length;
+      await database.drizzle.delete(userSessions).where(eq(userSessions.userId, id));
+      await signInWithPassword(identity, { email, password: 'the old password' }, new Headers());
+      assert.equal((await userStore.sessions(id, null)).length, 1);
+      // Without end, it is refused as temporary.
+      whileVerified = async () => {
+        left++;
+        await inTransaction((transaction) =>
+          userStore.updateUser('main', id, { role: left % 2 === 0 ? 'viewer' : 'operator' }, transaction),
+        );
+      };
+      const signedIn = signInWithPassword(identity, { email, password: 'the old password' }, new Headers());
+      await assert.rejects(signedIn, { code: 'DATABASE_UNAVAILABLE' });
+      whileVerified = async () => {};
+    });
+
+    test('a password that is replaced ends sign-ins that wait for their second factor', async () => {
+      const { id, email } = await newUser();
+      const { headers: signedIn } = await signInWithPassword(identity, { email, password: 'the old password' }, new Headers());
+      const session = new Headers({ cookie: cookiesOf(signedIn) });
+      const enabled = await identity.api.enableTwoFactor({ body: { password: 'the old password' }, headers: session });
+      assert.ok(enabled.method === 'totp');
+      const authenticator = URI.parse(enabled.totpURI) as TOTP;
+      await identity.api.verifyTOTP({ body: { code: authenticator.generate() }, headers: session });
+      const waiting = await signInWithPassword(identity, { email, password: 'the old password' }, new Headers());
+      assert.equal((waiting.response as { twoFactorRedirect?: boolean }).twoFactorRedirect, true);
+      const pending = () => database.drizzle.select().from(userVerifications).where(eq(userVerifications.value, id));
+      assert.equal((await pending()).length, 1);
+      await database.drizzle.update(userCredentials).set({ password: 'hash of the new password' }).where(eq(userCredentials.userId, id));
+      assert.deepEqual(await pending(), []);
+      const headers = new Headers({ cookie: cookiesOf(waiting.headers) });
+      await assert.rejects(identity.api.verifyTOTP({ body: { code: authenticator.generate() }, headers }));
+    });
+
+    test('a user has at most 20 passkeys', async () => {
+      const { id } = await newUser();
+      const add = (number: number) =>
+        database.drizzle.insert(userPasskeys).values({
+          id: `${id}-${number}`,
+          userId: id,
+          publicKey: 'key',
+          credentialID: `${id}-${number}`,
+          counter: 0,
+          deviceType: 'singleDevice',
+          backedUp: false,
+        });
+      const added = await Promise.allSettled(Array.from({ length: 24 }, (_none, number) => add(number)));
+      assert.equal(added.filter(({ status }) => status === 'fulfilled').length, 20);
+      assert.equal((await userStore.passkeys(id)).length, 20);
+    });
+
+    test('expired sessions are deleted without a revocation, others with one', async () => {
+      const { id, email } = await newUser();
+      await signInWithPassword(identity, { email, password: 'the old password' }, new Headers());
+      const [expired, valid] = await userStore.sessions(id, null);
+      assert.ok(expired && valid);
+      await database.drizzle
+        .update(userSessions)
+        .set({ expiresAt: new Date(Date.now() - 1_000) })
+        .where(eq(userSessions.id, expired.id));
+      await userStore.deleteExpiredSessions();
+      assert.deepEqual(
+        (await userStore.sessions(id, null)).map((session) => session.id),
+        [valid.id],
+      );
+      await userStore.deleteSession(id, valid.id, database.drizzle);
+      const revoked = await database.drizzle.select().from(revocations);
+      assert.deepEqual(
+        [expired.id, valid.id].map((session) => revoked.some(({ subject }) => subject === session)),
+        [false, true],
+      );
     });
 
     test('an invitation that was revoked while a sign-up used it stays invalid when that sign-up fails', async () => {

@@ -1,6 +1,7 @@
 import { ENDPOINTS } from '@millrace/contracts';
+import type { Transaction } from '@millrace/database';
 import { ApiProblem, type Routes } from '@millrace/http';
-import { type AccountParts, note, requirePerson } from './request-checks.ts';
+import { type AccountParts, changeAudited, requirePerson } from './request-checks.ts';
 
 /** Adds the endpoints that list one’s own sessions and end one of them. */
 export function sessionRoutes(routes: Routes, parts: AccountParts): void {
@@ -14,9 +15,11 @@ export function sessionRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.deleteSession, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
-    if (!(await userStore.deleteSession(user, params.session)))
-      throw new ApiProblem('NOT_FOUND', `Session "${params.session}" not found.`, 'GET /api/v1/account/sessions lists your sessions.');
+    const end = async (transaction: Transaction) => {
+      if (!(await userStore.deleteSession(user, params.session, transaction)))
+        throw new ApiProblem('NOT_FOUND', `Session "${params.session}" not found.`, 'GET /api/v1/account/sessions lists your sessions.');
+    };
+    await changeAudited(parts, raw, principal, end, () => ({ action: 'session ended', subject: params.session }));
     await revocations.changed();
-    await note(parts, raw, principal, 'session ended', params.session);
   });
 }

@@ -1,8 +1,10 @@
-import { APIError, BASE_ERROR_CODES, type BetterAuthOptions } from 'better-auth';
+import { APIError, type BetterAuthOptions } from 'better-auth';
 import { createAuthMiddleware } from 'better-auth/api';
 
 /** Maximum age of a session that may change credentials. */
 export const FRESH_S = 15 * 60;
+/** Error code for a sign-in whose user was changed while the password was verified. It may be repeated with the same password. */
+export const USER_CHANGED = 'USER_CHANGED';
 const PASSWORD_PATH = '/sign-in/email';
 const PASSKEY_PATH = '/passkey/verify-authentication';
 /** Routes of better-auth that check a second factor. */
@@ -34,7 +36,7 @@ export function isTwoFactor(path: string, wasTwoFactor: boolean): boolean {
 
 /** What a session may be based on, as it is now. */
 export interface CurrentCredentials {
-  /** Version of a user, which a new password raises; null for an unknown user. */
+  /** Version of a user, which a new password raises, and other changes too; null for an unknown user. */
   versionOf(user: string): Promise<number | null>;
   /** Whether a passkey exists. @param credential its id in the browser */
   passkeyExists(credential: string): Promise<boolean>;
@@ -42,19 +44,19 @@ export interface CurrentCredentials {
 
 /**
  * Hook after each call of better-auth that refuses new sessions: of a disabled user, however the session was created; and by a password or passkey that
- * was replaced or removed while it was verified. That change deleted the sessions of its moment, and this one was created later.
+ * may have been replaced or removed while it was verified. That change deleted the sessions of its moment, and this one was created later.
  */
 export const refuseSessions = (current: CurrentCredentials) =>
   createAuthMiddleware(async ({ path, body, context }) => {
     const created = context.newSession;
     if (!created) return;
     const { id, disabled, version } = created.user as { id: string; disabled?: boolean; version?: number };
-    const isReplaced = path === PASSWORD_PATH && (await current.versionOf(id)) !== version;
+    const isChanged = path === PASSWORD_PATH && (await current.versionOf(id)) !== version;
     const isRemoved = path === PASSKEY_PATH && !(await current.passkeyExists(String(body?.response?.id)));
-    if (!disabled && !isReplaced && !isRemoved) return;
+    if (!disabled && !isChanged && !isRemoved) return;
     await context.internalAdapter.deleteSession(created.session.token);
     if (disabled) throw new APIError('FORBIDDEN', { code: 'DISABLED', message: 'The account is disabled.' });
     throw isRemoved
       ? new APIError('UNAUTHORIZED', { code: 'PASSKEY_NOT_FOUND', message: 'The passkey was removed.' })
-      : APIError.from('UNAUTHORIZED', BASE_ERROR_CODES.INVALID_EMAIL_OR_PASSWORD);
+      : new APIError('CONFLICT', { code: USER_CHANGED, message: 'The user was changed during the sign-in.' });
   });

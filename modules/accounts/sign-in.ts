@@ -1,10 +1,15 @@
 import type { SignInStatus } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
+import { APIError } from 'better-auth';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { attempt, attemptFrom } from './attempts.ts';
 import { callAuth } from './auth-problems.ts';
+import type { Identity } from './identity.ts';
 import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
+import { USER_CHANGED } from './session-rules.ts';
 
+/** Further tries of a sign-in during which its user was changed. */
+const TRIES_AGAIN_MAX = 2;
 const SIX_DIGITS = /^\d{6}$/;
 
 /** Signs in with e-mail and password. */
@@ -17,13 +22,25 @@ export async function signIn(
 ): Promise<SignInStatus> {
   const { lockout } = parts;
   const { headers, response } = await attempt(lockout, reply, email, raw.ip, () =>
-    callAuth(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
+    signInWithPassword(parts.identity(), { email, password }, headersOf(raw)),
   );
   await lockout.succeeded(email, raw.ip);
   relay(reply, headers);
   if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'two-factor' };
   await noteSignIn(parts, raw, response.user.id, 'password');
   return { status: 'signed-in' };
+}
+
+/** @throws ApiProblem INVALID_CREDENTIALS unless this is the password of the user at the end of the sign-in, too */
+export function signInWithPassword(identity: Identity, body: { readonly email: string; readonly password: string }, headers: Headers) {
+  const once = () => identity.api.signInEmail({ body, headers, returnHeaders: true });
+  const wasChanged = (error: unknown) => error instanceof APIError && error.body?.code === USER_CHANGED;
+  const tried = async (triesLeft: number): ReturnType<typeof once> =>
+    once().catch((error: unknown) => {
+      if (triesLeft > 0 && wasChanged(error)) return tried(triesLeft - 1);
+      throw error;
+    });
+  return callAuth(() => tried(TRIES_AGAIN_MAX));
 }
 
 /**

@@ -10,12 +10,14 @@ import {
   type UserSession,
 } from '@millrace/contracts';
 import type { Database, Statements, Transaction } from '@millrace/database';
-import { and, asc, count, desc, eq, gt, isNotNull, isNull, lt, ne, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
 import { losesAdministrator } from './administrators.ts';
 import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
 
 const INVITATION_MS = 7 * 86_400_000;
 const TOKEN_BYTES = 32;
+/** Expired sessions that one statement deletes. */
+const DELETED_SESSIONS_MAX = 5_000;
 /** Id of the invitation of the first administrator. */
 const FIRST_OWNER = 'first-owner';
 /** Time after which a started sign-up has either created its user or died with its server. */
@@ -207,12 +209,16 @@ export class UserStore {
 
   /** Deletes sessions that have expired. Their streams have ended, and no cookie of theirs is accepted. */
   async deleteExpiredSessions(): Promise<void> {
-    await this.#database.drizzle.delete(userSessions).where(lt(userSessions.expiresAt, new Date()));
+    for (let deleted = DELETED_SESSIONS_MAX; deleted === DELETED_SESSIONS_MAX; ) {
+      const { rowCount } = await this.#database.drizzle.execute(sql`
+        delete from ${userSessions} where id in (select id from ${userSessions} where expires_at < now() limit ${DELETED_SESSIONS_MAX})`);
+      deleted = rowCount ?? 0;
+    }
   }
 
   /** Returns false when the user has no such session. */
-  async deleteSession(user: string, id: string): Promise<boolean> {
-    const deleted = await this.#database.drizzle
+  async deleteSession(user: string, id: string, statements: Statements): Promise<boolean> {
+    const deleted = await statements
       .delete(userSessions)
       .where(and(eq(userSessions.id, id), eq(userSessions.userId, user)))
       .returning({ id: userSessions.id });
@@ -234,16 +240,14 @@ export class UserStore {
   }
 
   /** Deletes a passkey and ends the user’s other sessions, which the device may have opened. Returns false when there is no such passkey. */
-  async deletePasskey(user: string, id: string, own: string | null): Promise<boolean> {
-    return this.#database.drizzle.transaction(async (transaction) => {
-      const deleted = await transaction
-        .delete(userPasskeys)
-        .where(and(eq(userPasskeys.id, id), eq(userPasskeys.userId, user)))
-        .returning({ id: userPasskeys.id });
-      if (deleted.length === 0) return false;
-      await transaction.delete(userSessions).where(and(eq(userSessions.userId, user), ne(userSessions.id, own ?? '')));
-      return true;
-    });
+  async deletePasskey(user: string, id: string, own: string | null, transaction: Transaction): Promise<boolean> {
+    const deleted = await transaction
+      .delete(userPasskeys)
+      .where(and(eq(userPasskeys.id, id), eq(userPasskeys.userId, user)))
+      .returning({ id: userPasskeys.id });
+    if (deleted.length === 0) return false;
+    await transaction.delete(userSessions).where(and(eq(userSessions.userId, user), ne(userSessions.id, own ?? '')));
+    return true;
   }
 
   async hasUsers(): Promise<boolean> {

@@ -181,13 +181,13 @@ export class IdempotencyKeys implements IdempotencyStore {
     const ids = [...this.#running.values()];
     if (attempts.length === 0) return;
     // The next attempt may succeed: a reservation outlives several failures.
-    await this.#storeAgain().catch(() => {});
     await this.#database.drizzle
       .execute(
         sql`update ${idempotencyKeys} k set reserved_until = ${NOW} + ${this.#reservedMs}::bigint
           from unnest(${sql.param(ids)}::text[], ${sql.param(attempts)}::text[]) as r(id, attempt)
           where k.id = r.id and k.attempt = r.attempt and k.status is null`,
       )
+      .then(() => this.#storeAgain())
       .catch(() => {});
   }
 

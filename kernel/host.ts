@@ -78,9 +78,8 @@ export class ZoneHost {
         onDecided?.(reply);
         settle(reply);
       };
-      const refusal =
-        (durable && this.#cannotPromise(address)) ||
-        this.#post(address, { command, meta: Object.keys(meta).length > 0 ? meta : null, onReply });
+      const queued = { command, meta: Object.keys(meta).length > 0 ? meta : null, onReply };
+      const refusal = (durable && this.#cannotPromise(address)) || this.#post(address, queued);
       if (refusal) onReply(refusal);
     });
   }

@@ -105,21 +105,21 @@ export class Lifecycle {
     // Events lost so far stay lost. Their seqs are reused only under a new epoch, so that an event id stays unique.
     if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
     await outbox.drained();
-    const recovered = await recover(zone.definition, address, options);
+    const { replay, ...recovered } = await recover(zone.definition, address, options);
     if (recovered.epoch > zone.epoch) this.lost(entry, `the log has events of epoch ${recovered.epoch}`);
     requireHere(entry);
     const { takenOver } = entry;
-    const { replay } = recovered;
     // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
     // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch.
     const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
-    const newest = Math.max(...left.map(writerOf));
+    const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), 0);
     const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
     try {
       for (const batch of own) replay.apply(batch);
-    } finally {
-      // If they do not follow the log, the zone opens without them at the next attempt.
-      outbox.forgetRefused(address);
+    } catch (error) {
+      // The zone opens without them at the next attempt.
+      if (error instanceof RecordBroken) outbox.forgetHeld(address, true);
+      throw error;
     }
     // Retention dropped them, or they went from the spool to the log while it was read.
     if (replay.seq < entry.durableSeq) throw new RecordBroken(address, replay.seq + 1, entry.durableSeq);
@@ -128,6 +128,7 @@ export class Lifecycle {
     const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
     entry.takenOver = null;
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
+    outbox.whenDurable(address, replay.seq, (refusal) => refusal ?? outbox.forgetHeld(address));
     this.#activate(entry, recovered.steps);
   }
 
@@ -164,7 +165,7 @@ export class Lifecycle {
     const orGone = <T>(work: Promise<T>) => Promise.race([work, entry.gone.promise]);
     const durable = () => new Promise<Refused | null>((resolve) => outbox.whenDurable(address, entry.zone.seq, resolve));
     // Only a sound state can replace lost events. Without one, the next owner gets what is on record.
-    const isBroken = () => entry.lostFrom !== null && !entry.isSound;
+    const isBroken = () => !entry.isSound && (entry.lostFrom !== null || entry.takenOver !== null);
     // A refusal means that events were lost. The lost range is queued for the log once the outbox flows again.
     for (let isLost = true; isLost && !isBroken(); ) {
       await orGone(outbox.flowing());

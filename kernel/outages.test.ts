@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { EventBatch } from './batch.ts';
 import { defineZone } from './definition.ts';
 import { MemoryLog, MemorySnapshots, MemorySpool, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
 
@@ -119,7 +120,7 @@ describe('events on the spool of a zone whose claim', () => {
     await clock.advance(60_000);
     assert.equal(spool.batches, 0);
     await settled(clock, host.open(gate));
-    assert.equal(host.stats().outbox.refusedBatches, 0);
+    assert.equal(host.stats().outbox.heldBatches, 0);
     assert.deepEqual([admittedIn(host.view(gate)), host.view(gate)?.seq, host.stats().outbox.lostEvents], [3, 3, 0]);
     await clock.advance(1_000);
     assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
@@ -136,6 +137,30 @@ describe('events on the spool of a zone whose claim', () => {
     assert.deepEqual([admittedIn(host.view(gate)), host.stats().outbox.lostEvents], [3, 0]);
   });
 
+  test('succeeded before the recovery failed are there when the zone opens later, in another process as well', async () => {
+    const { log, host, clock, spool } = await spooled();
+    const [append, read] = [log.append.bind(log), log.read.bind(log)];
+    const claimed = Promise.withResolvers<void>();
+    log.away = null;
+    log.append = (batches) => claimed.promise.then(() => append(batches));
+    log.read = async function* () {
+      claimed.resolve();
+      await clock.settle();
+      yield await Promise.reject<EventBatch>(new Error('EIO: read'));
+    };
+    await settled(clock, assert.rejects(host.open(gate), /EIO: read/));
+    Object.assign(log, { append, read });
+    await clock.advance(60_000);
+    assert.deepEqual([spool.batches, host.stats().outbox.heldBatches, host.stats().outbox.lostEvents], [0, 2, 0]);
+    await settled(clock, host.close());
+    const later = newHost([turnstile], { log, spool: spool.reopened() });
+    await later.clock.advance(60_000);
+    await settled(later.clock, later.host.open(gate));
+    await later.clock.advance(1_000);
+    assert.deepEqual([admittedIn(later.host.view(gate)), later.host.stats().outbox.heldBatches], [3, 0]);
+    assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
+  });
+
   test('was made before they were sent to the log are written once, and not kept', async () => {
     const { log, host, clock, spool } = await spooled();
     await clock.settle();
@@ -144,7 +169,7 @@ describe('events on the spool of a zone whose claim', () => {
     // Those of the earlier owner, and once more under the epoch of this one.
     assert.equal(spool.batches, 4);
     await clock.advance(60_000);
-    assert.deepEqual([spool.batches, host.stats().outbox.refusedBatches, admittedIn(host.view(gate))], [0, 0, 3]);
+    assert.deepEqual([spool.batches, host.stats().outbox.heldBatches, admittedIn(host.view(gate))], [0, 0, 3]);
     assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
   });
 
@@ -216,4 +241,47 @@ describe('a zone that fails while its log is unavailable', () => {
     const people = decided.flatMap(({ events }) => (events as unknown as { people: number }[]).map((event) => event.people));
     assert.deepEqual([host.status(gate), people], ['active', [1, 2, 3]]);
   });
+});
+
+test('a failed zone whose rebuilding has claimed it can be released, and opened again', async () => {
+  const log = new MemoryLog();
+  const { host, clock } = newHost([turnstile], { log, spool: new MemorySpool(2) });
+  await settled(clock, host.open(gate));
+  log.away = 'the disk is full';
+  // Two events are on the spool, and two are lost.
+  for (let count = 0; count < 4; count++) {
+    host.send(gate, admit());
+    await clock.settle();
+  }
+  host.send(gate, { type: 'Break' });
+  await clock.settle();
+  const read = log.read.bind(log);
+  let failures = 0;
+  log.read = async function* (...given) {
+    if (failures++ === 0) throw new Error('EIO: read');
+    yield* read(...given);
+  };
+  log.away = null;
+  while (failures === 0) await clock.advance(100);
+  let isReleased = false;
+  void host.release(gate).then(() => {
+    isReleased = true;
+  });
+  await clock.advance(60_000);
+  assert.equal(isReleased, true);
+  await settled(clock, host.open(gate));
+  assert.equal(host.status(gate), 'active');
+});
+
+test('a zone opens with very many batches on its spool', async () => {
+  const batches = 150_000;
+  const log = new MemoryLog();
+  const spool = new MemorySpool();
+  await log.claim(gate);
+  const batch = { zone: gate, epoch: 1, time: 0, version: turnstile.version, metas: null, events: [{ type: 'Admitted', people: 1 }] };
+  const left = Array.from({ length: batches }, (_none, index): EventBatch => ({ ...batch, firstSeq: index + 1 }));
+  spool.ofZone = () => left;
+  const { host, clock } = newHost([{ ...turnstile, create: () => ({ admitted: 0, capacity: 1e9, drawn: [], ticks: [] }) }], { log, spool });
+  await settled(clock, host.open(gate));
+  assert.equal(host.view(gate)?.seq, batches);
 });

@@ -13,8 +13,6 @@ const SPOOLED_EVENTS_MAX = 512;
 const MEMORY_EVENTS_MAX = 200_000;
 /** Appends that the log has taken but not yet made durable. More than accumulate with a slow disk. */
 const FLIGHTS_MAX = 64;
-/** Refused batches that are kept, of all zones. */
-const REFUSED_BATCHES_MAX = 10_000;
 /** Delay before the first retry of an unavailable log, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 100;
 
@@ -52,11 +50,6 @@ export class Outbox {
   /** Zones with a gap in the spool, and the first missing seq. The log can no longer record the batches after the gap. */
   readonly #gaps = new Map<ZoneAddress, number>();
   readonly #waiters = new DurableWaiters();
-  /**
-   * Spooled batches that the log refused because their zone was claimed since. An earlier claim of this host may have taken effect
-   * without a recovery; then only this host has them.
-   */
-  #refused: EventBatch[] = [];
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost. They are recorded in order. */
   #taken = 0;
   #recorded = 0;
@@ -104,15 +97,15 @@ export class Outbox {
 
   /** All batches of a zone that the log may lack, oldest first. Reads the disk. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    return [...this.#refused.filter((batch) => batch.zone === zone), ...this.#parts.options.spool.ofZone(zone), ...this.#inMemory(zone)];
+    return [...this.#parts.options.spool.ofZone(zone), ...this.#inMemory(zone)];
   }
 
-  /** Forgets the refused batches of a zone, whose owner has recovered with them. */
-  forgetRefused(zone: ZoneAddress): void {
-    this.#refused = this.#refused.filter((batch) => batch.zone !== zone);
+  /** Forgets the held batches of a zone: the log has them, or they do not follow the log and are lost. */
+  forgetHeld(zone: ZoneAddress, areLost = false): void {
+    this.#lostEvents += this.#parts.options.spool.forgetHeld(zone, areLost);
   }
 
-  /** Number of events that the log may lack, without refused batches. Reads nothing from disk. */
+  /** Number of events that the log may lack, without held batches. Reads nothing from disk. */
   unrecordedEvents(zone: ZoneAddress): number {
     return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#parts.options.spool.eventsOf(zone));
   }
@@ -150,7 +143,7 @@ export class Outbox {
       spooledBatches: spool.batches,
       spooledBytes: spool.bytes,
       spooledBytesMax: spool.bytesMax,
-      refusedBatches: this.#refused.length,
+      heldBatches: spool.heldBatches,
       lostEvents: this.#lostEvents,
       appendedEvents: this.#appendedEvents,
       failures: this.#failures,
@@ -204,7 +197,7 @@ export class Outbox {
     for (let flight = this.#flights[0]; flight?.appended; flight = this.#flights[0]) {
       this.#flights.shift();
       this.#attempts = 0;
-      if (flight.spooled) this.#dropSpooled(flight.batches.length);
+      if (flight.spooled) this.#dropSpooled(flight.batches, flight.appended);
       else this.#noteRecorded(flight.batches.length);
       for (const [index, batch] of flight.batches.entries()) this.#landed(batch, flight.appended[index] ?? 'stale', flight.spooled);
     }
@@ -215,11 +208,9 @@ export class Outbox {
     const seq = lastSeqOf(batch);
     const entry = this.#parts.entries.get(zone);
     if (outcome === 'stale') {
-      // A later owner here has taken them over with its claim.
-      if (isSpooled && (entry?.zone.epoch ?? 0) <= writerOf(batch))
-        if (this.#refused.length < REFUSED_BATCHES_MAX) this.#refused.push(batch);
-        else this.#lose(batch);
-      this.#waiters.settle(zone, seq, refused('ZONE_STOPPED', `${zone} has another owner now.`));
+      // An owner of this host may write them again under its epoch.
+      const code = isSpooled || (entry && entry.zone.epoch > writerOf(batch)) ? 'OUTCOME_UNKNOWN' : 'ZONE_STOPPED';
+      this.#waiters.settle(zone, seq, refused(code, `${zone} has another owner now.`));
       if (entry?.zone.epoch === writerOf(batch)) this.#parts.onStale(entry);
       return;
     }
@@ -232,13 +223,22 @@ export class Outbox {
     this.#waiters.settle(zone, seq, null);
   }
 
-  /** Batches that the spool cannot drop are sent again; the log recognizes repeats. */
-  #dropSpooled(count: number): void {
+  /**
+   * Holds batches that the log refused because their zone was claimed since: an earlier claim of this host may have taken effect
+   * without a recovery, and then only this host has them. Batches that the spool cannot drop are sent again; the log recognizes repeats.
+   */
+  #dropSpooled(batches: readonly EventBatch[], appended: readonly Appended[]): void {
+    const isHeld = (index: number) => appended[index] === 'stale' && this.#mayBeOurs(batches[index] as EventBatch);
     try {
-      this.#parts.options.spool.drop(count);
+      this.#lostEvents += this.#parts.options.spool.drop(batches.length, isHeld);
     } catch (error) {
       this.#retryLater(`the spool cannot drop recorded batches: ${messageOf(error)}`);
     }
+  }
+
+  #mayBeOurs(batch: EventBatch): boolean {
+    const entry = this.#parts.entries.get(batch.zone);
+    return !entry || entry.takenOver !== null || entry.zone.epoch <= writerOf(batch);
   }
 
   #retryLater(failure: string): void {

@@ -82,15 +82,23 @@ export interface Spool {
   add(batches: readonly EventBatch[]): number;
   /** The oldest batches, up to about `eventsMax` events; at least one unless the spool is empty. */
   oldest(eventsMax: number): EventBatch[];
-  /** Removes the `count` oldest batches. */
-  drop(count: number): void;
+  /**
+   * Removes the `count` oldest batches, except for those that are held, by index: they are given by `ofZone` only, until they are
+   * forgotten; a later process gets them again. They take at most half of the quota: the oldest go first.
+   * @returns number of events that went for that reason
+   */
+  drop(count: number, isHeld?: (index: number) => boolean): number;
+  /** Removes the held batches of a zone. Those that are lost are kept aside for an operator. @returns number of lost events */
+  forgetHeld(zone: ZoneAddress, areLost?: boolean): number;
   /** Removes the `count` oldest batches, which the log will never accept. The spool keeps them aside for an operator. */
   giveUp(count: number): void;
-  /** All batches of a zone, oldest first. */
+  /** All batches of a zone, oldest first, held ones included. */
   ofZone(zone: ZoneAddress): EventBatch[];
-  /** Number of events of a zone. Reads nothing from disk. */
+  /** Number of events of a zone, without held ones. Reads nothing from disk. */
   eventsOf(zone: ZoneAddress): number;
+  /** Number of batches, without held ones. */
   readonly batches: number;
+  readonly heldBatches: number;
   readonly bytes: number;
   readonly bytesMax: number;
 }

@@ -76,7 +76,8 @@ async function newestOf(
   };
   const hot = await labelsOf('hot', ANSWER_MS_MAX);
   const cold = await labelsOf('cold', hot.length > 0 ? SECOND_MS_MAX : ANSWER_MS_MAX);
-  for (const { source, label } of [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq)) {
+  const all = [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq || other.label.epoch - one.label.epoch);
+  for (const { source, label } of all) {
     const note = timed(source);
     const skip = (reason: string) => note(`snapshot at seq ${label.seq} ${reason}`);
     const snapshot = await get(source, stores[source].load(label)).catch((error) => skip(`cannot be used: ${messageOf(error)}`));
@@ -84,7 +85,7 @@ async function newestOf(
     const state = stateOf(snapshot, definition);
     if (state === undefined) skip(`is of version ${snapshot.version}, but this code needs version ${definition.version}`);
     // A log failure here fails the recovery: it must not skip a snapshot that may be the only one with these events.
-    else if (await within(clock, ANSWER_MS_MAX, 'the log', isAbandoned(snapshot, log)))
+    else if (await within(clock, ANSWER_MS_MAX, 'the log', isAbandoned(snapshot, all, log)))
       skip('is of an abandoned branch: a later owner continued without it');
     else {
       note(snapshot.seq);
@@ -98,9 +99,11 @@ async function newestOf(
  * Whether the log continued without events that only this snapshot had: a later owner recovered from an older state and decided
  * other events. A snapshot without unrecorded events is never abandoned: the log has its events, and accepts only those of an owner.
  */
-async function isAbandoned(snapshot: Snapshot, log: Pick<ZoneLog, 'read'>): Promise<boolean> {
+async function isAbandoned(snapshot: Snapshot, known: readonly { label: SnapshotLabel }[], log: Pick<ZoneLog, 'read'>): Promise<boolean> {
   const first = snapshot.unrecorded[0];
   if (!first) return false;
+  // Retention may have dropped the events that show it. Then the snapshot that let it drop them is of that later owner.
+  if (known.some(({ label: { epoch, seq } }) => epoch > snapshot.epoch && seq >= first.firstSeq && seq < snapshot.seq)) return true;
   for await (const batch of log.read(snapshot.zone, first.firstSeq - 1, snapshot.position)) {
     if (batch.firstSeq > snapshot.seq) return false;
     // The carried events may be lost since the snapshot was taken. Its list of accepted commands is then no longer valid.

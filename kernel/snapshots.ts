@@ -1,6 +1,6 @@
 import { writerOf } from './batch.ts';
 import { messageOf, within } from './deadline.ts';
-import type { SnapshotKind, SnapshotStats } from './host-options.ts';
+import type { SnapshotKind } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
 import type { Outbox } from './outbox.ts';
 import type { ZoneEntry } from './zone-entry.ts';
@@ -35,8 +35,7 @@ export class Snapshots {
       this.skipped++;
       return `the log lacks a lost range or more than ${CARRIED_EVENTS_MAX} events of the zone; retry when it has them`;
     }
-    const time = clock.now();
-    const started = clock.elapsed();
+    const [time, started] = [clock.now(), clock.elapsed()];
     let failure: string | null = null;
     try {
       // Batches left behind by an earlier owner are not part of the zone’s present state.
@@ -47,8 +46,8 @@ export class Snapshots {
       failure = messageOf(error);
       this.#parts.observers.report({ kind: 'snapshot', zone: address, message: `${kind} snapshot at seq ${seq}: ${failure}` });
     }
-    const stats: SnapshotStats = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
-    this.#parts.observers.notify(({ onSnapshot }) => onSnapshot?.(stats));
+    const ms = clock.elapsed() - started;
+    this.#parts.observers.notify(({ onSnapshot }) => onSnapshot?.({ zone: address, store: kind, seq, time, ms, failure }));
     return failure;
   }
 

@@ -84,9 +84,8 @@ export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): Ev
   let seq = afterSeq;
   for (const batch of batches) {
     const rest = after(batch, seq);
-    if (!rest) continue;
-    missing.push(rest);
-    seq = lastSeqOf(rest);
+    if (rest) missing.push(rest);
+    seq = Math.max(seq, lastSeqOf(batch));
   }
   return missing;
 }

@@ -35,11 +35,9 @@ export class Turns {
 
   /** Starts the ticks of a zone whose definition has them. */
   startTicks(entry: ZoneEntry): void {
-    const { definition } = entry.zone;
-    if (definition.tick && definition.tickMs)
-      entry.cancelTimer = startTicks(this.#parts.options.clock, definition.tickMs, this.#tickers++, (now, delay) =>
-        this.#tick(entry, now, delay),
-      );
+    const { tick, tickMs } = entry.zone.definition;
+    const step = (now: number, delay: TickDelay) => this.#tick(entry, now, delay);
+    if (tick && tickMs) entry.cancelTimer = startTicks(this.#parts.options.clock, tickMs, this.#tickers++, step);
   }
 
   /** Decides all commands that wait at a zone, before it returns. */
@@ -106,16 +104,15 @@ export class Turns {
   }
 
   #tick(entry: ZoneEntry, now: number, delay: TickDelay): void {
-    const { zone } = entry;
     const { clock } = this.#parts.options;
     const started = clock.elapsed();
     try {
-      zone.tick(now);
+      entry.zone.tick(now);
     } catch (error) {
       this.#parts.onFailed(entry, error);
     }
     this.#parts.outbox.push(this.#takeEvents(entry, now));
-    this.#parts.observers.notify(({ onTick }) => onTick?.({ zone: zone.address, ms: clock.elapsed() - started, ...delay }));
+    this.#parts.observers.notify(({ onTick }) => onTick?.({ zone: entry.zone.address, ms: clock.elapsed() - started, ...delay }));
   }
 
   /** Publishes the new events of a zone to observers. @returns their batch; nothing without new events */

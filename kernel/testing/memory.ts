@@ -155,6 +155,7 @@ export class MemorySnapshots implements SnapshotStore {
 /** A spool in memory; `bytes` counts events. */
 export class MemorySpool implements Spool {
   #batches: EventBatch[] = [];
+  #held: EventBatch[] = [];
   readonly givenUp: EventBatch[] = [];
   readonly bytesMax: number;
 
@@ -167,7 +168,11 @@ export class MemorySpool implements Spool {
   }
 
   get bytes(): number {
-    return this.#batches.reduce((sum, batch) => sum + batch.events.length, 0);
+    return eventsIn(this.#batches) + eventsIn(this.#held);
+  }
+
+  get heldBatches(): number {
+    return this.#held.length;
   }
 
   add(batches: readonly EventBatch[]): number {
@@ -187,8 +192,25 @@ export class MemorySpool implements Spool {
     return this.#batches.slice(0, count);
   }
 
-  drop(count: number): void {
-    this.#batches.splice(0, count);
+  drop(count: number, isHeld: (index: number) => boolean = () => false): number {
+    this.#held.push(...this.#batches.splice(0, count).filter((_batch, index) => isHeld(index)));
+    let lost = 0;
+    while (eventsIn(this.#held) > this.bytesMax / 2) lost += eventsIn(this.#held.splice(0, 1));
+    return lost;
+  }
+
+  forgetHeld(zone: ZoneAddress, areLost = false): number {
+    const forgotten = this.#held.filter((batch) => batch.zone === zone);
+    this.#held = this.#held.filter((batch) => batch.zone !== zone);
+    if (areLost) this.givenUp.push(...forgotten);
+    return areLost ? eventsIn(forgotten) : 0;
+  }
+
+  /** What a later process gets. */
+  reopened(): MemorySpool {
+    const spool = new MemorySpool(this.bytesMax);
+    spool.#batches = [...this.#held, ...this.#batches];
+    return spool;
   }
 
   giveUp(count: number): void {
@@ -196,10 +218,14 @@ export class MemorySpool implements Spool {
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
-    return this.#batches.filter((batch) => batch.zone === zone);
+    return [...this.#held, ...this.#batches].filter((batch) => batch.zone === zone);
   }
 
   eventsOf(zone: ZoneAddress): number {
     return this.#batches.reduce((sum, batch) => sum + (batch.zone === zone ? batch.events.length : 0), 0);
   }
+}
+
+function eventsIn(batches: readonly EventBatch[]): number {
+  return batches.reduce((sum, batch) => sum + batch.events.length, 0);
 }

@@ -47,6 +47,9 @@ export class FileSpool implements Spool {
   #entries: Entry[] = [];
   #first = 0;
   #bytes = 0;
+  /** Batches that the log refused, and that are kept for their zones, oldest first. */
+  #held: Entry[] = [];
+  #heldBytes = 0;
   #segments: Segment[] = [];
   /** Number of the newest segment, of this process or an earlier one. Numbers are not used again: the mark may be older than the segments. */
   #newest = 0;
@@ -65,7 +68,11 @@ export class FileSpool implements Spool {
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#heldBytes;
+  }
+
+  get heldBatches(): number {
+    return this.#held.length;
   }
 
   add(batches: readonly EventBatch[]): number {
@@ -73,7 +80,7 @@ export class FileSpool implements Spool {
     for (const batch of batches) {
       const body = this.#packr.pack(batch);
       const bytes = HEADER_BYTES + body.length;
-      if (this.#bytes + bytes > this.bytesMax) break;
+      if (this.bytes + bytes > this.bytesMax) break;
       const record = Buffer.allocUnsafe(bytes);
       record.writeUInt32BE(body.length, 0);
       record.writeUInt32BE(crc32(body), 4);
@@ -104,21 +111,48 @@ export class FileSpool implements Spool {
     return found;
   }
 
-  drop(count: number): void {
+  drop(count: number, isHeld: (index: number) => boolean = () => false): number {
     const end = Math.min(this.#first + count, this.#entries.length);
-    for (; this.#first < end; this.#first++) this.#leave(this.#entries[this.#first] as Entry);
-    const oldest = this.#entries[this.#first];
-    if (!oldest) {
-      this.#entries = [];
-      this.#first = 0;
-      this.#remove(MARK);
-      return this.#deleteBefore(Number.POSITIVE_INFINITY);
+    for (let index = 0; this.#first < end; index++) {
+      const entry = this.#entries[this.#first++] as Entry;
+      this.#leave(entry);
+      if (!isHeld(index)) continue;
+      this.#held.push(entry);
+      this.#heldBytes += entry.bytes;
     }
-    this.#deleteBefore(oldest.segment.number);
-    if (this.#first > 10_000) {
+    let events = 0;
+    while (this.#heldBytes > this.bytesMax / 2) {
+      const [oldest] = this.#held.splice(0, 1) as [Entry];
+      this.#heldBytes -= oldest.bytes;
+      events += oldest.events;
+    }
+    this.#advance();
+    return events;
+  }
+
+  forgetHeld(zone: ZoneAddress, areLost = false): number {
+    const forgotten = this.#held.filter((entry) => entry.zone === zone);
+    const [oldest] = forgotten;
+    if (!oldest) return 0;
+    if (areLost) this.#keepAside(forgotten);
+    this.#held = this.#held.filter((entry) => entry.zone !== zone);
+    for (const { bytes } of forgotten) this.#heldBytes -= bytes;
+    this.#advance();
+    return areLost ? forgotten.reduce((sum, { events }) => sum + events, 0) : 0;
+  }
+
+  /** Deletes the segments without an entry, and moves the mark to the oldest one. */
+  #advance(): void {
+    const [held] = this.#held;
+    const next = this.#entries[this.#first];
+    const oldest = held && next ? (isBefore(next, held) ? next : held) : (held ?? next);
+    if (this.#first > 10_000 || !next) {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
     }
+    if (!oldest) this.#remove(MARK);
+    this.#deleteBefore(next?.segment.number ?? Number.POSITIVE_INFINITY);
+    if (!oldest) return;
     try {
       this.#disk.writeText(MARK, `${oldest.segment.number} ${oldest.at}`);
     } catch {
@@ -127,18 +161,21 @@ export class FileSpool implements Spool {
   }
 
   giveUp(count: number): void {
-    const given = this.#entries.slice(this.#first, this.#first + count);
+    this.#keepAside(this.#entries.slice(this.#first, this.#first + count));
+    this.drop(count);
+  }
+
+  /** Writes the records of batches that the log will never accept to a file. */
+  #keepAside(given: readonly Entry[]): void {
     const [oldest] = given;
     if (!oldest) return;
     const records = given.map(({ segment, at, bytes }) => segment.file.read(at, bytes));
     const kept = this.#keep(`${oldest.segment.name}.given-up-at-${oldest.at}`, Buffer.concat(records));
     this.#onDamage(`${given.length} batches of ${[...new Set(given.map(({ zone }) => zone))].join(', ')} are given up and ${kept}`);
-    this.drop(count);
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
-    return this.#entries
-      .slice(this.#first)
+    return [...this.#held, ...this.#entries.slice(this.#first)]
       .filter((entry) => entry.zone === zone)
       .map((entry) => {
         const body = this.#bodyOf(entry);
@@ -195,10 +232,16 @@ export class FileSpool implements Spool {
     return segment;
   }
 
-  /** Deletes the segments with smaller numbers. A file that cannot be removed is read again by a later process; the log ignores repeats. */
+  /**
+   * Deletes the segments with smaller numbers, except for those with held batches. A file that cannot be removed is read again by a later process; the log
+   * ignores repeats.
+   */
   #deleteBefore(number: number): void {
-    const drained = this.#segments.filter((segment) => segment.number < number);
-    this.#segments = this.#segments.filter((segment) => segment.number >= number);
+    const held = new Set(this.#held.map(({ segment }) => segment));
+    const isDrained = (segment: Segment) => segment.number < number && !held.has(segment);
+    const drained = this.#segments.filter(isDrained);
+    if (drained.length === 0) return;
+    this.#segments = this.#segments.filter((segment) => !isDrained(segment));
     for (const { file, name } of drained) {
       file.close();
       this.#remove(name);
@@ -276,6 +319,11 @@ export class FileSpool implements Spool {
       }
     }
   }
+}
+
+/** Whether a record was written before another one. */
+function isBefore(one: Entry, other: Entry): boolean {
+  return one.segment.number < other.segment.number || (one.segment.number === other.segment.number && one.at < other.at);
 }
 
 /** Offset of the next sound record after a damaged one, whose length may be wrong. The end of the content if none follows. */

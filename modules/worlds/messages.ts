@@ -60,7 +60,7 @@ export type FromZoneHost =
   /** `zone-players`: the players of a zone when it opens, and those between zones or about to be admitted. `arrived`: a later arrival. */
   | { type: 'zone-players'; zone: ZoneId; players: PlayerId[]; between: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
-  /** The zone has forgotten these sleeping players; the log has that. */
+  /** The zone has forgotten these sleeping players, the log has that, and they have not joined it again since. */
   | { type: 'forgotten'; zone: ZoneId; players: PlayerId[] }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }

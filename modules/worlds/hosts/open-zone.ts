@@ -66,6 +66,11 @@ export class OpenZone {
     return this.#joining.has(player);
   }
 
+  /** Whether a player is in the zone, on the way from it, or may be admitted by a waiting command. */
+  mayHave(player: PlayerId, { players, departures }: World): boolean {
+    return players[player] !== undefined || departures[player] !== undefined || this.isJoining(player);
+  }
+
   /** Players whose `JoinZone` is not decided yet. */
   get joining(): Iterable<PlayerId> {
     return this.#joining.keys();

@@ -162,8 +162,14 @@ export class WorldHost {
   #recorded(batch: EventBatch<WorldEvent>): void {
     if (kindOf(batch.zone) !== worldZone.kind) return;
     const zone = keyOf(batch.zone);
-    this.#zones.get(zone)?.handovers.recorded(batch);
-    const forgotten = batch.events.flatMap((event) => (event.type === 'PlayerForgotten' ? [event.player] : []));
+    const opened = this.#zones.get(zone);
+    opened?.handovers.recorded(batch);
+    const state = opened && this.#stateOf(zone);
+    if (!state) return;
+    // After an outage of the log, the player may have been created again long ago.
+    const forgotten = batch.events.flatMap((event) =>
+      event.type === 'PlayerForgotten' && !opened.mayHave(event.player, state) ? [event.player] : [],
+    );
     if (forgotten.length > 0) this.#send({ type: 'forgotten', zone, players: forgotten });
   }
 

@@ -67,6 +67,53 @@ describe('a player falls asleep', () => {
   });
 });
 
+describe('a player falls asleep although no `leave` of its session arrives', () => {
+  /** Ends the session of a player: its connection is lost for long, or another session replaces it and ends as well. */
+  async function end(world: MemoryWorld, how: 'lost' | 'replaced', end: () => void): Promise<void> {
+    if (how === 'replaced') {
+      const second = world.connect();
+      second.say({ t: 'hello', v: 1, token: kim });
+      await world.clock.advance(1_000);
+      second.cut();
+    } else end();
+    await world.clock.advance(6_000);
+    assert.deepEqual([world.gateway.stats().sessions, world.state().awake], [0, 1]);
+  }
+
+  for (const how of ['lost', 'replaced'] as const) {
+    test(`because the network loses it: ${how}`, async () => {
+      const world = await openMemoryWorld();
+      const client = await world.join(kim);
+      world.link.loses = ({ type }) => type === 'leave' || type === 'ended';
+      await end(world, how, client.cut);
+      world.link.loses = () => false;
+      await world.clock.advance(5_000);
+      assert.equal(world.state().awake, 0);
+    });
+
+    test(`because the gateway had no host of the zone: ${how}`, async () => {
+      const world = await openMemoryWorld();
+      const client = await world.join(kim);
+      world.link.loses = ({ type }) => type === 'ended';
+      world.gateway.placed(zone, null);
+      await end(world, how, client.cut);
+      world.link.loses = () => false;
+      world.gateway.placed(zone, world.port);
+      await world.clock.advance(5_000);
+      assert.equal(world.state().awake, 0);
+    });
+  }
+
+  test('but not while its session exists', async () => {
+    const world = await openMemoryWorld();
+    await world.join(kim);
+    const asleep: string[] = [];
+    world.link.loses = ({ type }) => type === 'ended' && asleep.push(type) > 0;
+    await world.clock.advance(20_000);
+    assert.deepEqual([asleep, world.state().awake], [[], 1]);
+  });
+});
+
 describe('a session that plays', () => {
   /** A player with a connection whose client resumes just now; its handle. */
   async function resumed(world: MemoryWorld) {

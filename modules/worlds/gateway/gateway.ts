@@ -188,6 +188,8 @@ export class Gateway {
         return this.#notice(from, message);
       case 'entered':
         return this.#placement.entered(from, message);
+      case 'attached':
+        return this.#placement.attached(from, message.handles);
       case 'left':
         return this.#placement.left(from, message);
       case 'astray':

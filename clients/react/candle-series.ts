@@ -1,4 +1,4 @@
-import type { Millrace, MillraceError } from '@millrace/client';
+import type { Millrace, MillraceError, StreamStatus } from '@millrace/client';
 import { isFinal } from '@millrace/client';
 import type { Candle, CandleEvent, Interval } from '@millrace/contracts';
 
@@ -28,18 +28,26 @@ export interface CandleQuery {
   readonly limit: number;
 }
 
-/** The newest candles of an instrument: read from the API, then updated from the stream. A failed request is repeated while a retry may help. */
+/**
+ * The newest candles of an instrument: read from the API, then updated from the stream. A failed request is repeated while a retry may help. A new request
+ * replaces one that is running: of an older one, neither the response nor the error has an effect.
+ */
 export class LiveCandles {
   readonly #millrace: Pick<Millrace, 'getCandles' | 'watch'>;
   readonly #query: CandleQuery;
   /** Called when `series` has changed. */
   readonly #onChange: () => void;
-  readonly #abort = new AbortController();
   readonly #byTime = new Map<number, SeriesCandle>();
+  /** Aborts the newest request. It is aborted itself only by `close`. */
+  #request = new AbortController();
   /** Candles that arrive during the API request: newer than its response. Null when no request is running. */
-  #arrived: CandleEvent[] | null = [];
-  #status: CandleSeries['status'] = 'loading';
-  #error: MillraceError | null = null;
+  #arrived: CandleEvent[] | null = null;
+  /** Status of the source, by the newest response or candle; null before the first response and while the request after a failure runs. */
+  #source: 'live' | 'stale' | null = null;
+  #isConnectionLost = false;
+  #requestError: MillraceError | null = null;
+  /** Until the stream is live again. */
+  #streamError: MillraceError | null = null;
   #retryMs = RETRY_FIRST_MS;
   #retry: ReturnType<typeof setTimeout> | undefined;
   readonly #stop: () => void;
@@ -53,15 +61,25 @@ export class LiveCandles {
   }
 
   get series(): CandleSeries {
-    if (this.#status === 'failed') return { ...NO_CANDLES, status: 'failed', error: this.#error };
+    const error = this.#error;
+    if (error) return { ...NO_CANDLES, status: 'failed', error };
     const candles = [...this.#byTime.values()].sort((one, other) => one.time - other.time).slice(-this.#query.limit);
     return { candles, status: this.#status, error: null };
   }
 
   close(): void {
     clearTimeout(this.#retry);
-    this.#abort.abort();
+    this.#request.abort();
     this.#stop();
+  }
+
+  get #error(): MillraceError | null {
+    return this.#requestError ?? this.#streamError;
+  }
+
+  get #status(): 'loading' | 'live' | 'stale' {
+    if (this.#source === null) return 'loading';
+    return this.#isConnectionLost ? 'stale' : this.#source;
   }
 
   #watch(): () => void {
@@ -70,23 +88,32 @@ export class LiveCandles {
       [`candles:${instrument}:${interval}`],
       ({ event, data }) => {
         if (event === 'gap') return this.#read();
-        if (event !== 'candle' || this.#status === 'failed') return;
+        if (event !== 'candle' || this.#error) return;
         if (this.#arrived) this.#arrived.push(data);
         else this.#store(data);
-        if (this.#status === 'stale') this.#status = 'live';
+        if (this.#source === 'stale') this.#source = 'live';
         this.#onChange();
       },
-      {
-        onStatus: (connection) => {
-          // The server was unavailable at the first request.
-          if (connection === 'live' && this.#status === 'failed') this.#read();
-          if (connection !== 'waiting' || this.#status !== 'live') return;
-          this.#status = 'stale';
-          this.#onChange();
-        },
-        onError: (error) => this.#fail(error),
-      },
+      { onStatus: (connection) => this.#connectionIs(connection), onError: (error) => this.#streamFailed(error) },
     );
+  }
+
+  #connectionIs(connection: StreamStatus): void {
+    if (connection !== 'live' && connection !== 'waiting') return;
+    this.#isConnectionLost = connection === 'waiting';
+    if (connection === 'live' && this.#error) {
+      this.#source = null;
+      this.#streamError = null;
+      // The server was unavailable at the first request.
+      this.#read();
+    }
+    this.#onChange();
+  }
+
+  #streamFailed(error: MillraceError): void {
+    if (this.#request.signal.aborted) return;
+    this.#streamError = error;
+    this.#onChange();
   }
 
   #store(candle: CandleEvent): void {
@@ -98,34 +125,37 @@ export class LiveCandles {
 
   #read(): void {
     clearTimeout(this.#retry);
-    if (this.#status === 'failed') this.#status = 'loading';
-    this.#request().catch((error: MillraceError) => {
-      if (this.#abort.signal.aborted) return;
-      this.#fail(error);
-      if (isFinal(error)) return;
-      // The stream may be live all the time, and then nothing else leads to another request.
-      this.#retry = setTimeout(() => this.#read(), this.#retryMs);
-      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
-    });
+    if (this.#error) this.#source = null;
+    this.#requestError = null;
+    this.#request.abort();
+    this.#request = new AbortController();
+    this.#arrived = [];
+    const { signal } = this.#request;
+    const { instrument, interval, limit } = this.#query;
+    this.#millrace.getCandles({ id: instrument, interval, limit }, { signal }).then(
+      (response) => signal.aborted || this.#responded(response),
+      (error: MillraceError) => signal.aborted || this.#requestFailed(error),
+    );
   }
 
-  async #request(): Promise<void> {
-    const { instrument, interval, limit } = this.#query;
-    this.#arrived = [];
-    const response = await this.#millrace.getCandles({ id: instrument, interval, limit }, { signal: this.#abort.signal });
-    for (const [time, open, high, low, close, volume] of response.rows)
+  #responded({ rows, status }: Awaited<ReturnType<Millrace['getCandles']>>): void {
+    for (const [time, open, high, low, close, volume] of rows)
       this.#byTime.set(time, { time, open, high, low, close, volume, trades: this.#byTime.get(time)?.trades ?? null });
-    for (const candle of this.#arrived ?? []) this.#store(candle);
+    const arrived = this.#arrived ?? [];
+    for (const candle of arrived) this.#store(candle);
     this.#arrived = null;
     this.#retryMs = RETRY_FIRST_MS;
-    this.#status = response.status;
+    this.#source = status;
     this.#onChange();
   }
 
-  #fail(error: MillraceError): void {
-    if (this.#abort.signal.aborted) return;
-    this.#status = 'failed';
-    this.#error = error;
+  #requestFailed(error: MillraceError): void {
+    this.#arrived = null;
+    this.#requestError = error;
     this.#onChange();
+    if (isFinal(error)) return;
+    // The stream may be live all the time, and then nothing else leads to another request.
+    this.#retry = setTimeout(() => this.#read(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
   }
 }

@@ -16,6 +16,8 @@ export type ToZoneHost =
   | { type: 'intent'; handle: Handle; zone: ZoneId; n: number; intent: PlayerIntent }
   /** Ends a session. With `n`, a client’s `leave` waits for its reply. */
   | { type: 'leave'; handle: Handle; zone: ZoneId; player: PlayerId; session: string; reason: LeaveReason; n: number | null }
+  /** Sessions of an `attached` that the gateway does not have. */
+  | { type: 'ended'; handles: Handle[] }
   /** Updates were dropped for this session: it needs a full view. */
   | { type: 'refresh'; handle: Handle; zone: ZoneId }
   /** Stops updates for the session until a `refresh`. */
@@ -53,6 +55,8 @@ export type FromZoneHost =
    * sent to the zone before had no effect.
    */
   | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; session: string; frame: Uint8Array; accepted: number[] }
+  /** The sessions that are attached to a zone, every few seconds. Those that have ended do not stay, although their `leave` was lost or not sent. */
+  | { type: 'attached'; zone: ZoneId; handles: Handle[] }
   /** The session is not in the zone: after the `leave` with number `n`, or with a code, because its `join` was refused or its player is not there. */
   | { type: 'left'; handle: Handle; zone: ZoneId; n: number | null; code: string | null }
   /** The zone is not on this host. */
@@ -60,7 +64,7 @@ export type FromZoneHost =
   /** `zone-players`: the players of a zone when it opens, and those between zones or about to be admitted. `arrived`: a later arrival. */
   | { type: 'zone-players'; zone: ZoneId; players: PlayerId[]; between: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
-  /** The zone has forgotten these sleeping players; the log has that. */
+  /** The zone has forgotten these sleeping players, the log has that, and they have not joined it again since. */
   | { type: 'forgotten'; zone: ZoneId; players: PlayerId[] }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }

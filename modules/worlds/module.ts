@@ -75,7 +75,8 @@ export const worldsModule = defineModule({
 });
 
 async function deleteOldHistory({ database, logger, settings }: ModuleContext): Promise<void> {
-  const deletedRows = await deleteHistoryBefore(database.connection, Date.now() - settings.worlds.keepDays * DAY_MS);
+  const now = Date.now();
+  const deletedRows = await deleteHistoryBefore(database.connection, now - settings.worlds.keepDays * DAY_MS, now);
   if (deletedRows > 0) logger.info({ deletedRows }, 'old player history deleted');
 }
 

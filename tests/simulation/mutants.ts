@@ -249,7 +249,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'of an answer that is lost with its connection nothing is known': {
     file: 'modules/worlds/gateway/session.ts',
-    from: '      else if (!this.#pending.has(n)) this.#pending.set(n, now);\n',
+    from: '        this.#pending.set(n, now);\n        this.#reported.add(n);\n',
     to: '',
     violates: either(ANSWERS, UNAVAILABLE),
     seed: 3,

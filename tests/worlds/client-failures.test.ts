@@ -135,6 +135,89 @@ describe('a client', () => {
   });
 });
 
+describe('a client that joins again after a reconnect', () => {
+  /** The session of a client has ended, and its zone is full when the client returns. */
+  async function refused(mock: Mock) {
+    const opened = await open(mock);
+    const { world, link, client } = opened;
+    link.isReachable = false;
+    link.cut();
+    await world.clock.advance(12_000);
+    world.state().awake = 2_000;
+    link.isReachable = true;
+    await world.clock.advance(12_000);
+    assert.equal(client.state, 'online');
+    const joins = () => link.sent.filter(({ t }) => t === 'join').length;
+    const makeRoom = () => {
+      world.state().awake = 0;
+    };
+    return { ...opened, joins, makeRoom };
+  }
+
+  test('repeats a join that the zone has refused, ever more seldom', async ({ mock }) => {
+    const { world, client, joins, makeRoom } = await refused(mock);
+    await world.clock.advance(120_000);
+    assert.ok(joins() >= 10 && joins() <= 40, `${joins()} joins`);
+    makeRoom();
+    await world.clock.advance(20_000);
+    assert.deepEqual([client.state, world.state().awake], ['joined', 1]);
+  });
+
+  test('reports the refusal to a call of join, and goes on', async ({ mock }) => {
+    const { world, client, after, makeRoom } = await refused(mock);
+    assert.equal(await after(client.join(), 400), 'ZONE_FULL');
+    makeRoom();
+    await world.clock.advance(20_000);
+    assert.equal(client.state, 'joined');
+  });
+
+  for (const how of ['leave', 'close'] as const)
+    test(`stops with ${how}`, async ({ mock }) => {
+      const { world, client, joins, makeRoom } = await refused(mock);
+      const before = joins();
+      void client[how]();
+      makeRoom();
+      await world.clock.advance(120_000);
+      assert.deepEqual([joins(), world.state().awake], [before, 0]);
+    });
+});
+
+test('a client that has never been in the world does not repeat a join that was refused', async ({ mock }) => {
+  const { world, client, after } = await open(mock, { joins: false });
+  world.state().awake = 2_000;
+  assert.equal(await after(client.join(), 500), 'ZONE_FULL');
+  world.state().awake = 0;
+  await world.clock.advance(60_000);
+  assert.equal(client.state, 'online');
+  assert.equal(await after(client.join(), 500), 'ok');
+});
+
+test('no callback is called after onEnd', async ({ mock }) => {
+  for (const last of ['online', 'joined'] as const) {
+    const calls: string[] = [];
+    const record = (name: string) => () => void calls.push(name);
+    const callbacks = { onZone: record('zone'), onSight: record('sight'), onNoticesMissed: record('missed'), onEnd: record('end') };
+    const opened = await open(mock, {
+      joins: false,
+      ...callbacks,
+      onState: (state) => {
+        calls.push(state);
+        // At the second time, the session is another one, and notices were missed.
+        if (state === last && calls.filter((call) => call === last).length === 2) opened.client.close();
+      },
+    });
+    const { world, link, client } = opened;
+    void client.join();
+    await world.clock.advance(500);
+    link.isReachable = false;
+    link.cut();
+    await world.clock.advance(12_000);
+    link.isReachable = true;
+    await world.clock.advance(20_000);
+    assert.deepEqual(calls.slice(-3), [last, 'ended', 'end']);
+  }
+});
+
 test('a session that could not be resumed at once, because the server had too many connections, is resumed later', async ({ mock }) => {
   const world = await openMemoryWorld();
   runTimersOn(mock, () => world.clock);

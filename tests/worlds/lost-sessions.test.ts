@@ -67,6 +67,53 @@ describe('a player falls asleep', () => {
   });
 });
 
+describe('a player falls asleep although no `leave` of its session arrives', () => {
+  /** Ends the session of a player: its connection is lost for long, or another session replaces it and ends as well. */
+  async function end(world: MemoryWorld, how: 'lost' | 'replaced', end: () => void): Promise<void> {
+    if (how === 'replaced') {
+      const second = world.connect();
+      second.say({ t: 'hello', v: 1, token: kim });
+      await world.clock.advance(1_000);
+      second.cut();
+    } else end();
+    await world.clock.advance(6_000);
+    assert.deepEqual([world.gateway.stats().sessions, world.state().awake], [0, 1]);
+  }
+
+  for (const how of ['lost', 'replaced'] as const) {
+    test(`because the network loses it: ${how}`, async () => {
+      const world = await openMemoryWorld();
+      const client = await world.join(kim);
+      world.link.loses = ({ type }) => type === 'leave' || type === 'ended';
+      await end(world, how, client.cut);
+      world.link.loses = () => false;
+      await world.clock.advance(5_000);
+      assert.equal(world.state().awake, 0);
+    });
+
+    test(`because the gateway had no host of the zone: ${how}`, async () => {
+      const world = await openMemoryWorld();
+      const client = await world.join(kim);
+      world.link.loses = ({ type }) => type === 'ended';
+      world.gateway.placed(zone, null);
+      await end(world, how, client.cut);
+      world.link.loses = () => false;
+      world.gateway.placed(zone, world.port);
+      await world.clock.advance(5_000);
+      assert.equal(world.state().awake, 0);
+    });
+  }
+
+  test('but not while its session exists', async () => {
+    const world = await openMemoryWorld();
+    await world.join(kim);
+    const asleep: string[] = [];
+    world.link.loses = ({ type }) => type === 'ended' && asleep.push(type) > 0;
+    await world.clock.advance(20_000);
+    assert.deepEqual([asleep, world.state().awake], [[], 1]);
+  });
+});
+
 describe('a session that plays', () => {
   /** A player with a connection whose client resumes just now; its handle. */
   async function resumed(world: MemoryWorld) {
@@ -102,25 +149,69 @@ describe('a session that plays', () => {
     });
 });
 
-test('the gateway forgets the location of a player that its zone has forgotten, once no session has it', async () => {
-  const world = await openMemoryWorld({ lingerMs: 1_000 });
-  const client = await world.join(kim);
-  client.say({ t: 'leave', n: 2 });
-  await world.clock.advance(100);
-  const forget = async () => {
-    world.host.hooks.onDurable?.({
-      zone: zoneAddress(worldZone.kind, zone),
-      epoch: 1,
-      firstSeq: 1,
-      time: 0,
-      events: [{ type: 'PlayerForgotten', player: kim }],
-    } as never);
+describe('the gateway forgets the location of a player that its zone has forgotten', () => {
+  /** A player that has left the world and is in no zone any more, with a message that its zone has forgotten it. */
+  async function forgotten() {
+    const world = await openMemoryWorld({ lingerMs: 1_000 });
+    const client = await world.join(kim);
+    client.say({ t: 'leave', n: 2 });
     await world.clock.advance(100);
-  };
-  await forget();
-  assert.equal(world.gateway.zoneOf(kim), zone);
-  client.cut();
-  await world.clock.advance(5_000);
-  await forget();
-  assert.equal(world.gateway.zoneOf(kim), undefined);
+    /** The log stores the event now; after an outage, that is long after the zone has decided it. */
+    const record = () => {
+      const events = [{ type: 'PlayerForgotten', player: kim }];
+      world.host.hooks.onDurable?.({ zone: zoneAddress(worldZone.kind, zone), epoch: 1, firstSeq: 1, time: 0, events } as never);
+    };
+    const remove = () => {
+      delete world.state().players[kim];
+      delete world.state().newcomers[kim];
+    };
+    return { world, client, record, remove };
+  }
+
+  test('once no session has it', async () => {
+    const { world, client, record, remove } = await forgotten();
+    remove();
+    record();
+    await world.clock.advance(100);
+    assert.equal(world.gateway.zoneOf(kim), zone);
+    client.cut();
+    await world.clock.advance(5_000);
+    record();
+    await world.clock.advance(100);
+    assert.equal(world.gateway.zoneOf(kim), undefined);
+  });
+
+  test('but not if the zone has it again when the log stores that', async () => {
+    const { world, client, record } = await forgotten();
+    client.cut();
+    await world.clock.advance(5_000);
+    record();
+    await world.clock.advance(100);
+    assert.equal(world.gateway.zoneOf(kim), zone);
+  });
+
+  test('but not if the zone has a request to admit it again', async () => {
+    const { world, client, record, remove } = await forgotten();
+    client.cut();
+    await world.clock.advance(5_000);
+    remove();
+    world.host.receive({ type: 'enter', handle: 9, zone, player: kim, name: 'Kim', session: 'later', n: null, isNew: true });
+    record();
+    await world.clock.advance(100);
+    assert.equal(world.gateway.zoneOf(kim), zone);
+    assert.ok(world.state().players[kim]);
+  });
+
+  test('but not if it is on the way from that zone', async () => {
+    const { world, client, record, remove } = await forgotten();
+    client.cut();
+    await world.clock.advance(5_000);
+    const player = world.state().players[kim];
+    assert.ok(player);
+    remove();
+    world.state().departures[kim] = { number: 1, from: zone, to: '1-0' as ZoneId, player } as never;
+    record();
+    await world.clock.advance(100);
+    assert.equal(world.gateway.zoneOf(kim), zone);
+  });
 });

@@ -17,6 +17,8 @@ import { pack, unpack } from 'msgpackr';
 interface HostLink {
   /** Delay of the messages of the host, ms. They stay in order, except `astray`, which has none. */
   lateMs: number;
+  /** Whether a message of the gateway is lost. */
+  loses: (message: Parameters<HostPort['send']>[0]) => boolean;
 }
 
 /** A client connection to a world in memory. */
@@ -37,6 +39,8 @@ export interface MemoryWorld {
   readonly host: WorldHost;
   readonly zones: ZoneHost;
   readonly link: HostLink;
+  /** The host as the gateway sees it. */
+  readonly port: HostPort;
   /** Commands that zones have accepted, as `session number`. */
   readonly accepted: ReadonlySet<string>;
   state(zone?: string): World;
@@ -68,9 +72,9 @@ export async function openMemoryWorld({ columns = 1, lingerMs = 5_000 } = {}): P
     secret: () => `secret-${++secrets}`,
     busy: () => 0,
   });
-  const link: HostLink = { lateMs: 0 };
+  const link: HostLink = { lateMs: 0, loses: () => false };
   let free = 0;
-  const port: HostPort = { id: 'host', send: (message) => clock.soon(() => host.receive(message)) };
+  const port: HostPort = { id: 'host', send: (message) => clock.soon(() => link.loses(message) || host.receive(message)) };
   const host: WorldHost = new WorldHost({
     clock,
     plan: { seed: 7, columns, rows: 1, monsters: 0, items: 0 },
@@ -108,6 +112,7 @@ export async function openMemoryWorld({ columns = 1, lingerMs = 5_000 } = {}): P
     host,
     zones,
     link,
+    port,
     accepted,
     connect,
     state: (zone = '0-0') => zones.view(zoneAddress(worldZone.kind, zone as ZoneId))?.state as World,

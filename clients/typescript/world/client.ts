@@ -12,6 +12,7 @@ import {
 } from '@millrace/contracts';
 import { callListener } from '../call-listener.ts';
 import { ReconnectingConnection } from './connection.ts';
+import { RetryTimer } from './retry-timer.ts';
 import type { Connect } from './transport.ts';
 
 /** Disconnect reasons after which the client does not reconnect: it would be disconnected again. */
@@ -33,8 +34,10 @@ const OUTCOME_UNKNOWN: CommandAnswer = {
   code: 'OUTCOME_UNKNOWN',
   message: 'The session ended before the reply arrived. The command may have had an effect: read the state after the next join.',
 };
-/** Codes of a refused `join` after which the client waits: it joins again, or is in the world already. */
-const NOT_FINAL_FOR_JOIN: readonly string[] = ['LOST', 'OUTCOME_UNKNOWN', 'ALREADY_JOINED'];
+/** Codes of a `join` without a decision of the zone: the client joins again at once, and a call of `join` waits on. */
+const UNDECIDED_JOIN: readonly string[] = ['LOST', 'OUTCOME_UNKNOWN'];
+/** Delays before a refused `join` that no call waits for is repeated: a zone moves within seconds, and one that is full may stay so for long. */
+const JOIN_RETRY = { firstMs: 500, mostMs: 10_000 };
 
 /**
  * Result of a command. Of the codes, `LOST`: the connection or the host of the zone failed before the command took effect. `OUTCOME_UNKNOWN`: the session
@@ -90,11 +93,14 @@ export class WorldClient {
   #lastNotice = 0;
   /** Whether the player shall be in the world: since `join`, until `leave`. */
   #shouldJoin = false;
+  /** Whether it has been in the world since `join`. */
+  #hasJoined = false;
   /** Number of the `join` without a reply. */
   #joinN: number | null = null;
   /** Result of the `leave` without a reply. */
   #leaving: Promise<CommandAnswer> | null = null;
   #joinWaiters: ((result: CommandAnswer) => void)[] = [];
+  readonly #joinRetry = new RetryTimer(JOIN_RETRY);
   #end: { ok: false; code: string; message: string } | null = null;
 
   constructor(options: WorldClientOptions) {
@@ -126,7 +132,10 @@ export class WorldClient {
     return this.#objects;
   }
 
-  /** Joins the world, and joins again after reconnects, until `leave`. */
+  /**
+   * Joins the world, and joins again after reconnects, until `leave`. If the zone refuses the first time, the result has the code, and you may call `join`
+   * again. After a reconnect, the client repeats a refused `join` itself.
+   */
   join(): Promise<CommandAnswer> {
     if (this.#end) return Promise.resolve(this.#end);
     this.#shouldJoin = true;
@@ -139,6 +148,8 @@ export class WorldClient {
   /** Leaves the world. While the client connects or joins, the result is `NOT_JOINED`; the player leaves as soon as it has joined. */
   leave(): Promise<CommandAnswer> {
     this.#shouldJoin = false;
+    this.#hasJoined = false;
+    this.#joinRetry.reset();
     this.#resolveJoin({ ok: false, code: 'NOT_JOINED', message: 'leave() was called before the player had joined.' });
     if (this.#leaving !== null) return this.#leaving;
     return this.#state === 'joined' ? this.#leave('is called now') : Promise.resolve(this.#notJoined());
@@ -195,22 +206,22 @@ export class WorldClient {
       case 'view':
         this.#objects.clear();
         for (const object of frame.objects) this.#objects.set(object.id, object);
-        return callListener(() => this.#options.onSight?.(frame.tick));
+        return this.#notify(() => this.#options.onSight?.(frame.tick));
       case 'update':
         return this.#update(frame);
       case 'you':
         this.#you = frame.you;
-        return callListener(() => this.#options.onSight?.(0));
+        return this.#notify(() => this.#options.onSight?.(0));
       case 'ok':
         return this.#complete(frame.n, { ok: true });
       case 'refused':
         this.#moving.delete(frame.n);
         if (this.#you && frame.x !== undefined && frame.y !== undefined) this.#you = { ...this.#you, x: frame.x, y: frame.y };
-        callListener(() => this.#options.onCorrected?.(frame));
+        this.#notify(() => this.#options.onCorrected?.(frame));
         return this.#complete(frame.n, { ok: false, code: frame.code, message: frame.message });
       case 'notice':
         this.#lastNotice = frame.e;
-        return callListener(() => this.#options.onNotice?.(frame));
+        return this.#notify(() => this.#options.onNotice?.(frame));
       case 'ping':
         return this.#connection.send({ t: 'pong', id: frame.id });
       case 'bye':
@@ -234,7 +245,7 @@ export class WorldClient {
       this.#leftWorld();
       for (const n of [...this.#pending.keys()]) this.#complete(n, OUTCOME_UNKNOWN);
     }
-    if (gap || (!resumed && !isFirst)) callListener(() => this.#options.onNoticesMissed?.());
+    if (gap || (!resumed && !isFirst)) this.#notify(() => this.#options.onNoticesMissed?.());
     this.#pursueJoin();
   }
 
@@ -250,7 +261,7 @@ export class WorldClient {
     }
     this.#become('joined');
     this.#pursueJoin();
-    callListener(() => this.#options.onZone?.(frame));
+    this.#notify(() => this.#options.onZone?.(frame));
     if (!this.#shouldJoin && this.#leaving === null && this.#state === 'joined') void this.#leave('was called earlier');
   }
 
@@ -259,7 +270,7 @@ export class WorldClient {
     for (const [id, x, y] of at) this.#change(id, { x, y });
     for (const [id, fields] of set) this.#change(id, fields);
     for (const id of out) this.#objects.delete(id);
-    callListener(() => this.#options.onSight?.(tick));
+    this.#notify(() => this.#options.onSight?.(tick));
   }
 
   #change(id: string, fields: Partial<SeenObject>): void {
@@ -299,18 +310,30 @@ export class WorldClient {
   /** Sends a `join` when one is due, or resolves the calls of `join` when the player is in the world. */
   #pursueJoin(): void {
     if (!this.#shouldJoin || this.#leaving !== null) return;
-    if (this.#state === 'joined') return this.#resolveJoin({ ok: true });
+    if (this.#state === 'joined') {
+      this.#hasJoined = true;
+      this.#joinRetry.reset();
+      return this.#resolveJoin({ ok: true });
+    }
     // A resumed session that is still in its zone receives a `zone` frame.
     if (this.#state !== 'online' || this.#joinN !== null || this.#zone !== null) return;
+    this.#joinRetry.cancel();
     this.#joinN = this.#sendCommand(
       (n) => ({ t: 'join', n }),
       (result) => {
         this.#joinN = null;
-        if (result.ok) return;
-        if (!NOT_FINAL_FOR_JOIN.includes(result.code)) this.#resolveJoin(result);
-        else if (result.code !== 'ALREADY_JOINED') this.#pursueJoin();
+        if (!result.ok) this.#joinRefused(result);
       },
     );
+  }
+
+  #joinRefused(result: CommandAnswer & { ok: false }): void {
+    if (result.code === 'ALREADY_JOINED' || this.#end) return;
+    if (UNDECIDED_JOIN.includes(result.code)) return this.#pursueJoin();
+    const isAutomatic = this.#hasJoined || this.#joinWaiters.length === 0;
+    this.#resolveJoin(result);
+    // After INVALID_FRAME, the server does not understand this client, and would refuse a repeat, too.
+    if (this.#shouldJoin && isAutomatic && result.code !== 'INVALID_FRAME') this.#joinRetry.schedule(() => this.#pursueJoin());
   }
 
   /** @param when after a refusal, the next `zone` frame repeats a `leave` that the application called earlier */
@@ -351,11 +374,17 @@ export class WorldClient {
     if (this.#end) return;
     this.#end = { ok: false, code, message };
     this.#shouldJoin = false;
+    this.#joinRetry.reset();
     this.#become('ended');
     this.#connection.close();
     for (const n of [...this.#pending.keys()]) this.#complete(n, this.#end);
     this.#resolveJoin(this.#end);
     callListener(() => this.#options.onEnd?.(code, message));
+  }
+
+  /** Calls a callback of the application, but none after the client has ended: `onEnd` is the last. */
+  #notify(callback: () => void): void {
+    if (this.#end === null) callListener(callback);
   }
 
   #become(state: WorldClient['state']): void {

@@ -33,9 +33,15 @@ export class CommandReplies {
     if (code) this.refusals.add(code);
   }
 
-  /** Refuses a command that no zone will decide. */
-  refuse(connection: Connection, n: number, code: 'ZONE_MOVING' | 'BUSY'): void {
-    this.#countFailure(code);
+  /** Refuses a command that no zone will decide, because its zone is on no host or the player is between two zones. */
+  refuseMoving(connection: Connection, n: number): void {
+    this.#countFailure('ZONE_MOVING');
+    connection.refuse(n, 'ZONE_MOVING');
+  }
+
+  /** Refuses a command that the client sent too early: before the reply to its `join`, or with too many others pending. It does not count as answered. */
+  refuseEarly(connection: Connection, n: number, code: 'ZONE_MOVING' | 'BUSY'): void {
+    this.refusals.add(code);
     connection.refuse(n, code);
   }
 
@@ -55,7 +61,9 @@ export class CommandReplies {
     for (const n of oldestFirst(session)) {
       if (n === session.joinN || accepted.includes(n)) this.#accept(session, n);
       else {
-        this.#countFailure('LOST');
+        // A number that only the client reports may never have been sent.
+        if (session.isReported(n)) this.refusals.add('LOST');
+        else this.#countFailure('LOST');
         this.#refuse(session, n, 'LOST');
       }
     }

@@ -149,8 +149,8 @@ export class Gateway {
   #intend(session: Session, connection: Connection, n: number, intent: PlayerIntent): void {
     const { stage, zone, host } = session;
     if (stage === 'lobby' || stage === 'starting') return connection.refuse(n, 'NOT_JOINED');
-    if (stage !== 'playing' || zone === null || !host) return this.#replies.refuse(connection, n, 'ZONE_MOVING');
-    if (!session.mayAddPending(n)) return this.#replies.refuse(connection, n, 'BUSY');
+    if (stage !== 'playing' || zone === null || !host) return this.#refuseMoving(session, connection, n);
+    if (!session.mayAddPending(n)) return this.#replies.refuseEarly(connection, n, 'BUSY');
     session.addPending(n, this.#clock.elapsed());
     host.send({ type: 'intent', handle: session.handle, zone, n, intent });
   }
@@ -158,9 +158,14 @@ export class Gateway {
   #leave(session: Session, connection: Connection, n: number): void {
     const { zone, host, handle, player, id } = session;
     if (session.stage === 'lobby') return connection.refuse(n, 'NOT_JOINED');
-    if (session.stage !== 'playing' || zone === null || !host) return this.#replies.refuse(connection, n, 'ZONE_MOVING');
+    if (session.stage !== 'playing' || zone === null || !host) return this.#refuseMoving(session, connection, n);
     session.addPending(n, this.#clock.elapsed(), { isCounted: false });
     host.send({ type: 'leave', handle, zone, player, session: id, reason: 'left', n });
+  }
+
+  #refuseMoving({ joinN }: Session, connection: Connection, n: number): void {
+    if (joinN === null) this.#replies.refuseMoving(connection, n);
+    else this.#replies.refuseEarly(connection, n, 'ZONE_MOVING');
   }
 
   // Hosts
@@ -183,6 +188,8 @@ export class Gateway {
         return this.#notice(from, message);
       case 'entered':
         return this.#placement.entered(from, message);
+      case 'attached':
+        return this.#placement.attached(from, message.handles);
       case 'left':
         return this.#placement.left(from, message);
       case 'astray':

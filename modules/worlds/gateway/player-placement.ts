@@ -1,6 +1,6 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import type { FromZoneHost, HostPort, Question } from '../messages.ts';
+import type { FromZoneHost, Handle, HostPort, Question } from '../messages.ts';
 import type { CommandReplies } from './command-replies.ts';
 import type { PlayerDirectory } from './player-directory.ts';
 import { ASK_MS } from './questions.ts';
@@ -139,6 +139,12 @@ export class PlayerPlacement {
     if (!session.connection) from.send({ type: 'mute', handle, zone });
   }
 
+  /** Sessions that are attached to a zone. Handles are not used twice, so one that is unknown now has ended for good. */
+  attached(from: HostPort, handles: readonly Handle[]): void {
+    const ended = handles.filter((handle) => !this.#sessions.withHandle(handle));
+    if (ended.length > 0) from.send({ type: 'ended', handles: ended });
+  }
+
   /** A session is not in its zone, or not any more. */
   left(from: HostPort, { handle, zone, n, code }: FromZoneHost & { type: 'left' }): void {
     const session = this.#sessions.onHost(handle, from);
@@ -187,7 +193,7 @@ export class PlayerPlacement {
     session.become('lobby', this.#clock.elapsed());
   }
 
-  /** Ends a session: its player falls asleep. */
+  /** Ends a session: its player falls asleep, after the next `attached` if its zone has no host now or the message is lost. */
   abandon(session: Session, reason: 'lost' | 'replaced' = 'lost'): void {
     const { handle, zone, player, id, host } = session;
     this.forget(session);

@@ -43,6 +43,8 @@ export class Session {
   readonly #pending = new Map<number, number>();
   /** Pending commands that zones do not number: `join` and `leave`. */
   readonly #uncounted = new Set<number>();
+  /** Pending commands that a client reported when it resumed. They have not arrived here, or have had a reply. */
+  readonly #reported = new Set<number>();
   /** The newest replies that no zone stores: the code of a refused command; null for an accepted `join` or `leave`. */
   readonly #outcomes = new Map<number, string | null>();
   /** Numbers of the newest commands that a zone accepted. Needed after the session has left the world, when no zone reports them. */
@@ -85,6 +87,7 @@ export class Session {
 
   addPending(n: number, now: number, { isCounted = true } = {}): void {
     this.#pending.set(n, now);
+    this.#reported.delete(n);
     if (!isCounted) this.#uncounted.add(n);
   }
 
@@ -97,6 +100,7 @@ export class Session {
     const receivedAt = this.#pending.get(n);
     if (receivedAt === undefined) return null;
     this.#pending.delete(n);
+    this.#reported.delete(n);
     if (this.#uncounted.delete(n) || code !== null) this.#outcomes.set(n, code);
     else this.#accepted.add(n);
     if (this.#outcomes.size > OUTCOMES_MAX) this.#outcomes.delete(this.#outcomes.keys().next().value as number);
@@ -108,6 +112,11 @@ export class Session {
   /** Whether a command is a `join` or `leave` without a reply. */
   isUncounted(n: number): boolean {
     return this.#uncounted.has(n);
+  }
+
+  /** Whether a pending command is known from the client's report alone, not from its frame. */
+  isReported(n: number): boolean {
+    return this.#reported.has(n);
   }
 
   /** Commands without a reply, oldest first, with the time of arrival. */
@@ -127,7 +136,10 @@ export class Session {
       if (code !== undefined) known.push([n, code]);
       // No zone knows the commands from before it left the world. All that arrived here have had a reply.
       else if (this.stage === 'lobby') known.push([n, this.#accepted.has(n) ? null : 'LOST']);
-      else if (!this.#pending.has(n)) this.#pending.set(n, now);
+      else if (!this.#pending.has(n)) {
+        this.#pending.set(n, now);
+        this.#reported.add(n);
+      }
     }
     return known;
   }

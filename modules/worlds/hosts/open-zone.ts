@@ -1,4 +1,4 @@
-import type { PlayerId, ZoneId } from '@millrace/contracts';
+import type { PlayerId, WorldEvent, ZoneId } from '@millrace/contracts';
 import type { Handle } from '../messages.ts';
 import type { World } from '../zone/world-state.ts';
 import type { Audience } from './audience.ts';
@@ -52,6 +52,11 @@ export class OpenZone {
     return guest ? [guest.handle] : [];
   }
 
+  /** The handles of all sessions that are attached. */
+  get handles(): Handle[] {
+    return Array.from(this.guests.values(), ({ handle }) => handle);
+  }
+
   beginJoin(player: PlayerId): void {
     this.#joining.set(player, (this.#joining.get(player) ?? 0) + 1);
   }
@@ -64,6 +69,15 @@ export class OpenZone {
 
   isJoining(player: PlayerId): boolean {
     return this.#joining.has(player);
+  }
+
+  /**
+   * Players that the zone has forgotten by these events, and neither has again nor may admit by a waiting command: after an outage of the log, they may have
+   * been created again long before the events were stored.
+   */
+  forgotten(events: readonly WorldEvent[], { players, departures }: World): PlayerId[] {
+    const mayHave = (player: PlayerId) => players[player] !== undefined || departures[player] !== undefined || this.isJoining(player);
+    return events.flatMap((event) => (event.type === 'PlayerForgotten' && !mayHave(event.player) ? [event.player] : []));
   }
 
   /** Players whose `JoinZone` is not decided yet. */

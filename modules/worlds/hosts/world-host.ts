@@ -162,9 +162,12 @@ export class WorldHost {
   #recorded(batch: EventBatch<WorldEvent>): void {
     if (kindOf(batch.zone) !== worldZone.kind) return;
     const zone = keyOf(batch.zone);
-    this.#zones.get(zone)?.handovers.recorded(batch);
-    const forgotten = batch.events.flatMap((event) => (event.type === 'PlayerForgotten' ? [event.player] : []));
-    if (forgotten.length > 0) this.#send({ type: 'forgotten', zone, players: forgotten });
+    const opened = this.#zones.get(zone);
+    opened?.handovers.recorded(batch);
+    const state = opened && this.#stateOf(zone);
+    if (!state) return;
+    const players = opened.forgotten(batch.events, state);
+    if (players.length > 0) this.#send({ type: 'forgotten', zone, players });
   }
 
   #ticked(zone: ZoneId, ms: number, lateMs: number, skipped: number): void {
@@ -189,6 +192,7 @@ export class WorldHost {
     for (const [player, counts] of opened.takeViolations()) this.#sendCommand(zone, { type: 'CountViolations', player, counts });
     if (now - opened.checkedAt < LOST_SESSIONS_EVERY_MS) return;
     opened.checkedAt = now;
+    if (opened.guests.size > 0) this.#send({ type: 'attached', zone, handles: opened.handles });
     for (const { player, session } of opened.lostSessions(state, now))
       this.#sendCommand(zone, { type: 'LeaveZone', player, session, reason: 'lost' });
   }
@@ -222,6 +226,8 @@ export class WorldHost {
         return this.#intent(message.handle, message.zone, message.n, message.intent);
       case 'leave':
         return this.#leave(message);
+      case 'ended':
+        return this.#ended(message.handles);
       case 'refresh':
         return this.#zones.get(message.zone)?.audience.refresh(message.handle);
       case 'mute':
@@ -325,6 +331,11 @@ export class WorldHost {
       this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
       this.#send({ type: 'left', handle, zone, n, code: null });
     });
+  }
+
+  #ended(handles: readonly Handle[]): void {
+    const guests = handles.flatMap((handle) => this.#guests.get(handle) ?? []);
+    for (const guest of guests) this.#leave({ type: 'leave', ...guest, reason: 'lost', n: null });
   }
 
   /** A command of another zone or an operator. The reply is durable, because its effect must outlive a crash. */

@@ -41,7 +41,7 @@ for (const engine of ENGINES)
           ('ended before', 'p', 1000, '0-0', 5999), ('ended after', 'p', 1000, '0-0', 6001), ('open, old', 'p', 1000, '0-0', null),
           ('open', 'p', 6001, '0-0', null)`);
       const perTable = 2 * 5_999;
-      assert.equal(await deleteHistoryBefore(database, 6_000), 4 * perTable + 2);
+      assert.equal(await deleteHistoryBefore(database, 6_000, ROWS), 4 * perTable + 2);
       for (const [table, rowsEach] of [
         ['movements', 1],
         ['item_history', 1],
@@ -55,6 +55,30 @@ for (const engine of ENGINES)
       }
       const sessions = await drizzle.execute(sql`select id from sessions order by id`);
       assert.deepEqual(sessions.rows, [{ id: 'ended after' }, { id: 'open' }]);
-      assert.equal(await deleteHistoryBefore(database, 6_000), 0);
+      assert.equal(await deleteHistoryBefore(database, 6_000, ROWS), 0);
+    });
+
+    test('loses events from the future with the next later event that is due', async () => {
+      const { drizzle } = database;
+      await drizzle.execute(sql`truncate movements`);
+      const FUTURE = 1_000_000;
+      // More than one statement deletes, while the clock was wrong; then old events, one from the future, and newer events.
+      await drizzle.execute(sql`
+        insert into movements (zone, seq, at, player, x, y)
+        select '0-0', seq, case when seq <= 1500 or seq = 2500 or seq = 3500 then ${FUTURE}::int else seq end, 'p', 0, 0
+        from generate_series(1, 4000::int) as seq`);
+      await drizzle.execute(
+        sql`insert into movements (zone, seq, at, player, x, y) values ('1-0', 1, ${FUTURE}, 'p', 0, 0), ('1-0', 2, 3500, 'p', 0, 0)`,
+      );
+      await drizzle.execute(sql`insert into movements (zone, seq, at, player, x, y) values ('2-0', 1, ${FUTURE}, 'p', 0, 0)`);
+      assert.equal(await deleteHistoryBefore(database, 3_000, 4_000), 2_999);
+      const { rows } = await drizzle.execute(
+        sql`select zone, count(*)::int as n, min(seq)::int as oldest from movements group by zone order by zone`,
+      );
+      assert.deepEqual(rows, [
+        { zone: '0-0', n: 1_001, oldest: 3_000 },
+        { zone: '1-0', n: 2, oldest: 1 },
+        { zone: '2-0', n: 1, oldest: 1 },
+      ]);
     });
   });

@@ -1,7 +1,7 @@
 import type { EventConversion, GapNotice } from '@millrace/contracts';
 import type { Channel, ChannelDelivery, HubOptions, HubStats } from './hub-options.ts';
 import { formatPosition, type HubPosition } from './position.ts';
-import { Entry, type Format, joined, type Reader } from './reader.ts';
+import { Entry, type Format, HEARTBEAT, joined, type Reader } from './reader.ts';
 
 /** Unread bytes at which a reader counts as slow: some seconds of a busy channel. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
@@ -377,8 +377,6 @@ export class Hub {
     });
   }
 }
-
-const HEARTBEAT = Buffer.from(': still here\n\n');
 
 /** The held entries of some channels. Null when the reader is not slow. */
 function heldOf(held: Subscription['held'], isOf: (channel: string) => boolean): Subscription['held'] {

@@ -66,6 +66,9 @@ export class Entry {
   }
 }
 
+/** A comment of server-sent events. */
+export const HEARTBEAT = Buffer.from(': still here\n\n');
+
 /** The bytes of several entries. */
 export function joined(entries: readonly Entry[], format: Format): Buffer {
   const [only] = entries;

@@ -350,6 +350,8 @@ export class ConsumerGroup {
 
   /** Saves skipped offsets to the table, and the group’s offsets to the log. */
   async #noteProgress(): Promise<void> {
+    // Before the stored offsets are read, those in the log are right.
+    if (this.#offsets.length === 0) return;
     if (this.#skipped.size > 0) await this.#reportSkipped();
     await this.#log.consumers.note(this.#projection.name, this.#offsets);
   }

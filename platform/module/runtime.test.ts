@@ -78,3 +78,27 @@ test('a consumer group whose store can be read again begins', async (context) =>
   await clock.advance(10_000);
   await until(() => runtime.group('series').stats().offsets.length > 0, 'the offsets');
 });
+
+test('a consumer group can be paused while its store cannot be read, also after it was resumed', async (context) => {
+  let reads = 0;
+  const failing: Projection = {
+    name: 'series',
+    offsets: async () => {
+      reads++;
+      throw new Error('connection refused');
+    },
+    apply: async () => {},
+  };
+  const { runtime, clock } = runtimeOf(context, failing);
+  await runtime.open();
+  const [consumer] = runtime.consumers();
+  consumer?.pause();
+  consumer?.resume();
+  const before = reads;
+  await until(() => reads > before, 'an attempt after the resume');
+  consumer?.pause();
+  await clock.advance(60_000);
+  const paused = reads;
+  await clock.advance(60_000);
+  assert.equal(reads, paused, 'a paused group reads nothing');
+});

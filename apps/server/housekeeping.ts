@@ -1,67 +1,55 @@
+import { systemClock } from '@millrace/base/clock';
 import type { Settings } from '@millrace/config';
-import { messageOf, type SnapshotStore, type ZoneAddress } from '@millrace/kernel';
+import type { RetentionRule } from '@millrace/log';
+import { every } from '@millrace/module/jobs';
 import type { Logger } from '@millrace/telemetry';
 import type { Topic } from '@millrace/topics';
+import { type CoverageOptions, ZoneCoverage } from './zone-coverage.ts';
 
 const GIB = 1024 ** 3;
 const HOUR_MS = 3_600_000;
 /** Maximum number of attempts to delete events, each after snapshots of the zones that stopped the one before. */
 const ROUNDS_MAX = 100;
 /** Interval of retention, ms. */
-export const RETENTION_MS = 10 * 60_000;
+const RETENTION_MS = 10 * 60_000;
+
+/**
+ * Runs retention periodically.
+ * @returns function that stops it, without waiting for snapshot stores; resolves when the current run has ended
+ */
+export function startRetention(topics: Iterable<Topic>, settings: Settings, logger: Logger): () => Promise<void> {
+  const stopping = new AbortController();
+  const options = { logger, clock: systemClock, stopping: stopping.signal };
+  const stop = every(
+    RETENTION_MS,
+    () => applyRetention(topics, settings, options),
+    (error) => logger.error({ err: error }, 'retention failed'),
+  );
+  return () => {
+    stopping.abort(new Error('the server stops'));
+    return stop();
+  };
+}
 
 /** Deletes events that are old enough, that every consumer group has read and that a snapshot covers, in the logs of all topics. */
-export async function applyRetention(topics: Iterable<Topic>, { log }: Settings, logger: Logger): Promise<void> {
+export async function applyRetention(topics: Iterable<Topic>, { log }: Settings, options: CoverageOptions): Promise<void> {
+  const { logger, stopping } = options;
   const rule = { olderThanMs: log.retentionHours * HOUR_MS, bytesMax: log.retentionGiB * GIB };
   for (const topic of topics) {
-    let droppedEvents = 0;
-    // The log stops at the first zone of each partition without a snapshot.
-    for (let round = 0, isStopped = true; isStopped && round < ROUNDS_MAX; round++) {
-      const snapshots = new ColdSnapshots(topic.stores.cold);
-      droppedEvents += await topic.log.retain({ ...rule, isCovered: (zone, seq) => snapshots.cover(zone, seq) }, Date.now());
-      isStopped = false;
-      for (const zone of snapshots.missing) if (await saveSnapshot(topic, zone, logger)) isStopped = true;
-    }
-    if (droppedEvents > 0) logger.info({ topic: topic.name, droppedEvents }, 'retention deleted events');
+    if (stopping.aborted) return;
+    // A failure of one topic must not fill the disk with the events of the others.
+    await retain(topic, rule, options).catch((error) => logger.error({ err: error, topic: topic.name }, 'retention failed'));
   }
 }
 
-/** The newest cold snapshots of zones, each read once. */
-class ColdSnapshots {
-  readonly #store: SnapshotStore;
-  readonly #seqs = new Map<ZoneAddress, number>();
-  /** Zones without a snapshot of the events that were asked for. */
-  readonly missing = new Set<ZoneAddress>();
-
-  constructor(store: SnapshotStore) {
-    this.#store = store;
+async function retain(topic: Topic, rule: RetentionRule, options: CoverageOptions): Promise<void> {
+  const coverage = new ZoneCoverage(topic, options);
+  const covering: RetentionRule = { ...rule, isCovered: (zone, seq) => coverage.covers(zone, seq) };
+  let droppedEvents = 0;
+  // The log stops at the first zone of each partition without a snapshot.
+  for (let round = 0, isStopped = true; isStopped && round < ROUNDS_MAX; round++) {
+    droppedEvents += await topic.log.retain(covering, Date.now());
+    isStopped = await coverage.saveMissing();
   }
-
-  async cover(zone: ZoneAddress, seq: number): Promise<boolean> {
-    let newest = this.#seqs.get(zone);
-    if (newest === undefined) {
-      newest = Math.max(0, ...(await this.#store.list(zone)).map((label) => label.seq));
-      this.#seqs.set(zone, newest);
-    }
-    if (newest < seq) this.missing.add(zone);
-    return newest >= seq;
-  }
-}
-
-/** Saves snapshots of a zone that was not opened since its newest events, as after the process was killed. @returns whether they are saved */
-async function saveSnapshot({ name, host }: Topic, zone: ZoneAddress, logger: Logger): Promise<boolean> {
-  // The processes of its zones save their snapshots.
-  if (!host) return false;
-  const wasOpen = host.status(zone) !== 'stopped';
-  try {
-    await host.open(zone);
-    const failures = [await host.snapshot(zone, 'cold'), await host.snapshot(zone, 'hot')].filter((failure) => failure !== null);
-    if (failures.length > 0) throw new Error(failures.join('; '));
-    return true;
-  } catch (error) {
-    logger.warn({ topic: name, zone, reason: messageOf(error) }, 'events of a zone are kept longer: no snapshot of it can be saved');
-    return false;
-  } finally {
-    if (!wasOpen) await host.release(zone);
-  }
+  if (droppedEvents > 0) options.logger.info({ topic: topic.name, droppedEvents }, 'retention deleted events');
 }

@@ -6,14 +6,13 @@ import { type HttpParts, type HttpServer, IdempotencyKeys } from '@millrace/http
 import { messageOf, within, type ZoneHost } from '@millrace/kernel';
 import type { ConsumerGroup } from '@millrace/log';
 import { IDENTITY, type Identity, type Installation, type ModuleDefinition } from '@millrace/module';
-import { every } from '@millrace/module/jobs';
 import { ModuleRuntime } from '@millrace/module/runtime';
 import type { SeriesStore } from '@millrace/series';
 import { createLogger, createMetrics, type Logger, type Metrics } from '@millrace/telemetry';
 import { OutboxModes, type Topic } from '@millrace/topics';
 import { BehindGateways } from './behind-gateways.ts';
 import { type DataFolder, openDataFolder } from './data-folder.ts';
-import { applyRetention, RETENTION_MS } from './housekeeping.ts';
+import { startRetention } from './housekeeping.ts';
 import { openHttpServer, serveStreams } from './http-server.ts';
 import { registerMetrics } from './metrics.ts';
 import { MODULES } from './modules.ts';
@@ -117,11 +116,7 @@ class Server {
     // A server with users is ready when they can sign in.
     if (!settings.demo) await health.run();
     await this.#behind.begin((name) => services.shared.sharedSecrets.secret(name));
-    const stopRetention = every(
-      RETENTION_MS,
-      () => applyRetention(topics.values(), settings, logger),
-      (error) => logger.error({ err: error }, 'retention failed'),
-    );
+    const stopRetention = startRetention([...topics.values()], settings, logger);
     const stopMarker = folder.ready();
     return {
       url: http.url,

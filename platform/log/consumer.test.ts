@@ -169,6 +169,24 @@ describe('a consumer group', () => {
     await consumer.stop();
   });
 
+  test('a group that is stopped before its store could be read keeps its offsets in the log, which retention uses', async () => {
+    await log.append([one('zone/a', 1)]);
+    const first = new ConsumerGroup(log, table, systemClock);
+    await first.start();
+    await first.caughtUp();
+    await first.stop();
+    const noted = log.consumers.groups();
+    assert.equal(noted[0]?.offsets.length, log.partitions);
+    table.offsets = async () => {
+      throw new Error('connect ECONNREFUSED');
+    };
+    const second = new ConsumerGroup(log, table, systemClock);
+    const started = second.start();
+    await second.stop();
+    await started;
+    assert.deepEqual(log.consumers.groups(), noted);
+  });
+
   test('a table that is ahead of the log, which was restored from an older backup, is not written', async () => {
     const clock = new ManualClock();
     await log.append([one('zone/a', 1), one('zone/a', 2)]);

@@ -75,17 +75,23 @@ export class ConsumerGroup {
   }
 
   async #begin(): Promise<void> {
+    // From now on retention waits for this group, whether its store can be read or not.
+    if (!this.#log.consumers.groups().some(({ group }) => group === this.#projection.name)) void this.#register();
     const stored = await this.#storedOffsets();
     this.#offsets = [...stored];
     this.#stored = stored;
     this.#skipped.clear();
     this.#overtaken.clear();
     this.#checkedAt = this.#clock.elapsed();
-    // From now on retention waits for this group, whether it runs or not. If the log cannot be written now, the offsets are saved later.
+    await this.#register();
+    this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
+  }
+
+  /** Saves the group’s offsets to the log. If the log cannot be written now, they are saved later. */
+  async #register(): Promise<void> {
     await this.#log.consumers
       .note(this.#projection.name, this.#offsets)
       .catch((error) => this.#note(`${this.#projection.name} could not be registered with the log`, error));
-    this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
   }
 
   async stop(): Promise<void> {
@@ -344,6 +350,8 @@ export class ConsumerGroup {
 
   /** Saves skipped offsets to the table, and the group’s offsets to the log. */
   async #noteProgress(): Promise<void> {
+    // Before the stored offsets are read, those in the log are right.
+    if (this.#offsets.length === 0) return;
     if (this.#skipped.size > 0) await this.#reportSkipped();
     await this.#log.consumers.note(this.#projection.name, this.#offsets);
   }

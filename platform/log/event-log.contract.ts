@@ -160,6 +160,23 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await log.claim('zone/a'), { epoch: 1, lastSeq: 10 });
     });
 
+    test('does not block other work while it looks for events to drop, or drops many', async () => {
+      for (let seq = 1; seq <= 1_500; seq++) void log.append([batch('zone/a', 0, seq, 1, seq < 1_500 ? 1e15 : 1_000)]);
+      await log.append([batch('zone/a', 0, 1_501, 1, 2_000)]);
+      let turns = 0;
+      let timer = setImmediate(function count() {
+        turns++;
+        timer = setImmediate(count);
+      });
+      assert.equal(await log.retain({ olderThanMs: 1_000, bytesMax: Number.MAX_SAFE_INTEGER }, 2_000), 0);
+      const { partitions } = log.stats();
+      const records = Math.max(...partitions.map(({ start, end }) => end - start));
+      clearImmediate(timer);
+      assert.equal(records, 1_501);
+      assert.ok(turns >= 5, `${turns} turns of the event loop`);
+      assert.equal(await log.retain({ olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER }, 2_000), 1_500);
+    });
+
     test('drops events that were dated in the future by a wrong clock, once the events after them are old enough', async () => {
       const timeOf = (seq: number) => (seq > 100 && seq <= 500 ? 1e15 : seq);
       for (let seq = 1; seq <= 600; seq++) await log.append([batch('zone/a', 0, seq, 1, timeOf(seq))]);
@@ -227,6 +244,20 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       await reopen();
       assert.deepEqual(log.consumers.gaps('g'), [gap]);
       assert.deepEqual(log.consumers.gaps('other'), []);
+    });
+
+    test('does not take a dead letter of another zone or group for a removed one whose id it has', async () => {
+      const deadLetter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 7, reason: 'no price', createdAt: 1 };
+      for (const other of [{ zone: 'zone/b' }, { group: 'other' }]) {
+        await log.deadLetters.put(deadLetter, batch('zone/a', 1, 7, 1));
+        await log.deadLetters.remove(1);
+        const next = { ...deadLetter, ...other };
+        await log.deadLetters.put(next, batch(next.zone, 1, 7, 1));
+        assert.equal(log.deadLetters.list()[0]?.id, 1);
+        assert.equal(log.deadLetters.has('g', 'zone/a', 7), false);
+        assert.equal(log.deadLetters.has(next.group, next.zone, 7), true);
+        await log.deadLetters.remove(1);
+      }
     });
 
     test('stores dead letters with their reason until they are removed', async () => {

@@ -52,7 +52,9 @@ export class LmdbDeadLetters implements DeadLetterBox {
 
   has(group: string, zone: string, seq: number): boolean {
     const id = this.#events.get([group, zone, seq])?.id;
-    return id !== undefined && this.#deadLetters.get(id)?.letter.seq === seq;
+    const letter = id === undefined ? undefined : this.#deadLetters.get(id)?.letter;
+    // The id of a removed dead letter may be used again.
+    return letter?.group === group && letter.zone === zone && letter.seq === seq;
   }
 
   wasPut(group: string, zone: string, seq: number): boolean {

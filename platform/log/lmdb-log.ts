@@ -221,10 +221,12 @@ class LmdbLog implements EventLog {
       for (;;) {
         const { keys, events } = await this.#deletable(index, rule, now, readByAll);
         if (keys.length === 0) break;
-        const removal = records.batch(() => {
-          for (const key of keys) partOfCommit(records.remove(key));
-        });
-        await committed('the log', removal);
+        for (let from = 0; from < keys.length; from += CHUNK_RECORDS) {
+          const removal = records.batch(() => {
+            for (const key of keys.slice(from, from + CHUNK_RECORDS)) partOfCommit(records.remove(key));
+          });
+          await committed('the log', removal);
+        }
         dropped += events;
       }
     }
@@ -257,6 +259,7 @@ class LmdbLog implements EventLog {
         fromFuture = [];
       }
       if (chunk.length < CHUNK_RECORDS) break;
+      await new Promise((resolve) => setImmediate(resolve));
     }
     return { keys, events };
   }

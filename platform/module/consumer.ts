@@ -35,7 +35,8 @@ export function consumerOf(group: ConsumerGroup, topic: string, log: EventLog): 
     resume: () => {
       if (!isPaused) return;
       isPaused = false;
-      changing = changing.then(() => group.start());
+      // The start is not awaited: it lasts until the store of the group can be read, and a pause must be possible before.
+      changing = changing.then(() => void group.start());
     },
     skipDropped: async () => (await group.skipDropped()).length,
   };

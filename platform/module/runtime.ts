@@ -79,10 +79,10 @@ export class ModuleRuntime {
       requireReadSources(contract, parts);
       this.#modules.push({ contract, parts });
       if (shared.roles.has('projector'))
-        for (const [name, part] of Object.entries(parts.projections ?? {})) await this.#startGroup(contract.name, name, part);
+        for (const [name, part] of Object.entries(parts.projections ?? {})) this.#startGroup(contract.name, name, part);
       if (shared.roles.has('zones'))
         for (const [name, part] of Object.entries(parts.reactors ?? {}))
-          await this.#startGroup(contract.name, name, this.#reactorPart(name, part as ReactorPart));
+          this.#startGroup(contract.name, name, this.#reactorPart(name, part as ReactorPart));
     }
   }
 
@@ -206,7 +206,7 @@ export class ModuleRuntime {
     await Promise.all(running.map(({ group }) => group.stop()));
   }
 
-  async #startGroup(module: string, name: string, part: ProjectionPart): Promise<void> {
+  #startGroup(module: string, name: string, part: ProjectionPart): void {
     const { clock, logger } = this.#options.shared;
     if (part.projection.name !== name)
       throw new TypeError(`Module "${module}" lists the consumer group "${part.projection.name}" as "${name}". Use one name.`);
@@ -221,7 +221,8 @@ export class ModuleRuntime {
       return entry.started;
     };
     if (part.after !== undefined) void part.after.then(start);
-    else await start();
+    // Not awaited: a store that cannot be read must not block the server. `caughtUp` waits for the group.
+    else void start();
   }
 
   #reactorPart(name: string, { from, to, wants, react }: ReactorPart): ProjectionPart {

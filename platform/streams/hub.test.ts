@@ -245,6 +245,34 @@ describe('the hub', () => {
     assert.equal(hub.stats().conflated, 97);
   });
 
+  test('a slow reader gets no events of a channel that it has unsubscribed', () => {
+    const { hub } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, [...conflated, { name: 'trades', delivery: 'conflated' }], () => null);
+    reader.text = '';
+    reader.backlog = 2 * 1024 * 1024;
+    hub.publish('quotes', 'conflated', 'quote', 'a', 11);
+    hub.publish('trades', 'conflated', 'trade', 'a', 12);
+    hub.unsubscribe(reader, ['quotes']);
+    assert.deepEqual(reader.numbers, []);
+    reader.backlog = 0;
+    hub.drained(reader);
+    assert.deepEqual(reader.numbers, [12]);
+  });
+
+  test('a slow reader that asks for the current state again gets no older events after it', () => {
+    const { hub } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, conflated, () => null);
+    reader.text = '';
+    reader.backlog = 2 * 1024 * 1024;
+    hub.publish('quotes', 'conflated', 'quote', 'k', 11);
+    hub.flush();
+    hub.subscribe(reader, conflated, () => null);
+    hub.drained(reader);
+    assert.deepEqual(reader.numbers, [0], 'the state only');
+  });
+
   test('ends a reader that is too slow for a lossless channel, with a reason, and no other', async () => {
     const { hub, clock } = hubWith();
     const [slow, quick] = [new TestReader(), new TestReader()];

@@ -1,7 +1,7 @@
 import type { EventConversion, GapNotice } from '@millrace/contracts';
 import type { Channel, ChannelDelivery, HubOptions, HubStats } from './hub-options.ts';
 import { formatPosition, type HubPosition } from './position.ts';
-import { Entry, type Format, type Reader } from './reader.ts';
+import { Entry, type Format, HEARTBEAT, joined, type Reader } from './reader.ts';
 
 /** Unread bytes at which a reader counts as slow: some seconds of a busy channel. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
@@ -153,8 +153,10 @@ export class Hub {
     const added = channels.filter(({ name }) => !old.has(name)).map(({ name, delivery }) => this.#stateOf(name, delivery));
     const first: FirstEvents = { gaps: [], events: [], state: [] };
     // A reader that subscribes again without a position gets the current state again.
-    for (const { name, delivery } of channels)
-      if (old.has(name) && from(name) === null) this.#catchUp(this.#stateOf(name, delivery), null, first);
+    const again = channels.filter(({ name }) => old.has(name) && from(name) === null);
+    for (const { name, delivery } of again) this.#catchUp(this.#stateOf(name, delivery), null, first);
+    // The current state replaces the older events that are held.
+    if (before) before.held = heldOf(before.held, (channel) => !again.some(({ name }) => name === channel));
     for (const state of added) this.#catchUp(state, from(state.name), first);
     const entries = inOrder(first);
     if (entries.length > 0) reader.write(joined(entries, reader.format), entries);
@@ -272,7 +274,9 @@ export class Hub {
       return;
     }
     const group = this.#groupOf(channels, reader.format);
-    const renewed: Subscription = { reader, group, held: subscription?.held ?? null };
+    // A channel that is no longer subscribed may also be no longer permitted.
+    const held = heldOf(subscription?.held ?? null, (channel) => channels.some(({ name }) => name === channel));
+    const renewed: Subscription = { reader, group, held };
     group.readers.add(renewed);
     this.#subscriptions.set(reader, renewed);
   }
@@ -374,11 +378,9 @@ export class Hub {
   }
 }
 
-const HEARTBEAT = Buffer.from(': still here\n\n');
-
-function joined(entries: readonly Entry[], format: Format): Buffer {
-  const [only] = entries;
-  return entries.length === 1 && only ? only.bytes(format) : Buffer.concat(entries.map((entry) => entry.bytes(format)));
+/** The held entries of some channels. Null when the reader is not slow. */
+function heldOf(held: Subscription['held'], isOf: (channel: string) => boolean): Subscription['held'] {
+  return held && new Map([...held].filter(([, { channel }]) => isOf(channel)));
 }
 
 function lengthOf({ entries, first }: ChannelState): number {

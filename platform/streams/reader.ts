@@ -66,6 +66,15 @@ export class Entry {
   }
 }
 
+/** A comment of server-sent events. */
+export const HEARTBEAT = Buffer.from(': still here\n\n');
+
+/** The bytes of several entries. */
+export function joined(entries: readonly Entry[], format: Format): Buffer {
+  const [only] = entries;
+  return entries.length === 1 && only ? only.bytes(format) : Buffer.concat(entries.map((entry) => entry.bytes(format)));
+}
+
 const NOTHING = Buffer.alloc(0);
 const FINAL = 0x80;
 const OPCODE = { text: 0x1, binary: 0x2 };

@@ -27,6 +27,8 @@ export interface Topic {
   readonly log: EventLog;
   /** Host of its zones in this process. Null when its zones are in other processes. */
   readonly host: ZoneHost | null;
+  /** Kinds of its zones in this process. */
+  readonly kinds: readonly AnyZoneDefinition[];
   /** Why events cannot be written to the log now: the message of its last write error. Null while they can. */
   readonly lastFailure: string | null;
   /** Events decided here since the last call, by `kind/type`. */
@@ -59,6 +61,7 @@ export function openSharedTopic(name: string, folder: string): Topic & { readonl
     stores,
     log: stores.log,
     host: null,
+    kinds: [],
     lastFailure: null,
     takeDecided: () => [],
     onDecided: () => {
@@ -109,6 +112,7 @@ export async function openTopic(
     stores,
     log: stores.log,
     host,
+    kinds,
     get lastFailure() {
       return host.isRecording ? null : lastFailure;
     },

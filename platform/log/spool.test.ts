@@ -42,6 +42,53 @@ describe('the spool', () => {
     second.close();
   });
 
+  test('holds batches until they are forgotten, over a restart too, and deletes the segments without one', () => {
+    const spool = openSpool(folder, 64 * MIB);
+    const segments = () => readdirSync(folder).filter((name) => name.endsWith('.spool'));
+    for (let seq = 1; seq <= 20; seq++) spool.add([batch(seq, MIB)]);
+    assert.equal(
+      spool.drop(3, (index) => index === 0),
+      0,
+    );
+    assert.deepEqual([spool.batches, spool.heldBatches, spool.eventsOf('zone/odd')], [17, 1, 8]);
+    assert.deepEqual(
+      [seqs(spool.oldest(2)), seqs(spool.ofZone('zone/odd')).slice(0, 3)],
+      [
+        [4, 5],
+        [1, 5, 7],
+      ],
+    );
+    spool.drop(17);
+    assert.deepEqual([spool.batches, seqs(spool.ofZone('zone/odd')), segments()], [0, [1], ['00000001.spool']]);
+    spool.add([batch(21)]);
+    const second = openSpool(folder, 64 * MIB);
+    // Dropped batches of its segment may come again; the log ignores repeats.
+    assert.deepEqual([seqs(second.oldest(1)), seqs(second.ofZone('zone/odd')).at(-1)], [[1], 21]);
+    second.close();
+    assert.equal(spool.forgetHeld('zone/even'), 0);
+    assert.equal(spool.forgetHeld('zone/odd'), 0);
+    assert.deepEqual([spool.heldBatches, seqs(spool.ofZone('zone/odd'))], [0, [21]]);
+    spool.drop(1);
+    assert.deepEqual([spool.bytes, readdirSync(folder)], [0, []]);
+    spool.close();
+  });
+
+  test('holds at most half of its quota, and keeps held batches aside that are lost', () => {
+    const messages: string[] = [];
+    const spool = openSpool(folder, 10 * MIB, (message) => messages.push(message));
+    for (let seq = 1; seq <= 8; seq++) spool.add([batch(seq, MIB)]);
+    assert.equal(
+      spool.drop(8, () => true),
+      4,
+    );
+    assert.deepEqual([spool.heldBatches, seqs(spool.ofZone('zone/even'))], [4, [6, 8]]);
+    assert.ok(spool.bytes < 5 * MIB);
+    assert.equal(spool.forgetHeld('zone/even', true), 2);
+    assert.match(messages.join(), /^2 batches of zone\/even are given up and were set aside as 00000001\.spool\.given-up-at-\d+$/);
+    assert.equal(spool.heldBatches, 2);
+    spool.close();
+  });
+
   test('a mark of segments that are deleted hides no later segment', () => {
     const first = openSpool(folder, 64 * MIB);
     for (let seq = 1; seq <= 12; seq++) first.add([batch(seq, MIB)]);

@@ -73,6 +73,21 @@ describe('the spool', () => {
     spool.close();
   });
 
+  test('a damaged batch that is held is reported, and held no longer', () => {
+    const messages: string[] = [];
+    const spool = openSpool(folder, MIB, (message) => messages.push(message));
+    spool.add([batch(1), batch(3), batch(5)]);
+    spool.drop(3, () => true);
+    const [name = ''] = readdirSync(folder).filter((each) => each.endsWith('.spool'));
+    const content = readFileSync(join(folder, name));
+    content[Math.floor(content.length / 2)] = 0xff;
+    writeFileSync(join(folder, name), content);
+    assert.deepEqual(seqs(spool.ofZone('zone/odd')), [1, 5]);
+    assert.deepEqual([spool.heldBatches, messages.length], [2, 1]);
+    assert.deepEqual(seqs(spool.ofZone('zone/odd')), [1, 5]);
+    spool.close();
+  });
+
   test('holds at most half of its quota, and keeps held batches aside that are lost', () => {
     const messages: string[] = [];
     const spool = openSpool(folder, 10 * MIB, (message) => messages.push(message));

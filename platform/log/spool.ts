@@ -175,14 +175,25 @@ export class FileSpool implements Spool {
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
-    return [...this.#held, ...this.#entries.slice(this.#first)]
-      .filter((entry) => entry.zone === zone)
-      .map((entry) => {
+    const held = this.#held.filter((entry) => entry.zone === zone).flatMap((entry) => this.#heldBatch(entry));
+    const waiting = this.#entries.slice(this.#first).filter((entry) => entry.zone === zone);
+    return held.concat(
+      waiting.map((entry) => {
         const body = this.#bodyOf(entry);
         // The state of the zone would be wrong; the outbox gives the record up.
         if (body === null) throw new Error(`a record of ${zone} in the spool is damaged`);
         return this.#packr.unpack(body) as EventBatch;
-      });
+      }),
+    );
+  }
+
+  /** A held batch. A damaged one is held no longer: the outbox does not read it again, and the zone opens without it and those after it. */
+  #heldBatch(entry: Entry): EventBatch[] {
+    const body = this.#bodyOf(entry);
+    if (body !== null) return [this.#packr.unpack(body) as EventBatch];
+    this.#held = this.#held.filter((other) => other !== entry);
+    this.#heldBytes -= entry.bytes;
+    return [];
   }
 
   eventsOf(zone: ZoneAddress): number {

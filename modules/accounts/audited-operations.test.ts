@@ -50,3 +50,12 @@ test('actions of operators during an outage of the database are in the audit log
   await operations.close();
   assert.match(failures.at(-1) ?? '', /an audit entry is lost: Kim \(main, trace t\): POST \/four/);
 });
+
+test('a database that does not respond delays neither the response to an operator nor the stop for long', async (context) => {
+  const audit = { append: () => new Promise(() => {}) } as unknown as AuditLog;
+  const operations = new AuditedOperations(audit, () => {});
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const appended = operations.append({ principal, route: 'POST /one', detail: { params: {}, body: {} }, remote: '', trace: '' });
+  context.mock.timers.tick(2_000);
+  await appended;
+});

@@ -1,8 +1,12 @@
+import { setTimeout } from 'node:timers/promises';
 import type { AuditEvent } from '@millrace/http';
 import type { AuditLog, NewAuditEntry } from './audit.ts';
 
 /** Entries that are kept while the database is unavailable. */
 const PENDING_MAX = 1_000;
+
+/** An operator must get a response, and a server must stop, also while the database does not respond. */
+const WAIT_MS_MAX = 2_000;
 
 interface Pending {
   readonly tenant: string;
@@ -23,17 +27,19 @@ export class AuditedOperations {
     this.#onFailure = onFailure;
   }
 
-  /** Resolves when the entry is stored, or is kept to be stored later. */
+  /** Resolves when the entry is stored or is kept to be stored later, at the latest after 2 s: then it is stored in the background. */
   async append({ principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
     const { tenant, name, user } = principal;
     const content = { actor: name, user, action: 'operated', subject: route, detail: { ...detail }, remote, trace, occurredAt: Date.now() };
-    try {
-      await this.#audit.append(tenant, content);
-    } catch (error) {
-      this.#onFailure(`the audit entry of ${name} for ${route} could not be stored; it is tried again`, error);
-      this.#pending.push({ tenant, content });
-      if (this.#pending.length > PENDING_MAX) this.#drop(this.#pending.splice(0, 1));
-    }
+    const stored = this.#audit.append(tenant, content).then(
+      () => {},
+      (error: unknown) => {
+        this.#onFailure(`the audit entry of ${name} for ${route} could not be stored; it is tried again`, error);
+        this.#pending.push({ tenant, content });
+        if (this.#pending.length > PENDING_MAX) this.#drop(this.#pending.splice(0, 1));
+      },
+    );
+    await settledInTime(stored);
   }
 
   /** Stores the entries that are kept, oldest first. Rejects at the first that cannot be stored; the next call begins with the one after it. */
@@ -57,9 +63,9 @@ export class AuditedOperations {
     }
   }
 
-  /** Stores the entries that are kept, and reports those that cannot be stored. */
+  /** Stores the entries that are kept, and reports those that are not stored within 2 s. */
   async close(): Promise<void> {
-    await this.storePending().catch(() => {});
+    await settledInTime(this.storePending().catch(() => {}));
     this.#drop(this.#pending.splice(0));
   }
 
@@ -70,4 +76,11 @@ export class AuditedOperations {
         new Error('It could not be stored.'),
       );
   }
+}
+
+/** Resolves when `work` has, or after the time limit. */
+async function settledInTime(work: Promise<void>): Promise<void> {
+  const ended = new AbortController();
+  await Promise.race([work, setTimeout(WAIT_MS_MAX, undefined, { signal: ended.signal }).catch(() => {})]);
+  ended.abort();
 }

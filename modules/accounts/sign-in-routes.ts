@@ -19,11 +19,11 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.verifyTwoFactor, ({ body, raw, reply }) => confirmSignIn(parts, raw, reply, body.code));
 
-  routes.handle(ENDPOINTS.signOut, async ({ raw, reply }) => {
+  routes.handle(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
     const { headers } = await callAuth(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
     relay(reply, headers);
-    // A request with a token or a key may have the cookie of a session too.
-    if (raw.headers.cookie !== undefined) await parts.revocations.changed();
+    // A request with a token or a key may have the cookie of a session too. An anonymous one has no session to end.
+    if (principal.user !== null) await parts.revocations.changed();
   });
 
   routes.handle(ENDPOINTS.getSigningKeys, async () => (await callAuth(() => parts.identity().api.getJwks())) as SigningKeys);

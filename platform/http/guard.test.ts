@@ -131,6 +131,12 @@ describe('an action of an operator', () => {
     stored.resolve();
     await answered;
     await app.inject({ method: 'POST', url: '/broken' });
+    const unavailable = guarded(principal('key'), {
+      identify: () => Promise.reject(new ApiProblem('DATABASE_UNAVAILABLE', 'It is away.', 'Wait.')),
+      onAuditEvent: () => void audited.push('before its handler'),
+    });
+    unavailable.post('/op', { config: { access: 'platform:operate' } }, () => ({}));
+    assert.equal((await unavailable.inject({ method: 'POST', url: '/op' })).statusCode, 503);
     await app.inject({ method: 'POST', url: '/refused' });
     assert.deepEqual(audited, ['done', 500]);
   });

@@ -5,7 +5,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireBodyDigests } from './body-digest.ts';
 import type { Identify } from './caller.ts';
 import { limitGuesses } from './guesses.ts';
-import { isReplayed } from './idempotency.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, bucketOf, type Counted, type RateLimiter, setRateHeaders } from './rate-limit.ts';
 import type { RequestHook } from './request-hook.ts';
@@ -182,20 +181,26 @@ function checkAgainAfterBody(app: FastifyInstance, { requireNotRevoked, now = Da
   });
 }
 
-/** Reports every change that needs the permission of an operator, unless the request was refused. */
+/** Reports every change that needs the permission of an operator, unless the request was refused, or its response is that of an earlier one. */
 function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAuditEvent']): void {
+  const handled = new WeakSet<FastifyRequest>();
   app.addHook('onRoute', (route) => {
     if (route.config?.access !== 'platform:operate' || route.method === 'GET' || route.method === 'HEAD') return;
     // Not when the response is finished: it never is if the client has disconnected.
     const audit = async (request: FastifyRequest, reply: FastifyReply, payload: unknown) => {
       const { principal, params, body, ip: remote, id: trace } = request;
       const { statusCode: status } = reply;
-      const isRefused = status >= 400 && status < 500;
+      const isRefused = !handled.has(request) || (status >= 400 && status < 500);
       const detail = { params, body: body ?? {}, ...(status >= 500 && { status }) };
-      if (!isRefused && !isReplayed(reply))
-        await onAuditEvent({ principal, route: `${request.method} ${request.routeOptions.url}`, detail, remote, trace });
+      if (!isRefused) await onAuditEvent({ principal, route: `${request.method} ${request.routeOptions.url}`, detail, remote, trace });
       return payload;
     };
+    // After all checks, as the last step before the handler.
+    const markHandled = (request: FastifyRequest, _reply: FastifyReply, done: () => void) => {
+      handled.add(request);
+      done();
+    };
+    route.preHandler = [...[route.preHandler ?? []].flat(), markHandled];
     route.onSend = [audit, ...[route.onSend ?? []].flat()];
   });
 }

@@ -156,11 +156,6 @@ function replay(reply: FastifyReply, { status, headers, body }: StoredResponse):
   return status === 204 ? reply.send() : reply.send(body);
 }
 
-/** True if this response is the stored one of an earlier request. */
-export function isReplayed(reply: FastifyReply): boolean {
-  return reply.getHeader('idempotency-replayed') === 'true';
-}
-
 function refuse(reply: FastifyReply, key: string, reservation: Exclude<Reservation, { state: 'reserved' | 'finished' }>): never {
   if (reservation.state === 'reused')
     throw new ApiProblem(

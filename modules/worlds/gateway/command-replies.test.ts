@@ -6,7 +6,7 @@ import { CommandReplies } from './command-replies.ts';
 import type { Connection } from './connection.ts';
 import { Session } from './session.ts';
 
-test('commands that fail through no fault of the player are counted, whoever refuses them', () => {
+test('failed commands are counted, by zone and by gateway, unless the player caused the failure', () => {
   const replies = new CommandReplies(new ManualClock());
   const connection = { refuse: () => {}, sendBytes: () => {} } as unknown as Connection;
   const session = new Session({ handle: 1, id: 's', resume: 'r', player: 'p' as PlayerId, name: 'Kim', user: null, now: 0 });

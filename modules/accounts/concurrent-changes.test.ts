@@ -25,10 +25,10 @@ const cookiesOf = (headers: Headers) =>
 const SCOPES: readonly Permission[] = ['market:read'];
 
 /*
- * Changes at the same moment have the same result as one after another, and a change is stored with its entry in the audit log or not at all.
+ * Concurrent changes have the same result as one after another, and a change is stored with its entry in the audit log or not at all.
  */
 for (const engine of ENGINES)
-  describe(`changes at the same moment on ${engine.name}`, () => {
+  describe(`concurrent changes on ${engine.name}`, () => {
     let running: TestDatabase;
     let database: Database;
     let userStore: UserStore;

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -40,8 +41,32 @@ async function openEmbedded(): Promise<TestDatabase> {
   };
 }
 
-/** Starts a real server at its own socket, without a TCP port. PostgreSQL refuses to run as root, so root starts it as Debian’s user for it. */
+/** The real server of this process, which all its test databases share. It is stopped when the process exits. */
+let shared: Promise<PostgresServer> | null = null;
+let databases = 0;
+
+/** Creates a database of its own in the real server. */
 async function openServer(): Promise<TestDatabase> {
+  shared ??= startServer();
+  const server = await shared;
+  const name = `test_${++databases}`;
+  await server.execute(`CREATE DATABASE ${name}`);
+  return {
+    address: { url: server.urlOf(name) },
+    crash: () => server.crash(),
+    close: () => server.execute(`DROP DATABASE ${name} WITH (FORCE)`),
+  };
+}
+
+interface PostgresServer {
+  urlOf(database: string): string;
+  execute(statement: string): Promise<void>;
+  /** Stops without a checkpoint, and starts again. */
+  crash(): Promise<void>;
+}
+
+/** Starts a real server at its own socket, without a TCP port. PostgreSQL refuses to run as root, so root starts it as Debian’s user for it. */
+async function startServer(): Promise<PostgresServer> {
   const programs = requirePrograms();
   const folder = mkdtempSync(join(tmpdir(), 'millrace-postgres-'));
   const data = join(folder, 'data');
@@ -59,8 +84,10 @@ async function openServer(): Promise<TestDatabase> {
   });
   // Commits that do not wait for the disk are written after seconds at the earliest, so that a crash loses them.
   const settings = ["listen_addresses = ''", `unix_socket_directories = '${socket}'`, 'fsync = off', 'wal_writer_delay = 10s'];
+  // Segments outside its folder would outlive an immediate shutdown.
+  settings.push('dynamic_shared_memory_type = mmap');
   writeFileSync(join(data, 'postgresql.auto.conf'), `${settings.join('\n')}\n`);
-  const url = `postgresql://postgres@/postgres?host=${encodeURIComponent(socket)}`;
+  const urlOf = (database: string) => `postgresql://postgres@/${database}?host=${encodeURIComponent(socket)}`;
   const start = async () => {
     const server = spawn(join(programs, 'postgres'), ['-D', data], { ...identity, stdio: ['ignore', 'ignore', 'pipe'] });
     let errors = '';
@@ -68,25 +95,37 @@ async function openServer(): Promise<TestDatabase> {
       errors += text;
     });
     const ended = once(server, 'exit');
-    await Promise.race([acceptsConnections(url), ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${errors}`)))]);
+    await Promise.race([
+      acceptsConnections(urlOf('postgres')),
+      ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${errors}`))),
+    ]);
+    // The process of the tests may end before the server.
+    server.unref();
+    (server.stderr as Socket).unref();
     return { server, ended };
   };
   let running = await start();
-  const end = async (signal: NodeJS.Signals) => {
-    running.server.kill(signal);
-    await running.ended;
-  };
+  process.once('exit', () => {
+    // Immediate shutdown.
+    running.server.kill('SIGQUIT');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  });
   return {
-    address: { url },
-    crash: async () => {
-      // Immediate shutdown.
-      await end('SIGQUIT');
-      running = await start();
+    urlOf,
+    execute: async (statement) => {
+      const client = new pg.Client(urlOf('postgres'));
+      await client.connect();
+      try {
+        await client.query(statement);
+      } finally {
+        await client.end();
+      }
     },
-    close: async () => {
-      // Fast shutdown: clients are disconnected.
-      await end('SIGINT');
-      rmSync(folder, { recursive: true, force: true });
+    crash: async () => {
+      running.server.ref();
+      running.server.kill('SIGQUIT');
+      await running.ended;
+      running = await start();
     },
   };
 }

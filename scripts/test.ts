@@ -12,8 +12,8 @@ import { redisProgram } from '../platform/redis/testing/redis-server.ts';
  * Runs the tests. Unit tests share one process, which is ten times as fast as one process each. Tests that start servers, browsers or threads run in
  * separate processes, one per processor at a time. A passing file prints one line; a failing file prints all of its output.
  *
- *   npm test                all unit tests, and the system tests that find most faults in the shortest time
- *   npm run test:all        all tests, with more seeds and more kills
+ *   npm test                all unit tests, and the system tests that find most faults in the shortest time; tables on the embedded database only
+ *   npm run test:all        all tests, with more seeds and more kills, and tables on PostgreSQL too
  *   npm test -- log worlds  all tests whose path contains one of these texts
  *
  * With --postgres, every server that a test starts uses a real PostgreSQL instead of the embedded database.
@@ -24,7 +24,6 @@ const QUICK = [
   'simulation/simulation',
   'recovery/kill',
   'accounts/accounts',
-  'accounts/several-servers',
   'console/console',
   'feeds/recorded-feeds',
   'feeds/generic-feeds',
@@ -63,6 +62,8 @@ const root = join(import.meta.dirname, '..');
 const flags = process.argv.slice(2).filter((part) => part.startsWith('--'));
 const pathParts = process.argv.slice(2).filter((part) => !part.startsWith('--'));
 const isAll = flags.includes('--all');
+/** Without parameters: tests of tables use the embedded database only, and laws with slow runs take less time. */
+const isQuick = process.argv.length === 2;
 const matches = (path: string, parts: readonly string[]) => parts.some((part) => path.includes(part));
 const find = (pattern: string) => globSync(pattern, { cwd: root, exclude: (path) => path.includes('node_modules') });
 const chosen = (files: string[]) => (pathParts.length === 0 ? files : files.filter((path) => matches(path, pathParts)));
@@ -83,6 +84,7 @@ const environment: NodeJS.ProcessEnv = {
   ...process.env,
   TEST_TIME_FACTOR: String(timeFactor),
   ...(isAll && { TEST_ALL: '1' }),
+  ...(isQuick && { TEST_QUICK: '1' }),
   ...(postgres && 'url' in postgres.address && { TEST_POSTGRES: postgres.address.url }),
 };
 

@@ -30,7 +30,7 @@ import { instrumentZone } from './zone.ts';
 const DAY = 86_400_000;
 const ORDERS: readonly RowOrder[] = ['asc', 'desc'];
 /** Each writes to a database many times: as many as there is time for. */
-const RUNS = { numRuns: 40, ms: 2_500 };
+const RUNS = { numRuns: 40, ms: 1_500 };
 
 /** A trade or a reading of the test: `isOld` ones are archived when the store archives. */
 interface Made {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { type InstrumentId, instrumentId } from '@millrace/contracts';
+import { assertWithinTime } from '@millrace/testing';
 import fc from 'fast-check';
 import { openDuckDbSeries } from './duckdb-series.ts';
 import { readParquet } from './parquet.ts';
@@ -98,7 +99,7 @@ describe('the series store', () => {
   });
 
   test('faults 31, 63: paging returns every row exactly once in both orders, including archived rows', () =>
-    fc.assert(
+    assertWithinTime(
       fc.asyncProperty(
         fc.array(fc.record({ time: fc.integer({ min: 0, max: 3 }), order: fc.integer({ min: 0, max: 2 }), isOld: fc.boolean() }), {
           minLength: 1,
@@ -134,7 +135,7 @@ describe('the series store', () => {
           assert.deepEqual(await read('desc'), expected.toReversed());
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 25, ms: 2_000 },
     ));
 
   test('commits rows and offsets together; both are there after a reopen', async () => {
@@ -194,7 +195,7 @@ describe('the series store', () => {
   });
 
   test('every row of a day is there once, in whatever order the parts of the day are added and expire', () =>
-    fc.assert(
+    assertWithinTime(
       fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 25 }), { minLength: 1, maxLength: 8 }), async (pauses) => {
         const instrument = instrumentId('binance', `ETH-${++day}`);
         const firstDay = 1_000 * day * DAY;
@@ -212,7 +213,7 @@ describe('the series store', () => {
           );
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 15, ms: 2_000 },
     ));
 
   test('days before the year 0 and after 9999 have files of their own', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
+import { assertWithinTime } from '@millrace/testing';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { SessionRows } from './session-rows.ts';
@@ -64,7 +65,7 @@ for (const engine of ENGINES)
         minLength: 20,
         maxLength: 20,
       });
-      await fc.assert(
+      await assertWithinTime(
         fc.asyncProperty(visits, fc.boolean(), choices, async (all, goesOn, order) => {
           const { lanes, truth } = storyOf(all, goesOn);
           await database.drizzle.execute(sql`truncate sessions`);
@@ -83,7 +84,7 @@ for (const engine of ENGINES)
             select started_at::int as since, started_in as "startedIn", ended_at::int as at, ended_in as "endedIn", reason from sessions`);
           assert.deepEqual(found.rows, [truth]);
         }),
-        { numRuns: 60 },
+        { numRuns: 60, ms: 2_000 },
       );
     });
   });

@@ -20,11 +20,11 @@ const ROOT = join(import.meta.dirname, '..', '..', '..');
 /** The empty databases that servers use. */
 export const EMPTY = { cache: join(ROOT, '.runtime'), migrations: join(ROOT, 'apps', 'server', 'migrations') };
 
-/** The two engines that code with tables is tested with. */
+/** The engines that code with tables is tested with: both, or only the embedded one in `npm test`. */
 export const ENGINES: readonly { readonly name: string; open(): Promise<TestDatabase> }[] = [
   { name: 'PGlite', open: openEmbedded },
   // `npm test` reports a machine without PostgreSQL. CI must have it.
-  ...(postgresPrograms() || process.env.CI ? [{ name: 'PostgreSQL', open: openServer }] : []),
+  ...(!process.env.TEST_QUICK && (postgresPrograms() || process.env.CI) ? [{ name: 'PostgreSQL', open: openServer }] : []),
 ];
 
 async function openEmbedded(): Promise<TestDatabase> {

@@ -8,7 +8,7 @@ import { stackOf } from './observers.ts';
 import type { Outbox } from './outbox.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
-import { missingFrom, RecordBroken } from './state-replay.ts';
+import { contradicts, missingFrom, RecordBroken } from './state-replay.ts';
 import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
@@ -105,15 +105,16 @@ export class Lifecycle {
     // Events lost so far stay lost. Their seqs are reused only under a new epoch, so that an event id stays unique.
     if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
     await outbox.drained();
-    const { replay, ...recovered } = await recover(zone.definition, address, options);
+    const { replay, last, ...recovered } = await recover(zone.definition, address, options);
     if (recovered.epoch > zone.epoch) this.lost(entry, `the log has events of epoch ${recovered.epoch}`);
     requireHere(entry);
-    const { takenOver } = entry;
     // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
-    // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch.
-    const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
-    const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), 0);
-    const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
+    // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch. So are all, when
+    // the log has other events in their place: a later owner may have written those of an older one.
+    const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
+    const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), recovered.epoch);
+    const ofNewest = left.filter((batch) => writerOf(batch) === newest);
+    const own = last && ofNewest.some((batch) => contradicts(batch, last)) ? [] : ofNewest;
     try {
       for (const batch of own) replay.apply(batch);
     } catch (error) {
@@ -125,7 +126,7 @@ export class Lifecycle {
     if (replay.seq < entry.durableSeq) throw new RecordBroken(address, replay.seq + 1, entry.durableSeq);
     if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
     zone.restore(replay.checkpoint(), replay.seq, recovered.position);
-    const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
+    const missing = entry.takenOver ? missingFrom([...recovered.unrecorded, ...own], entry.takenOver.lastSeq) : [];
     entry.takenOver = null;
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
     outbox.whenDurable(address, replay.seq, (refusal) => refusal ?? outbox.forgetHeld(address));

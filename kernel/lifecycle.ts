@@ -1,4 +1,4 @@
-import { writerOf } from './batch.ts';
+import { lastSeqOf, writerOf } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
@@ -8,7 +8,7 @@ import { stackOf } from './observers.ts';
 import type { Outbox } from './outbox.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
-import { contradicts, missingFrom, RecordBroken } from './state-replay.ts';
+import { missingFrom, RecordBroken } from './state-replay.ts';
 import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
@@ -110,11 +110,12 @@ export class Lifecycle {
     requireHere(entry);
     // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
     // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch. So are all, when
-    // the log has other events in their place: a later owner may have written those of an older one.
+    // the log has another event in place of one of them: a later owner may have written those of an older one.
     const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), recovered.epoch);
     const ofNewest = left.filter((batch) => writerOf(batch) === newest);
-    const own = last && ofNewest.some((batch) => contradicts(batch, last)) ? [] : ofNewest;
+    const same = ofNewest.find((batch) => batch.firstSeq <= replay.seq && replay.seq <= lastSeqOf(batch));
+    const own = !last || (same ? same.epoch === last.epoch : writerOf(last) <= newest) ? ofNewest : [];
     try {
       for (const batch of own) replay.apply(batch);
     } catch (error) {

@@ -123,7 +123,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a snapshot carries nothing that the log lacks': {
     file: 'kernel/snapshots.ts',
-    from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
+    from: '.filter((batch) => writerOf(batch) >= entry.zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
     seed: 31,

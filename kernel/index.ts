@@ -7,4 +7,4 @@ export type { HostFailure, HostOptions, ZoneStatus } from './host-options.ts';
 export type * from './ports.ts';
 export { type PointInTime, type RecoveryStep, recover } from './recovery.ts';
 export { REPLIED, type RepliedEvent } from './replies.ts';
-export { RecordBroken, StateReplay } from './state-replay.ts';
+export { contradicts, RecordBroken, StateReplay } from './state-replay.ts';

@@ -1,4 +1,4 @@
-import { writerOf } from './batch.ts';
+import { lastSeqOf, writerOf } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
@@ -105,15 +105,17 @@ export class Lifecycle {
     // Events lost so far stay lost. Their seqs are reused only under a new epoch, so that an event id stays unique.
     if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
     await outbox.drained();
-    const { replay, ...recovered } = await recover(zone.definition, address, options);
+    const { replay, last, ...recovered } = await recover(zone.definition, address, options);
     if (recovered.epoch > zone.epoch) this.lost(entry, `the log has events of epoch ${recovered.epoch}`);
     requireHere(entry);
-    const { takenOver } = entry;
     // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
-    // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch.
-    const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
-    const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), 0);
-    const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
+    // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch. So are all, when
+    // the log has another event in place of one of them: a later owner may have written those of an older one.
+    const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
+    const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), recovered.epoch);
+    const ofNewest = left.filter((batch) => writerOf(batch) === newest);
+    const same = ofNewest.find((batch) => batch.firstSeq <= replay.seq && replay.seq <= lastSeqOf(batch));
+    const own = !last || (same ? same.epoch === last.epoch : writerOf(last) <= newest) ? ofNewest : [];
     try {
       for (const batch of own) replay.apply(batch);
     } catch (error) {
@@ -125,7 +127,7 @@ export class Lifecycle {
     if (replay.seq < entry.durableSeq) throw new RecordBroken(address, replay.seq + 1, entry.durableSeq);
     if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
     zone.restore(replay.checkpoint(), replay.seq, recovered.position);
-    const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
+    const missing = entry.takenOver ? missingFrom([...recovered.unrecorded, ...own], entry.takenOver.lastSeq) : [];
     entry.takenOver = null;
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
     outbox.whenDurable(address, replay.seq, (refusal) => refusal ?? outbox.forgetHeld(address));

@@ -97,7 +97,7 @@ export class Outbox {
 
   /** All batches of a zone that the log may lack, oldest first. Reads the disk. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    return [...this.#parts.options.spool.ofZone(zone), ...this.#inMemory(zone)];
+    return [...this.#parts.options.spool.ofZone(zone), ...this.#inMemory.filter((batch) => batch.zone === zone)];
   }
 
   /** Forgets the held batches of a zone: the log has them, or they do not follow the log and are lost. */
@@ -107,7 +107,7 @@ export class Outbox {
 
   /** Number of events that the log may lack, without held batches. Reads nothing from disk. */
   unrecordedEvents(zone: ZoneAddress): number {
-    return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#parts.options.spool.eventsOf(zone));
+    return this.#inMemory.reduce((sum, one) => sum + (one.zone === zone ? one.events.length : 0), this.#parts.options.spool.eventsOf(zone));
   }
 
   /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
@@ -290,7 +290,7 @@ export class Outbox {
 
   /** Moves all batches in memory to the spool, in order. Appends in progress move too: the log recognizes repeats. */
   #leaveMemory(): void {
-    const batches = [...this.#flying(), ...this.#queue];
+    const batches = this.#inMemory;
     this.#spooling = true;
     this.#flights = [];
     this.#queue = [];
@@ -298,13 +298,9 @@ export class Outbox {
     this.#spill(batches);
   }
 
-  /** Batches of appends in progress that are not on the spool. */
-  #flying(): EventBatch[] {
-    return this.#flights.flatMap(({ batches, spooled }) => (spooled ? [] : batches));
-  }
-
-  #inMemory(zone: ZoneAddress): EventBatch[] {
-    return [...this.#flying(), ...this.#queue].filter((batch) => batch.zone === zone);
+  /** Batches that the log may lack and that are not on the spool, those of appends in progress included. */
+  get #inMemory(): EventBatch[] {
+    return [...this.#flights.flatMap(({ batches, spooled }) => (spooled ? [] : batches)), ...this.#queue];
   }
 
   #hasLoss(zone: ZoneAddress): boolean {

@@ -253,6 +253,33 @@ describe('events that an earlier run left on the spool', () => {
     assert.equal(next.host.view(gate)?.seq, 2);
   });
 
+  test('are given up when the log has those of an older owner in their place, which a later owner wrote; so are snapshots that carry them', async () => {
+    const first = await left(1, 2);
+    const middle = await reopened({ log: first.log });
+    first.log.away = 'gone';
+    middle.host.send(gate, admit(10));
+    middle.host.send(gate, admit(10));
+    middle.host.send(gate, admit(10));
+    await middle.clock.settle();
+    await settled(middle.clock, middle.host.snapshotAll('hot'));
+    first.log.away = null;
+    const last = await reopened({ log: first.log, spool: first.spool });
+    await last.clock.advance(10_000);
+    for (const parts of [{ spool: middle.spool }, { hot: middle.hot }]) {
+      const next = await reopened({ log: first.log, ...parts });
+      await next.clock.advance(10_000);
+      assert.deepEqual([next.host.view(gate)?.seq, admittedIn(next.host.view(gate))], [3, 3], Object.keys(parts).join());
+    }
+    assert.deepEqual(
+      first.log.batches.map(({ epoch, firstSeq }) => [epoch, firstSeq]),
+      [
+        [1, 1],
+        [1, 2],
+        [1, 3],
+      ],
+    );
+  });
+
   test('are written once, however often the zone is rebuilt', async () => {
     const { host, clock, log, hot } = await recorded(1);
     log.away = 'gone';

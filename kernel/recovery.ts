@@ -2,7 +2,7 @@ import type { ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import type { Clock, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
-import { StateReplay, stateOf } from './state-replay.ts';
+import { contradicts, StateReplay, stateOf } from './state-replay.ts';
 
 /** The log and the stores that hold the record of a zone. */
 export interface ZoneRecord {
@@ -29,8 +29,8 @@ export type PointInTime = { readonly seq: number } | { readonly time: number };
 /**
  * Recovers a zone from its newest intact snapshot, hot or cold, or without one from the initial state; then from the rest of the
  * log. With `until`, the same code returns the zone at that point in time. That is exact when it reaches the seq, or `isFollowed`.
- * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `unrecorded`: events that the snapshot carries because the log lacked
- *   them; they must be written before any new event. `isFollowed`: the log continues after the requested time, so no event up to it can be missing.
+ * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `last`: the newest batch that was
+ *   read or carried. `unrecorded`: events that the snapshot carries because the log lacked them; they must be written before any new event. `isFollowed`: the log continues after the requested time, so no event up to it can be missing.
  * @throws RecordBroken when the log lacks events between the restored state and the batches that it holds
  */
 export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: PointInTime) {
@@ -45,19 +45,19 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
   const note = timed('replay');
   const replay = new StateReplay(definition, zone, snapshot);
   const { position = null, unrecorded = [] } = snapshot ?? {};
-  let [epoch, isFollowed] = [snapshot?.epoch ?? 0, false];
+  let [epoch, isFollowed, last] = [snapshot?.epoch ?? 0, false, unrecorded.at(-1)];
   await whileItGives(clock, ANSWER_MS_MAX, 'the log', async (given) => {
     for await (const batch of log.read(zone, replay.seq, position)) {
       given();
       isFollowed = batch.time > end.time;
       if (isFollowed) return replay.requireFollowedBy(batch);
       replay.apply(batch, end.seq);
-      epoch = Math.max(epoch, batch.epoch);
+      [epoch, last] = [Math.max(epoch, batch.epoch), batch];
       if (replay.seq >= end.seq) break;
     }
   });
   note(replay.seq);
-  return { replay, position, epoch, unrecorded, steps, isFollowed };
+  return { replay, position, epoch, last, unrecorded, steps, isFollowed };
 }
 
 /** The newest usable snapshot of both stores, at equal seq the hot one; undefined when there is none. Notes each attempt. */
@@ -107,7 +107,7 @@ async function isAbandoned(snapshot: Snapshot, known: readonly { label: Snapshot
   for await (const batch of log.read(snapshot.zone, first.firstSeq - 1, snapshot.position)) {
     if (batch.firstSeq > snapshot.seq) return false;
     // The carried events may be lost since the snapshot was taken. Its list of accepted commands is then no longer valid.
-    if (batch.epoch > snapshot.epoch || batch.loss) return true;
+    if (batch.loss || snapshot.unrecorded.some((carried) => contradicts(carried, batch))) return true;
   }
   return false;
 }

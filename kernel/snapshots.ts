@@ -26,8 +26,7 @@ export class Snapshots {
 
   /** Resolves with null when the store has the zone’s newest state, from now or before; else with the reason of the failure. */
   async take(entry: ZoneEntry, kind: SnapshotKind): Promise<string | null> {
-    const { zone } = entry;
-    const { address, seq } = zone;
+    const { address, seq } = entry.zone;
     const { clock, [kind]: store } = this.#parts.options;
     if (!entry.isSound) return 'the zone is not active';
     if (seq === entry.snapshotSeq[kind]) return null;
@@ -39,8 +38,8 @@ export class Snapshots {
     let failure: string | null = null;
     try {
       // Batches left behind by an earlier owner are not part of the zone’s present state.
-      const unrecorded = this.#parts.outbox.unrecorded(address).filter((batch) => writerOf(batch) >= zone.epoch);
-      await within(clock, SAVE_MS_MAX, `the ${kind} store`, store.save(zone.snapshot(time, unrecorded)));
+      const unrecorded = this.#parts.outbox.unrecorded(address).filter((batch) => writerOf(batch) >= entry.zone.epoch);
+      await within(clock, SAVE_MS_MAX, `the ${kind} store`, store.save(entry.zone.snapshot(time, unrecorded)));
       entry.snapshotSeq[kind] = seq;
     } catch (error) {
       failure = messageOf(error);

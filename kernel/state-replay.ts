@@ -90,6 +90,11 @@ export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): Ev
   return missing;
 }
 
+/** Whether two batches are of different branches: an event of one has the seq of an event of the other, but another owner decided it. */
+export function contradicts(one: EventBatch, other: EventBatch): boolean {
+  return one.epoch !== other.epoch && one.firstSeq <= lastSeqOf(other) && other.firstSeq <= lastSeqOf(one);
+}
+
 /** The record of a zone lacks events that no snapshot covers. */
 export class RecordBroken extends Error {
   constructor(zone: ZoneAddress, wanted: number, found: number) {

@@ -124,6 +124,17 @@ describe('a snapshot that carries events', () => {
     assert.equal(await new ZoneCoverage(next, optionsTo(warnings)).covers(zone, 9), true);
   });
 
+  test('covers nothing when a later owner wrote those of an older one in their place', async (context) => {
+    const { topic, warnings } = await killed(context);
+    const next = await topic();
+    const older = await next.log.claim(zone);
+    const { epoch } = await next.log.claim(zone);
+    await next.stores.cold.save(snapshot(15, epoch, [batch(6, 10, epoch)]));
+    const later = await next.log.claim(zone);
+    await next.log.append([{ ...batch(6, 12, older.epoch), writer: later.epoch }]);
+    assert.equal(await new ZoneCoverage(next, optionsTo(warnings)).covers(zone, 9), false);
+  });
+
   test('covers nothing when a later owner has continued without them', async (context) => {
     const { topic, warnings } = await killed(context);
     const next = await topic();

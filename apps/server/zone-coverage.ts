@@ -1,5 +1,6 @@
 import {
   type Clock,
+  contradicts,
   type EventBatch,
   kindOf,
   type LogPosition,
@@ -9,7 +10,6 @@ import {
   type Snapshot,
   type SnapshotStore,
   within,
-  writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
@@ -88,9 +88,8 @@ export class ZoneCoverage {
   async #isRecorded(zone: ZoneAddress, carried: readonly EventBatch[], position: LogPosition | null): Promise<boolean> {
     const [first, last] = [carried[0], carried.at(-1)];
     if (!first || !last) return true;
-    const epoch = Math.max(...carried.map(writerOf));
     for await (const batch of this.#topic.log.read(zone, first.firstSeq - 1, position)) {
-      if (this.#options.stopping.aborted || batch.epoch > epoch || batch.loss) return false;
+      if (this.#options.stopping.aborted || batch.loss || carried.some((one) => contradicts(one, batch))) return false;
       if (lastSeqOf(batch) >= lastSeqOf(last)) return true;
     }
     return false;

@@ -51,11 +51,34 @@ test('actions of operators during an outage of the database are in the audit log
   assert.match(failures.at(-1) ?? '', /an audit entry is lost: Kim \(main, trace t\): POST \/four/);
 });
 
-test('a database that does not respond delays neither the response to an operator nor the stop for long', async (context) => {
+test('a database that does not respond delays neither the response to an operator nor the stop for long, and the entry is reported', async (context) => {
   const audit = { append: () => new Promise(() => {}) } as unknown as AuditLog;
-  const operations = new AuditedOperations(audit, () => {});
+  const failures: string[] = [];
+  const operations = new AuditedOperations(audit, (message) => failures.push(message));
   context.mock.timers.enable({ apis: ['setTimeout'] });
-  const appended = operations.append({ principal, route: 'POST /one', detail: { params: {}, body: {} }, remote: '', trace: '' });
+  const appended = operations.append({ principal, route: 'POST /one', detail: { params: {}, body: {} }, remote: '', trace: 't' });
   context.mock.timers.tick(2_000);
   await appended;
+  assert.deepEqual(failures, []);
+  const closed = operations.close();
+  context.mock.timers.tick(2_000);
+  await closed;
+  assert.deepEqual(failures, ['an audit entry is lost: Kim (main, trace t): POST /one']);
+});
+
+test('a stop waits for entries that are being stored, and reports none of them', async () => {
+  const failures: string[] = [];
+  let { promise: answer, resolve, reject } = Promise.withResolvers<void>();
+  const operations = new AuditedOperations({ append: () => answer } as unknown as AuditLog, (message) => failures.push(message));
+  const appended = operations.append({ principal, route: 'POST /one', detail: { params: {}, body: {} }, remote: '', trace: 't' });
+  reject(new Error('away'));
+  await appended;
+  failures.length = 0;
+  ({ promise: answer, resolve, reject } = Promise.withResolvers<void>());
+  const storing = operations.storePending();
+  const closed = operations.close();
+  await new Promise((done) => setImmediate(done));
+  resolve();
+  await Promise.all([storing, closed]);
+  assert.deepEqual(failures, []);
 });

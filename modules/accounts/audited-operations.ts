@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import type { AuditEvent } from '@millrace/http';
 import type { AuditLog, NewAuditEntry } from './audit.ts';
 
@@ -20,7 +19,9 @@ export class AuditedOperations {
   readonly #audit: AuditLog;
   readonly #onFailure: (message: string, detail: unknown) => void;
   #pending: Pending[] = [];
-  #isStoring = false;
+  /** Entries that are being stored for the first time. */
+  readonly #appending = new Map<Pending, Promise<void>>();
+  #storing: Promise<void> | null = null;
 
   constructor(audit: AuditLog, onFailure: (message: string, detail: unknown) => void) {
     this.#audit = audit;
@@ -31,42 +32,49 @@ export class AuditedOperations {
   async append({ principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
     const { tenant, name, user } = principal;
     const content = { actor: name, user, action: 'operated', subject: route, detail: { ...detail }, remote, trace, occurredAt: Date.now() };
-    const stored = this.#audit.append(tenant, content).then(
-      () => {},
-      (error: unknown) => {
-        this.#onFailure(`the audit entry of ${name} for ${route} could not be stored; it is tried again`, error);
-        this.#pending.push({ tenant, content });
-        if (this.#pending.length > PENDING_MAX) this.#drop(this.#pending.splice(0, 1));
-      },
-    );
+    const entry = { tenant, content };
+    const stored = this.#audit
+      .append(tenant, content)
+      .then(
+        () => {},
+        (error: unknown) => {
+          this.#onFailure(`the audit entry of ${name} for ${route} could not be stored; it is tried again`, error);
+          this.#pending.push(entry);
+          if (this.#pending.length > PENDING_MAX) this.#drop(this.#pending.splice(0, 1));
+        },
+      )
+      .finally(() => this.#appending.delete(entry));
+    this.#appending.set(entry, stored);
     await settledInTime(stored);
   }
 
   /** Stores the entries that are kept, oldest first. Rejects at the first that cannot be stored; the next call begins with the one after it. */
-  async storePending(): Promise<void> {
-    if (this.#isStoring) return;
-    this.#isStoring = true;
-    try {
-      for (let oldest = this.#pending[0]; oldest; oldest = this.#pending[0]) {
-        const { tenant, content } = oldest;
-        const failure = await this.#audit.append(tenant, content).then(
-          () => null,
-          (error: unknown) => ({ error }),
-        );
-        this.#pending = this.#pending.filter((other) => other !== oldest);
-        if (!failure) continue;
-        this.#pending.push(oldest);
-        throw failure.error;
-      }
-    } finally {
-      this.#isStoring = false;
+  storePending(): Promise<void> {
+    this.#storing ??= this.#storeOldest().finally(() => {
+      this.#storing = null;
+    });
+    return this.#storing;
+  }
+
+  async #storeOldest(): Promise<void> {
+    for (let oldest = this.#pending[0]; oldest; oldest = this.#pending[0]) {
+      const { tenant, content } = oldest;
+      const failure = await this.#audit.append(tenant, content).then(
+        () => null,
+        (error: unknown) => ({ error }),
+      );
+      this.#pending = this.#pending.filter((other) => other !== oldest);
+      if (!failure) continue;
+      this.#pending.push(oldest);
+      throw failure.error;
     }
   }
 
-  /** Stores the entries that are kept, and reports those that are not stored within 2 s. */
+  /** Stores the entries that are not stored yet, and reports those that are not within 2 s. */
   async close(): Promise<void> {
-    await settledInTime(this.storePending().catch(() => {}));
-    this.#drop(this.#pending.splice(0));
+    const stored = Promise.all(this.#appending.values()).then(() => this.storePending());
+    await settledInTime(stored.catch(() => {}));
+    this.#drop([...this.#pending.splice(0), ...this.#appending.keys()]);
   }
 
   #drop(dropped: readonly Pending[]): void {
@@ -80,7 +88,8 @@ export class AuditedOperations {
 
 /** Resolves when `work` has, or after the time limit. */
 async function settledInTime(work: Promise<void>): Promise<void> {
-  const ended = new AbortController();
-  await Promise.race([work, setTimeout(WAIT_MS_MAX, undefined, { signal: ended.signal }).catch(() => {})]);
-  ended.abort();
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, WAIT_MS_MAX);
+  await Promise.race([work, late.promise]);
+  clearTimeout(timer);
 }

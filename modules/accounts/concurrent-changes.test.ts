@@ -6,7 +6,9 @@ import type { Permission } from '@millrace/contracts';
 import { connectDatabase, type Database, migrateDatabase, type Transaction } from '@millrace/database';
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { eq } from 'drizzle-orm';
+import { decodeJwt } from 'jose';
 import { type TOTP, URI } from 'otpauth';
+import { ACCESS_TOKEN_S } from './access-tokens.ts';
 import { ApiKeys } from './api-keys.ts';
 import { AuditLog } from './audit.ts';
 import { createIdentity, type Identity } from './identity.ts';
@@ -178,6 +180,23 @@ for (const engine of ENGINES)
       const added = await Promise.allSettled(Array.from({ length: 24 }, (_none, number) => add(number)));
       assert.equal(added.filter(({ status }) => status === 'fulfilled').length, 20);
       assert.equal((await userStore.passkeys(id)).length, 20);
+    });
+
+    test('an access token expires with its session at the latest: the deletion of an expired session revokes none', async () => {
+      const { id, email } = await newUser();
+      const { headers } = await identity.api.signInEmail({ body: { email, password: 'the old password' }, returnHeaders: true });
+      const lifetimeOf = async () => {
+        const { token } = await identity.api.getToken({ headers: new Headers({ cookie: cookiesOf(headers) }) });
+        const { iat = 0, exp = 0 } = decodeJwt(token);
+        return exp - iat;
+      };
+      assert.equal(await lifetimeOf(), ACCESS_TOKEN_S);
+      await database.drizzle
+        .update(userSessions)
+        .set({ expiresAt: new Date(Date.now() + 60_000) })
+        .where(eq(userSessions.userId, id));
+      const left = await lifetimeOf();
+      assert.ok(left > 0 && left <= 60, `${left} s`);
     });
 
     test('expired sessions are deleted without a revocation, others with one', async () => {

@@ -1,6 +1,6 @@
 import { ENDPOINTS, type SigningKeys } from '@millrace/contracts';
 import type { Routes } from '@millrace/http';
-import { ACCESS_TOKEN_S } from './access-tokens.ts';
+import { tokenExpiry } from './access-tokens.ts';
 import { attemptFrom } from './attempts.ts';
 import { callAuth } from './auth-problems.ts';
 import { type AccountParts, headersOf, relay, requireSession } from './request-checks.ts';
@@ -31,6 +31,6 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
     requireSession(principal);
     const { token } = await callAuth(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
-    return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };
+    return { accessToken: token, expiresAt: tokenExpiry(Date.now(), principal.expiresAt ?? Number.POSITIVE_INFINITY) };
   });
 }

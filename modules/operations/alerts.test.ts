@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { ManualClock } from '@millrace/kernel/testing';
 import type { AlertCondition } from '@millrace/module';
 import { AlertWatch } from './alerts.ts';
 import { consumerConditions } from './consumer-conditions.ts';
@@ -14,37 +15,57 @@ const condition = (over: Partial<AlertCondition> = {}): AlertCondition => ({
   forMs: 0,
   ...over,
 });
+/** An alert watch that notes conditions at times, ms. */
+function watching() {
+  const clock = new ManualClock();
+  const watch = new AlertWatch(clock);
+  const note = (time: number, conditions: readonly AlertCondition[]) => {
+    clock.jump(time - clock.elapsed());
+    return watch.note(conditions);
+  };
+  return { clock, watch, note };
+}
 const namesOf = (watch: AlertWatch) => watch.list().map(({ id, endedAt }) => `${id}${endedAt === null ? '' : ' over'}`);
 
 describe('alerts', () => {
   test('a condition becomes an alert after its duration, and is resolved as soon as it ends', () => {
-    const watch = new AlertWatch();
+    const { note, watch } = watching();
     const slow = [condition({ forMs: 30_000 })];
-    for (let second = 0; second < 30; second++) assert.deepEqual(watch.note(second * 1_000, slow), []);
-    assert.equal(watch.note(30_000, slow)[0]?.severity, 'critical');
-    assert.deepEqual(watch.note(31_000, slow), []);
-    assert.equal(watch.note(32_000, [])[0]?.endedAt, 32_000);
+    for (let second = 0; second < 30; second++) assert.deepEqual(note(second * 1_000, slow), []);
+    assert.equal(note(30_000, slow)[0]?.severity, 'critical');
+    assert.deepEqual(note(31_000, slow), []);
+    assert.equal(note(32_000, [])[0]?.endedAt, 32_000);
     assert.deepEqual(namesOf(watch), ['slow-tick/0-0 over']);
   });
 
   test('a condition that ends for a second starts again', () => {
-    const watch = new AlertWatch();
+    const { note } = watching();
     const slow = [condition({ forMs: 60_000 })];
-    for (let second = 0; second < 59; second++) watch.note(second * 1_000, slow);
-    watch.note(59_000, []);
-    for (let second = 60; second < 119; second++) assert.deepEqual(watch.note(second * 1_000, slow), []);
-    assert.equal(watch.note(120_000, slow)[0]?.startedAt, 60_000);
+    for (let second = 0; second < 59; second++) note(second * 1_000, slow);
+    note(59_000, []);
+    for (let second = 60; second < 119; second++) assert.deepEqual(note(second * 1_000, slow), []);
+    assert.equal(note(120_000, slow)[0]?.startedAt, 60_000);
+  });
+
+  test('a condition becomes an alert after its duration, also when the wall clock is set back', () => {
+    const { clock, note } = watching();
+    const slow = [condition({ forMs: 30_000 })];
+    clock.jump(7_200_000);
+    assert.deepEqual(note(7_200_000, slow), []);
+    clock.setBack(3_600_000);
+    assert.deepEqual(note(7_229_000, slow), []);
+    assert.equal(note(7_230_000, slow)[0]?.startedAt, 7_200_000);
   });
 
   test('the list has critical alerts first, then older ones, then resolved ones', () => {
-    const watch = new AlertWatch();
+    const { note, watch } = watching();
     const one = condition({ id: 'one', severity: 'warning' });
     const two = condition({ id: 'two', severity: 'warning' });
-    watch.note(0, [one]);
-    watch.note(1_000, [one, two]);
-    watch.note(2_000, [one, two, condition({ id: 'three' })]);
+    note(0, [one]);
+    note(1_000, [one, two]);
+    note(2_000, [one, two, condition({ id: 'three' })]);
     assert.deepEqual(namesOf(watch), ['three', 'one', 'two']);
-    watch.note(3_000, [two]);
+    note(3_000, [two]);
     assert.deepEqual(namesOf(watch), ['two', 'three over', 'one over']);
   });
 

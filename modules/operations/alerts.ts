@@ -1,4 +1,5 @@
 import type { Alert } from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
 import type { AlertCondition } from '@millrace/module';
 
 /** Number of resolved alerts that are kept. */
@@ -6,25 +7,31 @@ const RESOLVED_MAX = 100;
 
 /** Turns conditions into alerts: when each began, and when it was resolved. */
 export class AlertWatch {
-  readonly #since = new Map<string, number>();
+  readonly #clock: Pick<Clock, 'now' | 'elapsed'>;
+  /** When each condition began: epoch ms, and ms of the clock’s `elapsed`, which no change of the wall clock affects. */
+  readonly #since = new Map<string, { readonly time: number; readonly elapsed: number }>();
   readonly #active = new Map<string, Alert>();
   #resolved: Alert[] = [];
 
+  constructor(clock: Pick<Clock, 'now' | 'elapsed'>) {
+    this.#clock = clock;
+  }
+
   /**
    * Call it once per second with all conditions that hold.
-   * @param time epoch ms
    * @returns the alerts that began or were resolved
    */
-  note(time: number, conditions: Iterable<AlertCondition>): Alert[] {
+  note(conditions: Iterable<AlertCondition>): Alert[] {
+    const now = { time: this.#clock.now(), elapsed: this.#clock.elapsed() };
     const changed: Alert[] = [];
     const found = new Set<string>();
     for (const { id, severity, rule, subject, value, threshold, forMs } of conditions) {
       found.add(id);
-      const since = this.#since.get(id) ?? time;
+      const since = this.#since.get(id) ?? now;
       this.#since.set(id, since);
-      if (time - since < forMs) continue;
+      if (now.elapsed - since.elapsed < forMs) continue;
       const known = this.#active.has(id);
-      const alert: Alert = { id, severity, rule, subject, value, threshold, startedAt: since, endedAt: null };
+      const alert: Alert = { id, severity, rule, subject, value, threshold, startedAt: since.time, endedAt: null };
       this.#active.set(id, alert);
       if (!known) changed.push(alert);
     }
@@ -32,7 +39,7 @@ export class AlertWatch {
     for (const [id, alert] of [...this.#active]) {
       if (found.has(id)) continue;
       this.#active.delete(id);
-      const resolved = { ...alert, endedAt: time };
+      const resolved = { ...alert, endedAt: now.time };
       this.#resolved = [resolved, ...this.#resolved].slice(0, RESOLVED_MAX);
       changed.push(resolved);
     }

@@ -16,7 +16,7 @@ export const operationsModule = defineModule({
   contract: operationsContract,
   open: ({ settings, installation, hub, clock, logger }) => {
     const flow = new Flow();
-    const alerts = new AlertWatch();
+    const alerts = new AlertWatch(clock);
     const storage = new StorageWatch({
       folder: settings.data,
       spoolMiB: settings.log.spoolMiB,
@@ -32,8 +32,7 @@ export const operationsModule = defineModule({
     const watch = () => {
       flow.add(installation.takeDecided());
       flow.turn();
-      const time = clock.now();
-      for (const alert of alerts.note(time, installation.conditions(time))) logAlert(logger, alert);
+      for (const alert of alerts.note(installation.conditions(clock.now()))) logAlert(logger, alert);
       publishOperations(hub, parts);
     };
     return {

@@ -38,6 +38,8 @@ export interface Head {
 
 /** Key of the one entry that every write changes. */
 export const STATE = 'state';
+/** Key of the entry with the oldest offset of each partition. Only a repair reads it: a damaged file still has records that retention has dropped. */
+export const STARTS = 'starts';
 /** Time after a write conflict with another process in which more conflicts are likely, ms. */
 const CONTENDED_MS = 500;
 
@@ -219,11 +221,12 @@ class LmdbLog implements EventLog {
     for (const [index, records] of this.#records.entries()) {
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[index] ?? 0), Number.POSITIVE_INFINITY);
       for (;;) {
-        const { keys, events } = await this.#deletable(index, rule, now, readByAll);
+        const { keys, events, start } = await this.#deletable(index, rule, now, readByAll);
         if (keys.length === 0) break;
         for (let from = 0; from < keys.length; from += CHUNK_RECORDS) {
           const removal = records.batch(() => {
             for (const key of keys.slice(from, from + CHUNK_RECORDS)) partOfCommit(records.remove(key));
+            partOfCommit(this.#state.put(STARTS, this.#startsWith(index, keys[from + CHUNK_RECORDS] ?? start), 1));
           });
           await committed('the log', removal);
         }
@@ -234,12 +237,19 @@ class LmdbLog implements EventLog {
     return dropped;
   }
 
-  /** Some of the oldest records that a rule deletes, with the number of their events; none when there are no more. */
-  async #deletable(index: number, rule: RetentionRule, now: number, readByAll: number): Promise<{ keys: number[]; events: number }> {
+  /** The oldest offset of each partition, after a change of one. */
+  #startsWith(index: number, start: number): Ends {
+    const before = this.#state.get(STARTS) ?? [];
+    return this.#records.map((_records, each) => (each === index ? start : (before[each] ?? 0)));
+  }
+
+  /** Some of the oldest records that a rule deletes, with the number of their events and the offset after them; none when there are no more. */
+  async #deletable(index: number, rule: RetentionRule, now: number, readByAll: number) {
     const records = this.#at(index);
     const tooLarge = bytesOf(records) > rule.bytesMax / PARTITIONS;
     const keys: number[] = [];
     let events = 0;
+    let kept = 0;
     // Records from the future have a wrong time. They are at least as old as the next record that is not.
     let fromFuture: { key: number; width: number }[] = [];
     for (let start = 0; keys.length === 0; ) {
@@ -249,19 +259,20 @@ class LmdbLog implements EventLog {
         start = key + width;
         const time = value.at(-1)?.time ?? 0;
         const isOld = (time > now || time < now - rule.olderThanMs) && start <= readByAll;
-        if (start >= this.#endOf(index) || !(tooLarge || (isOld && (await areCovered(value, rule))))) return { keys, events };
+        if (start >= this.#endOf(index) || !(tooLarge || (isOld && (await areCovered(value, rule))))) return { keys, events, start: kept };
         fromFuture.push({ key, width });
         if (time > now && !tooLarge) continue;
         for (const record of fromFuture) {
           keys.push(record.key);
           events += record.width;
+          kept = record.key + record.width;
         }
         fromFuture = [];
       }
       if (chunk.length < CHUNK_RECORDS) break;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    return { keys, events };
+    return { keys, events, start: kept };
   }
 
   pauseWrites(work: () => Promise<void>): Promise<void> {

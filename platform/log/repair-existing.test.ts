@@ -177,6 +177,36 @@ describe('fault 23: a repair and events that still exist', () => {
     assert.deepEqual(await next.host.submit(idle, { type: 'Add', value: 2 }, { durable: true }), { ok: true, seq: 3 });
     await next.close();
   });
+
+  test('records that retention has dropped do not come back, and are no gaps', async () => {
+    const path = join(folder, 'dropped');
+    const zone = 'recorder/dropped';
+    const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
+    const record = async (count: number) => {
+      const { host, close } = openHost(path, snapshots);
+      await host.open(zone);
+      for (let value = 0; value < count; value++) await host.submit(zone, { type: 'Add', value, text: 'x'.repeat(200) }, { durable: true });
+      await close();
+    };
+    const spanOf = async (folderOfLog: string) => {
+      const log = openLmdbLog(folderOfLog);
+      const span = log.stats().partitions[partitionIndex(zone)];
+      await log.close();
+      return span;
+    };
+    await record(300);
+    const log = openLmdbLog(path);
+    assert.equal(await log.retain({ olderThanMs: 0, bytesMax: MIB }, Number.MAX_SAFE_INTEGER), 299);
+    await log.close();
+    // The file still has pages with dropped records.
+    await record(5);
+    assert.deepEqual(await spanOf(path), { start: 299, end: 305 });
+    const repair = (from: string) => repairLog(from, `${from}-new`, { snapshots: [snapshots.cold], spools: [], zones: [] });
+    const report = await repair(path);
+    assert.deepEqual([report.gaps, report.fromSnapshots, report.setBack, report.broken], [[], [], [], []]);
+    assert.equal(report.records, 6);
+    assert.deepEqual(await spanOf(`${path}-new`), { start: 299, end: 305 });
+  });
 });
 
 function overwritePagesWith(path: string, text: string): void {

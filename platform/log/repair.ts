@@ -9,7 +9,7 @@ import {
 } from '@millrace/kernel';
 import { open, type RootDatabase } from 'lmdb';
 import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
-import { type Head, STATE } from './lmdb-log.ts';
+import { type Head, STARTS, STATE } from './lmdb-log.ts';
 import { PARTITIONS, partitionIndex, type Records, shapedBy, widthOf } from './partitions.ts';
 import { gapsIn, type Salvaged, salvageLog, widthOfRecord } from './salvage.ts';
 import type { SpooledEvents } from './spooled-events.ts';
@@ -86,7 +86,9 @@ export async function repairLog(
     const repair: Repair = { salvaged, snapshots, spools, partitions, starts, ends, report };
     for (const zone of zones) await heads.put(zone, await continueZone(zone, read.get(zone) ?? nothingRead(), repair));
     await copyConsumers(root, salvaged);
-    await root.openDB<readonly number[], string>({ name: 'state', useVersions: true }).put(STATE, ends, 1);
+    const state = root.openDB<readonly number[], string>({ name: 'state', useVersions: true });
+    await state.put(STARTS, starts, 1);
+    await state.put(STATE, ends, 1);
     await root.flushed;
     return report;
   } finally {

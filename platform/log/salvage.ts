@@ -5,7 +5,7 @@ import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
 import type { KnownGroup } from './lmdb-consumers.ts';
 import type { StoredDeadLetter } from './lmdb-dead-letters.ts';
-import { type Head, STATE } from './lmdb-log.ts';
+import { type Head, STARTS, STATE } from './lmdb-log.ts';
 import { PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, widthOf } from './partitions.ts';
 
 declare module 'lmdb' {
@@ -35,7 +35,7 @@ export interface Salvaged {
 
 /**
  * Reads all readable pages of a log’s file, whether or not the trees still point to them. It does not use LMDB, which would crash the process at the
- * first damaged page. The newest version of each record is used.
+ * first damaged page. The newest version of each record is used, and none that retention has dropped.
  * @throws when the file cannot be read at all
  */
 export function salvageLog(folder: string): Salvaged {
@@ -50,7 +50,14 @@ export function salvageLog(folder: string): Salvaged {
     else if ((newest[found.partition]?.get(found.offset) ?? -1) < node.transaction)
       newest[found.partition]?.set(found.offset, node.transaction);
   }
-  const offsets = newest.map((records) => [...records.keys()].sort((one, other) => one - other));
+  const offsets = newest.map((records, partition) => {
+    const start = small.starts[partition] ?? 0;
+    const found = [...records.keys()].sort((one, other) => one - other);
+    // Retention always leaves one record. A start after all of them is damaged, or they are.
+    const dropped = start > (found.at(-1) ?? 0) ? [] : found.filter((offset) => offset < start);
+    for (const offset of dropped) records.delete(offset);
+    return found.slice(dropped.length);
+  });
   return {
     offsets,
     ends: small.ends,
@@ -126,6 +133,7 @@ function isBatch(value: unknown): value is EventBatch {
 /** The entries of a log other than its records. */
 class SmallEntries {
   readonly ends: number[] = Array.from({ length: PARTITIONS }, () => 0);
+  readonly starts: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly heads = new Map<string, Head>();
   readonly groups = new Map<string, KnownGroup>();
   readonly deadLetters = new Map<number, StoredDeadLetter>();
@@ -134,9 +142,11 @@ class SmallEntries {
 
   add({ key: bytes, value: content, transaction }: Node): void {
     const key = keyIn(bytes);
-    if (key === STATE) {
-      const ends = decoded(this.#packr, content.subarray(VERSION_BYTES));
-      if (Array.isArray(ends)) for (const [index, end] of ends.entries()) this.ends[index] = Math.max(this.ends[index] ?? 0, Number(end));
+    if (key === STATE || key === STARTS) {
+      const known = key === STATE ? this.ends : this.starts;
+      const offsets = decoded(this.#packr, content.subarray(VERSION_BYTES));
+      // They never go back: of the versions in the file, the highest is the newest.
+      if (Array.isArray(offsets)) for (const [index, at] of offsets.entries()) known[index] = Math.max(known[index] ?? 0, Number(at));
       return;
     }
     const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & StoredDeadLetter>;

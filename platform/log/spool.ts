@@ -4,8 +4,9 @@ import { Packr } from 'msgpackr';
 import { diskOf, type SpoolDisk, type SpoolFile } from './spool-disk.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
-/** Length and CRC-32, four bytes each, before every batch. */
+/** Length and CRC-32, four bytes each, before every batch. The inverse of the CRC-32 marks a record that was dropped. */
 const HEADER_BYTES = 8;
+const CRC_AT = 4;
 /** First bytes of an encoded batch. */
 const BODY_BEGINS = new Packr().pack({ zone: '' }).subarray(0, 2);
 /** File with the position of the oldest record that is not dropped. */
@@ -83,7 +84,7 @@ export class FileSpool implements Spool {
       if (this.bytes + bytes > this.bytesMax) break;
       const record = Buffer.allocUnsafe(bytes);
       record.writeUInt32BE(body.length, 0);
-      record.writeUInt32BE(crc32(body), 4);
+      record.writeUInt32BE(crc32(body), CRC_AT);
       body.copy(record, HEADER_BYTES);
       const segment = this.#write(record);
       if (!segment) break;
@@ -116,17 +117,24 @@ export class FileSpool implements Spool {
     for (let index = 0; this.#first < end; index++) {
       const entry = this.#entries[this.#first++] as Entry;
       this.#leave(entry);
-      if (!isHeld(index)) continue;
-      this.#held.push(entry);
-      this.#heldBytes += entry.bytes;
+      if (isHeld(index)) {
+        this.#held.push(entry);
+        this.#heldBytes += entry.bytes;
+      } else this.#markDropped(entry);
     }
-    let events = 0;
-    while (this.#heldBytes > this.bytesMax / 2) {
-      const [oldest] = this.#held.splice(0, 1) as [Entry];
-      this.#heldBytes -= oldest.bytes;
-      events += oldest.events;
-    }
+    const events = this.#dropHeldBeyondQuota();
     this.#advance();
+    return events;
+  }
+
+  /** @returns number of events that are lost */
+  #dropHeldBeyondQuota(): number {
+    let lost = 0;
+    while (this.#heldBytes > this.bytesMax / 2) this.#heldBytes -= (this.#held[lost++] as Entry).bytes;
+    if (lost === 0) return 0;
+    const given = this.#held.splice(0, lost);
+    const events = given.reduce((sum, entry) => sum + entry.events, 0);
+    this.#onDamage(`${events} events of ${zonesOf(given)} are lost: held batches fill half of the spool`);
     return events;
   }
 
@@ -138,6 +146,7 @@ export class FileSpool implements Spool {
     this.#held = this.#held.filter((entry) => entry.zone !== zone);
     for (const { bytes } of forgotten) this.#heldBytes -= bytes;
     this.#advance();
+    for (const entry of forgotten) if (this.#segments.includes(entry.segment)) this.#markDropped(entry);
     return areLost ? forgotten.reduce((sum, { events }) => sum + events, 0) : 0;
   }
 
@@ -160,6 +169,18 @@ export class FileSpool implements Spool {
     }
   }
 
+  /** A later process does not read a dropped record again. The mark suffices for those before the oldest held batch. */
+  #markDropped(entry: Entry): void {
+    const [held] = this.#held;
+    if (!held || isBefore(entry, held)) return;
+    const { file } = entry.segment;
+    try {
+      file.write(inverseOf(file.read(entry.at + CRC_AT, HEADER_BYTES - CRC_AT)), entry.at + CRC_AT);
+    } catch {
+      // It is appended again after a restart. The log ignores the repeat.
+    }
+  }
+
   giveUp(count: number): void {
     this.#keepAside(this.#entries.slice(this.#first, this.#first + count));
     this.drop(count);
@@ -171,7 +192,7 @@ export class FileSpool implements Spool {
     if (!oldest) return;
     const records = given.map(({ segment, at, bytes }) => segment.file.read(at, bytes));
     const kept = this.#keep(`${oldest.segment.name}.given-up-at-${oldest.at}`, Buffer.concat(records));
-    this.#onDamage(`${given.length} batches of ${[...new Set(given.map(({ zone }) => zone))].join(', ')} are given up and ${kept}`);
+    this.#onDamage(`${given.length} batches of ${zonesOf(given)} are given up and ${kept}`);
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
@@ -312,7 +333,8 @@ export class FileSpool implements Spool {
       const content = segment.file.read(0, size);
       const isLeft = (end: number) => number > markSegment || (number === markSegment && end > markAt);
       for (let at = 0; at < size; ) {
-        if (!isSound(content, at)) {
+        const isKept = isSound(content, at);
+        if (!isKept && !isDropped(content, at)) {
           const next = nextSound(content, at + 1);
           const damaged = content.subarray(at, next);
           // A file that grew before it was written ends with zeros.
@@ -321,7 +343,7 @@ export class FileSpool implements Spool {
           continue;
         }
         const bytes = HEADER_BYTES + content.readUInt32BE(at);
-        if (isLeft(at + bytes)) {
+        if (isKept && isLeft(at + bytes)) {
           const batch = this.#packr.unpack(content.subarray(at + HEADER_BYTES, at + bytes)) as EventBatch;
           this.#enter({ segment, at, bytes, events: batch.events.length, zone: batch.zone });
         }
@@ -337,6 +359,10 @@ function isBefore(one: Entry, other: Entry): boolean {
   return one.segment.number < other.segment.number || (one.segment.number === other.segment.number && one.at < other.at);
 }
 
+function zonesOf(entries: readonly Entry[]): string {
+  return [...new Set(entries.map(({ zone }) => zone))].join(', ');
+}
+
 /** Offset of the next sound record after a damaged one, whose length may be wrong. The end of the content if none follows. */
 function nextSound(content: Buffer, from: number): number {
   for (let body = content.indexOf(BODY_BEGINS, from + HEADER_BYTES); body >= 0; body = content.indexOf(BODY_BEGINS, body + 1))
@@ -344,10 +370,26 @@ function nextSound(content: Buffer, from: number): number {
   return content.length;
 }
 
-/** Whether a complete record with a valid checksum is at an offset. Zeros, at the end of a file that grew before it was written, are not a record. */
+/** Whether a complete record with a valid checksum is at an offset. */
 function isSound(content: Buffer, at: number): boolean {
-  if (at + HEADER_BYTES > content.length) return false;
+  const body = bodyAt(content, at);
+  return body !== null && crc32(body) === content.readUInt32BE(at + CRC_AT);
+}
+
+/** Whether a complete record that was dropped is at an offset. */
+function isDropped(content: Buffer, at: number): boolean {
+  const body = bodyAt(content, at);
+  return body !== null && crc32(body) === inverseOf(content.subarray(at + CRC_AT, at + HEADER_BYTES)).readUInt32BE(0);
+}
+
+/** The body of the record at an offset; null when it is not complete. Zeros, at the end of a file that grew before it was written, are not a record. */
+function bodyAt(content: Buffer, at: number): Buffer | null {
+  if (at + HEADER_BYTES > content.length) return null;
   const length = content.readUInt32BE(at);
   const body = content.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
-  return length > 0 && body.length === length && crc32(body) === content.readUInt32BE(at + 4);
+  return length > 0 && body.length === length ? body : null;
+}
+
+function inverseOf(bytes: Buffer): Buffer {
+  return Buffer.from(bytes.map((byte) => ~byte));
 }

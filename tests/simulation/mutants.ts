@@ -55,8 +55,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a torn record is taken for a whole one': {
     file: 'platform/log/spool.ts',
-    from: 'return length > 0 && body.length === length && crc32(body) === content.readUInt32BE(at + 4);',
-    to: 'return length > 0;',
+    from: 'return body !== null && crc32(body) === content.readUInt32BE(at + CRC_AT);',
+    to: 'return body !== null;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
     seed: 1,
     faults: ['host-crash', 'log-unavailable'],
@@ -123,7 +123,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a snapshot carries nothing that the log lacks': {
     file: 'kernel/snapshots.ts',
-    from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
+    from: '.filter((batch) => writerOf(batch) >= entry.zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
     seed: 31,

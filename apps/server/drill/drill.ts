@@ -20,6 +20,8 @@ const WATCH_SECONDS = 4;
 const RECORDED_MS = 1_000;
 const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
+/** How long a drill waits for killed hosts to have their zones again. Failed restarts are repeated after 10 s at most. */
+const EVEN_MS_MAX = 60_000;
 
 /** Target of each recovery source: all players play again within this time, ms, after the kill of one host or of all. */
 const TARGET_MS: Record<RecoverySource, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
@@ -137,13 +139,21 @@ function joined(first: Tally, second: Tally): Tally {
   };
 }
 
-/** Hosts to kill: one host with zones, or all. Waits until the zones are evenly distributed. */
-async function victims(server: ServerProcess, all: boolean): Promise<WorldHostStatus[]> {
-  for (;;) {
+/**
+ * Hosts to kill: one host with zones, or all. Waits until the zones are evenly distributed.
+ * @throws Error when they are not within `msMax`
+ */
+export async function victims(server: Pick<ServerProcess, 'url'>, all: boolean, msMax = EVEN_MS_MAX): Promise<WorldHostStatus[]> {
+  for (const deadline = Date.now() + msMax; ; ) {
     const hosts = ((await read(server, '/world/hosts')) as Page<WorldHostStatus>).data.filter(({ open }) => open > 0);
     const evenly = hosts.length === HOSTS && hosts.every(({ open }) => open === (COLUMNS * ROWS) / HOSTS);
     const chosen = hosts[Math.floor(Math.random() * hosts.length)];
     if (evenly && chosen) return all ? hosts : [chosen];
+    if (Date.now() > deadline)
+      throw new Error(
+        `The drill was ended: after ${msMax / 1_000} s, the ${COLUMNS * ROWS} zones are not evenly on ${HOSTS} hosts ` +
+          `(${hosts.map(({ id, open }) => `${id}: ${open}`).join(', ') || 'no host has an open zone'}). Run it again with more free memory and CPU.`,
+      );
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -184,7 +194,7 @@ async function countPlayers(server: ServerProcess, players: number): Promise<{ l
   return { lost: Math.max(0, players - counts.size), duplicated };
 }
 
-async function read(server: ServerProcess, path: string): Promise<unknown> {
+async function read(server: Pick<ServerProcess, 'url'>, path: string): Promise<unknown> {
   for (let tries = 0; ; tries++) {
     const response = await fetch(`${server.url}/api/v1${path}`);
     if (response.ok) return response.json();

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createClient } from '../client.ts';
+import { accessTokens, apiKey } from './credentials.ts';
+
+const refusal = { code: 'INVALID_TOKEN', detail: '', remedy: '', status: 401 };
+
+/** A server that refuses every credential, and those that it got. */
+function refusing() {
+  const sent: (string | null)[] = [];
+  const fetch: typeof globalThis.fetch = async (_address, init) => {
+    sent.push(new Headers(init?.headers).get('authorization'));
+    return Response.json(refusal, { status: 401 });
+  };
+  return { sent, fetch };
+}
+
+test('a refused API key is sent once: each refusal counts towards a lockout', async () => {
+  const { sent, fetch } = refusing();
+  const client = createClient({ url: 'http://server', credentials: apiKey('mill_old'), fetch });
+  await assert.rejects(client.listSources(), { code: 'INVALID_TOKEN' });
+  assert.deepEqual(sent, ['Bearer mill_old']);
+});
+
+test('a refused access token is replaced once', async ({ mock }) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const { sent, fetch } = refusing();
+  let tokens = 0;
+  const credentials = accessTokens(async () => ({
+    accessToken: `token-${++tokens}`,
+    expiresAt: new Date(Date.now() + 600_000).toISOString(),
+    tokenType: 'Bearer' as const,
+  }));
+  const refused = assert.rejects(createClient({ url: 'http://server', credentials, fetch }).listSources(), { code: 'INVALID_TOKEN' });
+  while (sent.length < 1) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  mock.timers.tick(10_000);
+  await refused;
+  assert.deepEqual(sent, ['Bearer token-1', 'Bearer token-2']);
+});

@@ -91,7 +91,7 @@ export class LiveCandles {
         if (event !== 'candle' || this.#error) return;
         if (this.#arrived) this.#arrived.push(data);
         else this.#store(data);
-        if (this.#source === 'stale') this.#source = 'live';
+        if (this.#source !== null) this.#source = data.status;
         this.#onChange();
       },
       { onStatus: (connection) => this.#connectionIs(connection), onError: (error) => this.#streamFailed(error) },
@@ -145,7 +145,7 @@ export class LiveCandles {
     for (const candle of arrived) this.#store(candle);
     this.#arrived = null;
     this.#retryMs = RETRY_FIRST_MS;
-    this.#source = status;
+    this.#source = arrived.at(-1)?.status ?? status;
     this.#onChange();
   }
 

@@ -58,7 +58,7 @@ export const marketModule = defineModule({
     const projection = seriesProjection(series, ({ instruments, remade }) => {
       // A response that was computed between the decision and this lacks these rows.
       for (const id of instruments) responses.invalidate(`instrument:${id}`);
-      publishRemade(hub, remade);
+      publishRemade(hub, remade, (id) => zones.view(id)?.state);
     });
     const reads = readsOf(context, zones);
     const candles = new CandleWatch(

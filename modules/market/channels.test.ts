@@ -52,9 +52,9 @@ const command: fc.Arbitrary<InstrumentCommand> = fc.oneof(
       trade: { ...trade, order: 0, quantity: '1', side: 'buy' },
     }),
   ),
-  fc.record({ time, bid: price, ask: price }).map(
-    (quote): InstrumentCommand => ({ type: 'ObserveQuote', quote: { ...quote, bidQuantity: '1', askQuantity: '1' } }),
-  ),
+  fc
+    .record({ time, bid: price, ask: price })
+    .map((quote): InstrumentCommand => ({ type: 'ObserveQuote', quote: { ...quote, bidQuantity: '1', askQuantity: '1' } })),
   fc.record({ time, levels: fc.array(price, { maxLength: 2 }) }).map(
     ({ levels, ...rest }): InstrumentCommand => ({
       type: 'ReplaceBook',

@@ -1,6 +1,7 @@
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
 import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Subscription } from './message.ts';
+import { isPartial, offsetOf } from './position.ts';
 
 /**
  * Server-sent events over fetch, which unlike EventSource can send a token. One response per subscription.
@@ -92,10 +93,6 @@ export function openEventStreams(
     },
   };
 }
-
-const offsetOf = (position: string) => Number.parseInt(position.slice(position.indexOf('-') + 1), 10);
-/** Whether more of the current state follows after a position. At the same offset, the position without this mark is newer. */
-const isPartial = (position: string) => position.endsWith('-partial');
 
 /** Parses the events of a response body (HTML Standard, “Server-sent events”). `received` is called for each chunk. */
 async function* eventsIn(

@@ -47,6 +47,8 @@ export interface Subscription {
   readonly id: number;
   readonly channels: readonly string[];
   from(channel: string): string | undefined;
+  /** Its channels that another subscription of the connection has from a later position: the server must begin them again. */
+  readonly again: readonly string[];
 }
 
 export interface Connection {

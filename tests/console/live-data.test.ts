@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Items } from '../../apps/web/src/live/items.ts';
 import { newestTrades, type ShownTrade } from '../../apps/web/src/live/trades.ts';
+import { changesOf, draftOf } from '../../apps/web/src/world/draft.ts';
 
 describe('the items of a channel', () => {
   const stateOf = (items: Items<{ id: string; price: number }>) => [...items.all].map(([id, { price }]) => `${id} ${price}`);
@@ -37,4 +38,14 @@ test('trades that the stream and the API have both are shown once, newest first'
       assert.deepEqual(shown, descending(0, to).slice(0, limit));
     }),
   );
+});
+
+test('an edit of a component changes only the fields that the operator changed, whatever happens to the others meanwhile', () => {
+  const fields = { points: 80, most: 100 };
+  const draft = draftOf(fields);
+  // A monster hits the player.
+  fields.points = 20;
+  assert.deepEqual(changesOf({ ...draft, edited: { ...draft.edited, most: '120' } }), { most: 120 });
+  assert.deepEqual(changesOf(draft), {});
+  assert.throws(() => changesOf({ ...draft, edited: { most: 'much' } }), /most: much is not valid JSON/);
 });

@@ -38,3 +38,11 @@ test('a refused access token is replaced once', async ({ mock }) => {
   await refused;
   assert.deepEqual(sent, ['Bearer token-1', 'Bearer token-2']);
 });
+
+test('an id of dots is refused: its URL is that of another operation', async () => {
+  const { sent, fetch } = refusing();
+  const client = createClient({ url: 'http://server', fetch });
+  // The URL would be that of the announcement to all zones.
+  await assert.rejects(client.createZoneAnnouncement({ zone: '..', text: 'x' }), /"\.\." is not a valid zone/);
+  assert.deepEqual(sent, []);
+});

@@ -71,6 +71,8 @@ async function call(
   const path = pattern.replace(/:(\w+)/g, (_whole, name: string) => {
     const value = String(rest[name]);
     delete rest[name];
+    // A URL with such a part is that of another operation.
+    if (value === '.' || value === '..') throw new TypeError(`"${value}" is not a valid ${name}.`);
     return encodeURIComponent(value);
   });
   const query = new URLSearchParams();

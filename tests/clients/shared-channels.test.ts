@@ -240,15 +240,41 @@ async function run(steps: readonly Step[], historyEvents: number): Promise<void>
   }
 }
 
-test('of several subscriptions of a channel, each gets the events after its own position once, or a gap', async () => {
+/** Runs a test with `FakeSocket` instead of a network. */
+async function withFakeSockets(work: () => Promise<void>): Promise<void> {
   const Native = globalThis.WebSocket;
   globalThis.WebSocket = FakeSocket as unknown as typeof WebSocket;
   try {
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.constantFrom(2, 1_000), run), {
-      numRuns: 300,
-      examples: [[ONE_OF_TWO_IS_LATER, 1_000]],
-    });
+    await work();
   } finally {
     globalThis.WebSocket = Native;
   }
-});
+}
+
+test('of several subscriptions of a channel, each gets the events after its own position once, or a gap', () =>
+  withFakeSockets(() =>
+    fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.constantFrom(2, 1_000), run), {
+      numRuns: 300,
+      examples: [[ONE_OF_TWO_IS_LATER, 1_000]],
+    }),
+  ));
+
+test('a gap that the server reports while the connection is open is delivered: events of another server were lost', () =>
+  withFakeSockets(async () => {
+    server = new Server(10);
+    const client = createClient({ url: 'http://server' });
+    try {
+      const events: string[] = [];
+      client.watch(['trades:a'] as unknown as ChannelName[], ({ event }) => events.push(event));
+      await connect(client);
+      server.publish('trades:a');
+      const at = server.hub.position;
+      server.hub.publish('trades:a', 'lossless', 'gap', '', { channel: 'trades:a', from: at, to: at, reason: 'lost' });
+      server.hub.flush();
+      server.publish('trades:a');
+      await settle();
+      assert.deepEqual(events, ['trade', 'gap', 'trade']);
+    } finally {
+      client.close();
+    }
+  }));

@@ -252,10 +252,16 @@ function deliver({ channels, positions, listener }: Watcher, channel: string, ev
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
   const known = positions.get(name);
+  const isGap = event === 'gap';
+  const end = isGap ? endOf(data as GapNotice, position) : position;
   // Another subscription of the channel began before this one, or gets again what this one has received.
-  const end = event === 'gap' ? (data as GapNotice).to : position;
-  if (known !== undefined && !isPartial(known) && isUpTo(end, known) && (event !== 'gap' || position !== known)) return;
+  if (known !== undefined && !isPartial(known) && isUpTo(end, known) && (!isGap || position !== known)) return;
   // The current state or the remaining history follows a gap.
-  positions.set(name, event === 'gap' ? partialOf(end) : position);
+  positions.set(name, isGap ? partialOf(end) : position);
   callListener(() => listener({ channel: name, event, data, position }));
+}
+
+/** Position after which events follow a gap. A gap that is reported while the connection is open is an event with its own position. */
+function endOf({ to }: GapNotice, position: string): string {
+  return isUpTo(to, position) ? position : to;
 }

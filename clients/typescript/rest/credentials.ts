@@ -60,10 +60,11 @@ export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Cred
  * @throws MillraceError from `token()`: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, TWO_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
  */
 export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
+  const server = withoutSlash(url);
   const jar = new Map<string, string>();
   let wrongPassword: MillraceError | null = null;
   async function post<T>(path: string, body?: object): Promise<T> {
-    const response = await fetch(`${url}/api/v1/auth/${path}`, {
+    const response = await fetch(`${server}/api/v1/auth/${path}`, {
       method: 'POST',
       headers: {
         cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '),
@@ -118,6 +119,11 @@ export function signIn(url: string, email: string, password: string, code?: () =
       return post<Wire<AccessToken>>('token');
     }
   });
+}
+
+/** The URL of a server, to which a path is added. */
+export function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, '');
 }
 
 function notSignedIn(code: string, detail: string, remedy: string): MillraceError {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClient } from '../client.ts';
-import { accessTokens, apiKey } from './credentials.ts';
+import { accessTokens, apiKey, signIn } from './credentials.ts';
 
 const refusal = { code: 'INVALID_TOKEN', detail: '', remedy: '', status: 401 };
 
@@ -45,4 +45,23 @@ test('an id of dots is refused: its URL is that of another operation', async () 
   // The URL would be that of the announcement to all zones.
   await assert.rejects(client.createZoneAnnouncement({ zone: '..', text: 'x' }), /"\.\." is not a valid zone/);
   assert.deepEqual(sent, []);
+});
+
+test('the URL of the server may end in a slash', async (context) => {
+  const addresses: string[] = [];
+  const fetch: typeof globalThis.fetch = async (address) => {
+    addresses.push(String(address));
+    return Response.json({ code: 'FORBIDDEN', detail: '', remedy: '', status: 403 }, { status: 403 });
+  };
+  await assert.rejects(createClient({ url: 'http://server/', fetch }).listSources(), { code: 'FORBIDDEN' });
+  const closed = Promise.withResolvers<void>();
+  createClient({ url: 'http://server/', fetch, transport: 'sse' }).watch(['tickers'], () => {}, { onError: () => closed.resolve() });
+  await closed.promise;
+  context.mock.method(globalThis, 'fetch', fetch);
+  await assert.rejects(signIn('http://server/', 'kim@example.com', 'a password').token(), { code: 'FORBIDDEN' });
+  assert.deepEqual(addresses, [
+    'http://server/api/v1/sources',
+    'http://server/api/v1/stream?channels=tickers',
+    'http://server/api/v1/auth/sign-in',
+  ]);
 });

@@ -30,21 +30,24 @@ export function apiKey(key: string): Credentials {
 
 /** Authenticates with access tokens from `fetchToken`: called before the first request, before each token expires, and when the server refuses one. */
 export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Credentials {
-  let current: Wire<AccessToken> | null = null;
+  let current: { readonly accessToken: string; readonly renewAt: number | null } | null = null;
   let fetching: Promise<Wire<AccessToken>> | null = null;
-  const renewAt = ({ expiresAt }: Wire<AccessToken>) => Date.parse(expiresAt) - AHEAD_MS;
+  const isDue = ({ renewAt }: { readonly renewAt: number | null }) => renewAt !== null && renewAt <= Date.now();
   return {
     get renewAt() {
-      return current && renewAt(current);
+      return current?.renewAt ?? null;
     },
     token: async () => {
-      if (current && renewAt(current) > Date.now()) return current.accessToken;
+      if (current && !isDue(current)) return current.accessToken;
       // Concurrent callers share one request.
       fetching ??= fetchToken().finally(() => {
         fetching = null;
       });
-      current = await fetching;
-      return current.accessToken;
+      const { accessToken, expiresAt } = await fetching;
+      const renewAt = Date.parse(expiresAt) - AHEAD_MS;
+      // By a clock that is ahead, every new token is due at once. Then it is replaced when the server refuses it.
+      current = { accessToken, renewAt: renewAt > Date.now() ? renewAt : null };
+      return accessToken;
     },
     refused: (token = current?.accessToken) => {
       if (current?.accessToken === token) current = null;

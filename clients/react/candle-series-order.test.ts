@@ -58,6 +58,7 @@ function open() {
     candle,
     request: (index: number) => requests[index] as Request,
     gap: () => listener({ event: 'gap' }),
+    arrives: (time: number) => listener({ event: 'candle', data: { time, close: 1, status: 'live' } }),
     becomes: (status: StreamStatus) => options.onStatus?.(status, null),
     streamFails: (error: MillraceError) => options.onError?.(error),
     shown: () => [live.series.status, live.series.candles.at(-1)?.close],
@@ -83,6 +84,22 @@ describe('of two requests that overlap', () => {
     mock.timers.tick(60_000);
     assert.deepEqual([...shown(), requests.length], ['live', 3, 2]);
   });
+});
+
+test('a candle that a repair withdrew is not shown after the gap, and one that arrives meanwhile is', async () => {
+  const { live, request, gap, arrives } = open();
+  await request(0).respond(2);
+  arrives(180_000);
+  gap();
+  arrives(120_000);
+  await request(1).respond(3);
+  assert.deepEqual(
+    live.series.candles.map(({ time, close }) => [time, close]),
+    [
+      [60_000, 3],
+      [120_000, 1],
+    ],
+  );
 });
 
 describe('the status', () => {

@@ -139,8 +139,12 @@ export class LiveCandles {
   }
 
   #responded({ rows, status }: Awaited<ReturnType<Millrace['getCandles']>>): void {
+    const before = new Map(this.#byTime);
+    // The response is complete from its oldest candle on: others were withdrawn.
+    const oldest = rows.length < this.#query.limit ? Number.NEGATIVE_INFINITY : (rows.at(-1)?.[0] ?? 0);
+    for (const time of before.keys()) if (time >= oldest) this.#byTime.delete(time);
     for (const [time, open, high, low, close, volume] of rows)
-      this.#byTime.set(time, { time, open, high, low, close, volume, trades: this.#byTime.get(time)?.trades ?? null });
+      this.#byTime.set(time, { time, open, high, low, close, volume, trades: before.get(time)?.trades ?? null });
     const arrived = this.#arrived ?? [];
     for (const candle of arrived) this.#store(candle);
     this.#arrived = null;

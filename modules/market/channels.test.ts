@@ -20,12 +20,15 @@ function open() {
   const { create, decide, evolve } = instrumentZone({ lateWindowMs: 600_000, outlierPercent: 20 });
   const state = create(ID);
   const newest = new Map<string, unknown>();
-  const publish = (channel: string, _delivery: string, _event: string, key: string, data: unknown) => {
+  const gaps: unknown[] = [];
+  const publish = (channel: string, _delivery: string, event: string, key: string, data: unknown) => {
     assert.notEqual(data, undefined, channel);
+    if (event === 'gap') return void gaps.push(data);
     newest.set(`${channel} ${key}`, data);
   };
-  const hub = { isWanted: () => true, publish } as unknown as Hub;
+  const hub = { isWanted: () => true, publish, position: 'e-1' } as unknown as Hub;
   return {
+    gaps,
     state: (): Instrument => state,
     newest: (channel: string, key = '') => newest.get(`${channel} ${key}`),
     apply: (command: InstrumentCommand) => {
@@ -87,3 +90,19 @@ test('the newest quote, book, candle and ticker of the streams are those of the 
     }),
     { numRuns: 200 },
   ));
+
+test('a repair is a gap of the trades, readings and candles: their readers have some that were withdrawn', () => {
+  const { gaps, newest, apply } = open();
+  const trade = { id: '1', order: 0, time: START, price: '1', quantity: '1', side: 'buy' } as const;
+  apply({ type: 'RecordTrade', numbered: false, trade });
+  apply({ type: 'ObserveQuote', quote: { time: START, bid: '1', ask: '2', bidQuantity: '1', askQuantity: '1' } });
+  const before = newest(`quotes:${ID}`);
+  apply({ type: 'RepairInstrument', after: START - 1, newestAt: 0, reason: '', withdrawn: [trade], last: null, candles: [] });
+  const channels = [`trades:${ID}`, `readings:${ID}`, ...INTERVALS.map((interval) => `candles:${ID}:${interval}`)];
+  assert.deepEqual(
+    gaps,
+    channels.map((channel) => ({ channel, from: 'e-1', to: 'e-1', reason: 'withdrawn' })),
+  );
+  // A quote without data is no event.
+  assert.equal(newest(`quotes:${ID}`), before);
+});

@@ -1,6 +1,7 @@
 import {
   type Candle,
   type CandleEvent,
+  type GapNotice,
   INTERVALS,
   type InstrumentEvent,
   type InstrumentId,
@@ -58,6 +59,7 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
         hub.publish(`readings:${id}`, 'lossless', 'reading', '', { ...event.reading, trace });
         break;
       case 'InstrumentMended':
+        publishWithdrawal(hub, id);
         Object.assign(seen, { trade: true, quote: true, book: true });
         break;
       case 'WentLive':
@@ -82,6 +84,14 @@ export function publishRemade(hub: Hub, remade: readonly CandleRow[], of: (id: I
     const state = of(instrument) ?? { status: 'stale' };
     if (hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(time), candleEvent(candle, true, version, state));
   }
+}
+
+/** Tells the readers of trades, readings and candles that some of them were withdrawn: they read the current ones from the API. */
+function publishWithdrawal(hub: Hub, id: InstrumentId): void {
+  const from = hub.position;
+  for (const channel of [`trades:${id}`, `readings:${id}`, ...INTERVALS.map((interval) => `candles:${id}:${interval}`)])
+    if (hub.isWanted(channel))
+      hub.publish(channel, 'lossless', 'gap', '', { channel, from, to: from, reason: 'withdrawn' } satisfies GapNotice);
 }
 
 /** Publishes the state after the turn: once, however many events it had. */

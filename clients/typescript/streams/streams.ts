@@ -169,7 +169,7 @@ export class Streams {
         if (this.#connection !== connection) return;
         for (const watcher of [...this.#watchers.values()])
           if (only === watcher.id || (only === undefined && !this.#beginning.has(watcher)))
-            deliver(watcher, channel, event, data, position);
+            deliver(watcher, { channel, event, data, position }, only === undefined);
       },
       subscribed: (id, position) => {
         this.#attempts = 0;
@@ -247,18 +247,26 @@ function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['no
   };
 }
 
-function deliver({ channels, positions, listener }: Watcher, channel: string, event: string, data: unknown, position: string): void {
+/** @param isShared whether other subscriptions have the connection, too: then the server may have begun a channel at another position */
+function deliver(watcher: Watcher, { channel, event, data, position }: AnyMessage, isShared: boolean): void {
+  const { channels, positions, listener } = watcher;
   // Messages of `user` arrive on users:{user}; a client can subscribe only to that of its own user.
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
+  if (!isShared) positions.set(name, position);
+  else if (!goesOn(positions, name, event, data, position)) return;
+  callListener(() => listener({ channel: name, event, data, position }));
+}
+
+/** Goes on to the position of a message. @returns false when the message was received before: another subscription of the channel begins before this one */
+function goesOn(positions: Watcher['positions'], name: string, event: string, data: unknown, position: string): boolean {
   const known = positions.get(name);
   const isGap = event === 'gap';
   const end = isGap ? endOf(data as GapNotice, position) : position;
-  // Another subscription of the channel began before this one, or gets again what this one has received.
-  if (known !== undefined && !isPartial(known) && isUpTo(end, known) && (!isGap || position !== known)) return;
-  // The current state or the remaining history follows a gap.
+  if (known !== undefined && !isPartial(known) && isUpTo(end, known) && (!isGap || position !== known)) return false;
+  // The current state or the remaining history of the channel follows a gap.
   positions.set(name, isGap ? partialOf(end) : position);
-  callListener(() => listener({ channel: name, event, data, position }));
+  return true;
 }
 
 /** Position after which events follow a gap. A gap that is reported while the connection is open is an event with its own position. */

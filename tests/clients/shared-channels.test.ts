@@ -189,6 +189,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
 );
 
+/** The subscription that another one relies on ends before the connection is open. */
+const FIRST_ONE_ENDS: Step[] = [
+  { do: 'publish', channel: 1 },
+  { do: 'watch', channels: ['trades:b'], back: [0] },
+  { do: 'watch', channels: ['trades:b'], back: [null] },
+  { do: 'watch', channels: CHANNELS, back: [null, 0] },
+  { do: 'stop', index: 0 },
+  { do: 'publish', channel: 1 },
+];
 const watchBoth = (...back: (number | null)[]): Step => ({ do: 'watch', channels: CHANNELS, back });
 /** Of a subscription of two channels that others have, only one must begin again. A message of the other one is on its way. */
 const ONE_OF_TWO_IS_LATER: Step[] = [
@@ -255,7 +264,10 @@ test('of several subscriptions of a channel, each gets the events after its own 
   withFakeSockets(() =>
     fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.constantFrom(2, 1_000), run), {
       numRuns: 300,
-      examples: [[ONE_OF_TWO_IS_LATER, 1_000]],
+      examples: [
+        [ONE_OF_TWO_IS_LATER, 1_000],
+        [FIRST_ONE_ENDS, 1_000],
+      ],
     }),
   ));
 

@@ -47,8 +47,8 @@ export interface Subscription {
   readonly id: number;
   readonly channels: readonly string[];
   from(channel: string): string | undefined;
-  /** Its channels that another subscription of the connection has from a later position: the server must begin them again. */
-  readonly again: readonly string[];
+  /** Call it when the subscription is sent on a shared connection. @returns its channels that the server must begin again: others have them from later positions */
+  sent(): readonly string[];
 }
 
 export interface Connection {

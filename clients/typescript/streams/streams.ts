@@ -44,8 +44,8 @@ export class Streams {
   readonly #retryMsMax: number;
   readonly #watchers = new Map<number, Watcher>();
   #connection: Connection | null = null;
-  /** Subscriptions that were added to the connection. */
-  readonly #added = new Set<Watcher>();
+  /** Subscriptions that were sent on the connection. */
+  readonly #onConnection = new Set<Watcher>();
   /** Those of them whose channels the server begins again. Until then the connection has only later messages. */
   readonly #beginning = new Set<Watcher>();
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -135,7 +135,7 @@ export class Streams {
     const watcher = this.#watchers.get(id);
     if (!watcher) return;
     this.#watchers.delete(id);
-    this.#added.delete(watcher);
+    this.#onConnection.delete(watcher);
     this.#beginning.delete(watcher);
     watcher.dispose();
     if (this.#watchers.size === 0) this.#stop();
@@ -202,7 +202,7 @@ export class Streams {
       },
     });
     this.#connection = connection;
-    this.#added.clear();
+    this.#onConnection.clear();
     this.#beginning.clear();
     // Subscriptions with positions go first: for a shared channel the server uses the first position.
     const watchers = [...this.#watchers.values()].sort((one, other) => other.positions.size - one.positions.size);
@@ -211,21 +211,26 @@ export class Streams {
 
   #subscribe(watcher: Watcher): void {
     const { id, channels, positions } = watcher;
+    this.#connection?.add({ id, channels, from: (channel) => positions.get(channel), sent: () => this.#sent(watcher) });
+  }
+
+  #sent(watcher: Watcher): readonly string[] {
+    const { channels, positions } = watcher;
     const shared = channels.filter((channel) => positions.has(channel) && this.#isShared(channel));
     // Until they begin again, the messages of all of them are later ones.
     const again = shared.some((channel) => this.#isLacking(channel, positions.get(channel) as string)) ? shared : [];
-    this.#added.add(watcher);
+    this.#onConnection.add(watcher);
     if (again.length > 0) this.#beginning.add(watcher);
-    this.#connection?.add({ id, channels, from: (channel) => positions.get(channel), again });
+    return again;
   }
 
   #isShared(channel: string): boolean {
-    return [...this.#added].some(({ channels }) => channels.includes(channel));
+    return [...this.#onConnection].some(({ channels }) => channels.includes(channel));
   }
 
   /** Whether the connection has a channel of other subscriptions, but not from this position on. */
   #isLacking(channel: string, position: string): boolean {
-    return ![...this.#added].some((other) => {
+    return ![...this.#onConnection].some((other) => {
       const known = other.channels.includes(channel) && !this.#beginning.has(other) ? other.positions.get(channel) : undefined;
       return known === position || (known !== undefined && !isPartial(position) && isUpTo(known, position));
     });

@@ -15,9 +15,9 @@ export const GapNotice = Type.Object(
     channel: Type.String(),
     from: Type.String({ description: 'Position to resume after.' }),
     to: Type.String({ description: 'Position after which events follow.' }),
-    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed'), Type.Literal('lost')], {
+    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed'), Type.Literal('lost'), Type.Literal('withdrawn')], {
       description:
-        '`evicted`: no longer in the history. `epoch-changed`: position of another run. `lost`: events of another server may be missing.',
+        '`evicted`: no longer in the history. `epoch-changed`: position of another run. `lost`: events of another server may be missing. `withdrawn`: a repair withdrew data of earlier events.',
     }),
   },
   { $id: 'GapNotice', description: 'Events between two positions were missed. Read the current data from the API.' },

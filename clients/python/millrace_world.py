@@ -68,6 +68,7 @@ def unpack(body, at=0):
 
 class World:
     def __init__(self, server, name):
+        server = server.rstrip("/")
         request = urllib.request.Request(server + "/api/v1/world/players", json.dumps({"name": name}).encode(), {"content-type": "application/json"})
         token = json.load(urllib.request.urlopen(request))["token"]
         port = json.load(urllib.request.urlopen(server + "/api/v1/world"))["tcpPort"]

@@ -15,14 +15,15 @@ const refused = new MillraceError({ code: 'FORBIDDEN', detail: '', remedy: '', s
 interface Request {
   respond(close: number, status?: 'live' | 'stale'): Promise<void>;
   fail(error: MillraceError): Promise<void>;
-  /** Close that the server had at the request. */
+  /** Close and status that the server had at the request. */
   readonly close: number;
+  readonly status: 'live' | 'stale';
 }
 
 /** Candles of one minute over a stream and requests that the test completes. */
 function open() {
   const requests: Request[] = [];
-  const server = { close: 1 };
+  const server: { close: number; status: 'live' | 'stale' } = { close: 1, status: 'live' };
   let listener: (message: object) => void = () => {};
   let options: WatchOptions = {};
   const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -37,7 +38,7 @@ function open() {
           reject(error);
           return settle();
         };
-        requests.push({ respond, fail, close: server.close });
+        requests.push({ respond, fail, ...server });
       }),
     watch: (_channels: unknown, onMessage: typeof listener, watchOptions: WatchOptions) => {
       listener = onMessage;
@@ -48,7 +49,7 @@ function open() {
   const live = new LiveCandles(millrace, { instrument: 'i', interval: '1m', limit: 10 }, () => {});
   const candle = (close: number) => {
     server.close = close;
-    listener({ event: 'candle', data: { time: 60_000, close } });
+    listener({ event: 'candle', data: { time: 60_000, close, status: server.status } });
   };
   return {
     live,
@@ -57,6 +58,7 @@ function open() {
     candle,
     request: (index: number) => requests[index] as Request,
     gap: () => listener({ event: 'gap' }),
+    arrives: (time: number) => listener({ event: 'candle', data: { time, close: 1, status: 'live' } }),
     becomes: (status: StreamStatus) => options.onStatus?.(status, null),
     streamFails: (error: MillraceError) => options.onError?.(error),
     shown: () => [live.series.status, live.series.candles.at(-1)?.close],
@@ -82,6 +84,22 @@ describe('of two requests that overlap', () => {
     mock.timers.tick(60_000);
     assert.deepEqual([...shown(), requests.length], ['live', 3, 2]);
   });
+});
+
+test('a candle that a repair withdrew is not shown after the gap, and one that arrives meanwhile is', async () => {
+  const { live, request, gap, arrives } = open();
+  await request(0).respond(2);
+  arrives(180_000);
+  gap();
+  arrives(120_000);
+  await request(1).respond(3);
+  assert.deepEqual(
+    live.series.candles.map(({ time, close }) => [time, close]),
+    [
+      [60_000, 3],
+      [120_000, 1],
+    ],
+  );
 });
 
 describe('the status', () => {
@@ -112,6 +130,20 @@ describe('the status', () => {
     assert.deepEqual(shown(), ['live', 3]);
   });
 
+  test('is that of the source as soon as it changes, with the same candle', async () => {
+    const { request, server, candle, shown } = open();
+    await request(0).respond(2);
+    server.status = 'stale';
+    candle(2);
+    assert.deepEqual(shown(), ['stale', 2]);
+    // Another reason of the source is another event: it is not live.
+    candle(2);
+    assert.deepEqual(shown(), ['stale', 2]);
+    server.status = 'live';
+    candle(2);
+    assert.deepEqual(shown(), ['live', 2]);
+  });
+
   test('stays failed while the stream has failed, although a request succeeds', async () => {
     const { request, becomes, streamFails, shown } = open();
     streamFails(refused);
@@ -125,7 +157,7 @@ describe('the status', () => {
 });
 
 const step = fc.oneof(
-  fc.constantFrom('candle', 'missed candle', 'lost', 'back'),
+  fc.constantFrom('candle', 'missed candle', 'lost', 'back', 'source stale', 'source live'),
   // A response or a failure of the request with this index, counted from the newest.
   fc.record({ index: fc.nat(3), fails: fc.boolean() }),
 );
@@ -137,11 +169,14 @@ test('the series has the newest state of the server after every history', async 
       becomes('live');
       const complete = (index: number, fails: boolean) => {
         const request = requests.at(-1 - index);
-        return fails ? request?.fail(unavailable) : request?.respond(request.close);
+        return fails ? request?.fail(unavailable) : request?.respond(request.close, request.status);
       };
       for (const each of steps) {
         if (each === 'candle') candle(server.close + 1);
-        else if (each === 'missed candle') {
+        else if (each === 'source stale' || each === 'source live') {
+          server.status = each === 'source live' ? 'live' : 'stale';
+          candle(server.close);
+        } else if (each === 'missed candle') {
           server.close++;
           gap();
         } else if (each === 'lost') becomes('waiting');
@@ -151,7 +186,7 @@ test('the series has the newest state of the server after every history', async 
       becomes('live');
       gap();
       for (const index of requests.keys()) await complete(index, false);
-      assert.deepEqual(shown(), ['live', server.close]);
+      assert.deepEqual(shown(), [server.status, server.close]);
       live.close();
     }),
     { numRuns: 300 },

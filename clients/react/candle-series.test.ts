@@ -23,7 +23,7 @@ function open(responses: ('ok' | MillraceError)[]) {
   } as unknown as Millrace;
   const live = new LiveCandles(millrace, { instrument: 'i', interval: '1m', limit: 10 }, () => {});
   const settle = () => new Promise((resolve) => setImmediate(resolve));
-  return { live, settle, requests: () => requests, candle: (time: number) => send({ event: 'candle', data: { time } }) };
+  return { live, settle, requests: () => requests, candle: (time: number) => send({ event: 'candle', data: { time, status: 'live' } }) };
 }
 
 test('a failed request is repeated while the stream is live, and candles are shown again', async ({ mock }) => {

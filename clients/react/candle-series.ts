@@ -91,7 +91,7 @@ export class LiveCandles {
         if (event !== 'candle' || this.#error) return;
         if (this.#arrived) this.#arrived.push(data);
         else this.#store(data);
-        if (this.#source === 'stale') this.#source = 'live';
+        if (this.#source !== null) this.#source = data.status;
         this.#onChange();
       },
       { onStatus: (connection) => this.#connectionIs(connection), onError: (error) => this.#streamFailed(error) },
@@ -139,13 +139,17 @@ export class LiveCandles {
   }
 
   #responded({ rows, status }: Awaited<ReturnType<Millrace['getCandles']>>): void {
+    const before = new Map(this.#byTime);
+    // The response is complete from its oldest candle on: others were withdrawn.
+    const oldest = rows.length < this.#query.limit ? Number.NEGATIVE_INFINITY : (rows.at(-1)?.[0] ?? 0);
+    for (const time of before.keys()) if (time >= oldest) this.#byTime.delete(time);
     for (const [time, open, high, low, close, volume] of rows)
-      this.#byTime.set(time, { time, open, high, low, close, volume, trades: this.#byTime.get(time)?.trades ?? null });
+      this.#byTime.set(time, { time, open, high, low, close, volume, trades: before.get(time)?.trades ?? null });
     const arrived = this.#arrived ?? [];
     for (const candle of arrived) this.#store(candle);
     this.#arrived = null;
     this.#retryMs = RETRY_FIRST_MS;
-    this.#source = status;
+    this.#source = arrived.at(-1)?.status ?? status;
     this.#onChange();
   }
 

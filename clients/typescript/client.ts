@@ -1,5 +1,5 @@
 import type { ChannelName } from '@millrace/contracts';
-import { browserSession, type Credentials } from './rest/credentials.ts';
+import { browserSession, type Credentials, withoutSlash } from './rest/credentials.ts';
 import type { MillraceError } from './rest/error.ts';
 import { type Rest, restOver } from './rest/rest.ts';
 import { openEventStreams } from './streams/event-stream.ts';
@@ -61,7 +61,8 @@ export interface Millrace extends Rest {
  * @example const millrace = createClient({ url: 'http://127.0.0.1:7420', credentials: apiKey('mill_…') })
  */
 export function createClient(options: ClientOptions = {}): Millrace {
-  const { url = location.origin, credentials = browserSession, transport = 'websocket', timeoutMs = TIMEOUT_MS } = options;
+  const { credentials = browserSession, transport = 'websocket', timeoutMs = TIMEOUT_MS } = options;
+  const url = withoutSlash(options.url ?? location.origin);
   const { silentMsMax = SILENT_MS_MAX, retryMsMax = RETRY_MS_MAX } = options;
   const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const streams = new Streams(

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import type { ChannelContract } from '../module.ts';
 import { Candle, Reading, Trade } from './events.ts';
+import { Freshness } from './freshness.ts';
 import { isInstrumentId } from './instrument.ts';
 import { isInterval } from './interval.ts';
 import { BookResource, Instrument, QuoteResource } from './resources.ts';
@@ -8,7 +9,10 @@ import { BookResource, Instrument, QuoteResource } from './resources.ts';
 const { order: _order, ...tradeFields } = Trade.properties;
 const ReadingEvent = Type.Object({ ...Reading.properties, trace: Type.Optional(Type.String()) }, { $id: 'ReadingEvent' });
 const TradeEvent = Type.Object({ ...tradeFields, trace: Type.Optional(Type.String()) }, { $id: 'TradeEvent' });
-const CandleEvent = Type.Object({ ...Candle.properties, closed: Type.Boolean(), version: Type.Integer() }, { $id: 'CandleEvent' });
+const CandleEvent = Type.Object(
+  { ...Candle.properties, closed: Type.Boolean(), version: Type.Integer(), status: Freshness },
+  { $id: 'CandleEvent', description: 'A candle. When the `status` of its instrument changes, the newest candle is sent again.' },
+);
 export type TradeEvent = Static<typeof TradeEvent>;
 export type CandleEvent = Static<typeof CandleEvent>;
 

@@ -96,3 +96,7 @@ function put(side: BookLevel[], [priceText, quantityText]: Level, rising: boolea
   else if (found) side[low] = [price, priceText, quantityText];
   else if (!removes) side.splice(low, 0, [price, priceText, quantityText]);
 }
+
+export function hasLevels({ bids, asks }: Book): boolean {
+  return bids.length > 0 || asks.length > 0;
+}

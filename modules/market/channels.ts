@@ -1,5 +1,7 @@
 import {
   type Candle,
+  type CandleEvent,
+  type GapNotice,
   INTERVALS,
   type InstrumentEvent,
   type InstrumentId,
@@ -10,9 +12,10 @@ import {
 import { type EventBatch, keyOf } from '@millrace/kernel';
 import type { CandleRow } from '@millrace/series';
 import type { Hub, InitialEvent } from '@millrace/streams';
-import { type Bar, candleOf } from './bars.ts';
+import { type Bar, candleOf, isInexact } from './bars.ts';
+import { hasLevels } from './book.ts';
 import type { Instrument } from './instrument.ts';
-import { describeBook, describeInstrument, describeQuote } from './views.ts';
+import { bookOf, describeBook, describeInstrument, describeQuote } from './views.ts';
 
 /** Number of levels per side in the book channel. */
 const BOOK_DEPTH = 20;
@@ -22,7 +25,7 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
   const id = keyOf(batch.zone);
   if (!isInstrumentId(id)) return;
   const state = zoneState as Instrument;
-  const seen = { trade: false, quote: false, book: false };
+  const seen = { trade: false, quote: false, book: false, status: false };
   const events = batch.events as unknown as InstrumentEvent[];
   for (let index = 0; index < events.length; index++) {
     const event = events[index] as InstrumentEvent;
@@ -40,7 +43,7 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
         const channel = `candles:${id}:${event.interval}`;
         const version = event.type === 'CandleClosed' ? 1 : event.version;
         if (hub.isWanted(channel))
-          hub.publish(channel, 'conflated', 'candle', String(event.candle.time), candleEvent(event.candle, true, version));
+          hub.publish(channel, 'conflated', 'candle', String(event.candle.time), candleEvent(event.candle, true, version, state));
         break;
       }
       case 'QuoteChanged':
@@ -56,38 +59,62 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
         hub.publish(`readings:${id}`, 'lossless', 'reading', '', { ...event.reading, trace });
         break;
       case 'InstrumentMended':
+        publishWithdrawal(hub, id);
         Object.assign(seen, { trade: true, quote: true, book: true });
         break;
-      case 'InstrumentListed':
       case 'WentLive':
       case 'WentStale':
+        seen.status = true;
+        break;
+      case 'InstrumentListed':
         seen.trade = true;
     }
   }
   publishState(hub, id, state, seen);
 }
 
-/** Publishes candles that the store has computed again. */
-export function publishRemade(hub: Hub, remade: readonly CandleRow[]): void {
+/**
+ * Publishes candles that the store has computed again.
+ * @param of the state of an instrument; undefined when its zone is not open
+ */
+export function publishRemade(hub: Hub, remade: readonly CandleRow[], of: (id: InstrumentId) => Instrument | undefined): void {
   for (const { instrument, interval, version, time, open, high, low, close, volume, trades } of remade) {
     const channel = `candles:${instrument}:${interval}`;
     const candle = { time, open, high, low, close, volume, trades };
-    if (hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(time), candleEvent(candle, true, version));
+    const state = of(instrument) ?? { status: 'stale' };
+    if (hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(time), candleEvent(candle, true, version, state));
   }
 }
 
+/** Tells the readers of trades, readings and candles that some of them were withdrawn: they read the current ones from the API. */
+function publishWithdrawal(hub: Hub, id: InstrumentId): void {
+  const from = hub.position;
+  for (const channel of [`trades:${id}`, `readings:${id}`, ...INTERVALS.map((interval) => `candles:${id}:${interval}`)])
+    if (hub.isWanted(channel))
+      hub.publish(channel, 'lossless', 'gap', '', { channel, from, to: from, reason: 'withdrawn' } satisfies GapNotice);
+}
+
 /** Publishes the state after the turn: once, however many events it had. */
-function publishState(hub: Hub, id: InstrumentId, state: Instrument, seen: { trade: boolean; quote: boolean; book: boolean }): void {
-  if (seen.trade) {
+function publishState(
+  hub: Hub,
+  id: InstrumentId,
+  state: Instrument,
+  seen: { trade: boolean; quote: boolean; book: boolean; status: boolean },
+): void {
+  if (seen.trade || seen.status) {
     for (const interval of INTERVALS) {
       const channel = `candles:${id}:${interval}`;
-      const bar = state.bars[interval].at(-1);
-      if (bar && !bar.closed && hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(bar.time), barEvent(bar));
+      const bar = newestBar(state, interval);
+      if (!bar || (bar.closed && !seen.status) || !hub.isWanted(channel)) continue;
+      hub.publish(channel, 'conflated', 'candle', String(bar.time), barEvent(bar, state));
     }
     if (hub.isWanted('tickers')) hub.publish('tickers', 'conflated', 'ticker', id, describeInstrument(id, state));
   }
-  if (seen.quote && hub.isWanted(`quotes:${id}`)) hub.publish(`quotes:${id}`, 'conflated', 'quote', '', describeQuote(id, state));
-  if (seen.book && hub.isWanted(`book:${id}`)) hub.publish(`book:${id}`, 'conflated', 'book', '', describeBook(id, state, BOOK_DEPTH));
+  // The quote and the book have the status, too.
+  const quote = (seen.quote || seen.status) && hub.isWanted(`quotes:${id}`) && describeQuote(id, state);
+  if (quote) hub.publish(`quotes:${id}`, 'conflated', 'quote', '', quote);
+  const isBookChanged = seen.book || (seen.status && hasLevels(state.book));
+  if (isBookChanged && hub.isWanted(`book:${id}`)) hub.publish(`book:${id}`, 'conflated', 'book', '', bookOf(id, state, BOOK_DEPTH));
 }
 
 /** A market channel with its parsed parameters. */
@@ -115,8 +142,8 @@ export function* initialEvents(
     if (book) yield { event: 'book', key: '', data: book };
   }
   if (channel.kind === 'candles') {
-    const bar = state.bars[channel.interval].at(-1);
-    if (bar) yield { event: 'candle', key: String(bar.time), data: barEvent(bar) };
+    const bar = newestBar(state, channel.interval);
+    if (bar) yield { event: 'candle', key: String(bar.time), data: barEvent(bar, state) };
   }
 }
 
@@ -124,10 +151,16 @@ function tradeEvent({ time, price, quantity, side, id }: Trade, trace: string | 
   return trace === undefined ? { time, price, quantity, side, id } : { time, price, quantity, side, id, trace };
 }
 
-function candleEvent(candle: Candle, closed: boolean, version: number): object {
-  return { ...candle, closed, version };
+/** The newest candle in memory. Undefined when it is closed and only the store has the exact one. */
+function newestBar({ bars }: Pick<Instrument, 'bars'>, interval: Interval): Bar | undefined {
+  const bar = bars[interval].at(-1);
+  return bar?.closed && isInexact(bar) ? undefined : bar;
 }
 
-function barEvent(bar: Bar): object {
-  return candleEvent(candleOf(bar), bar.closed, bar.version);
+function candleEvent(candle: Candle, closed: boolean, version: number, { status }: Pick<Instrument, 'status'>): CandleEvent {
+  return { ...candle, closed, version, status };
+}
+
+function barEvent(bar: Bar, state: Instrument): CandleEvent {
+  return candleEvent(candleOf(bar), bar.closed, bar.version, state);
 }

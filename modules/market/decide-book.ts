@@ -1,5 +1,5 @@
 import type { BookUpdate, InstrumentCommand } from '@millrace/contracts';
-import { type Book, checksumOf, judge } from './book.ts';
+import { checksumOf, hasLevels, judge } from './book.ts';
 import type { Emit, Instrument } from './instrument.ts';
 
 /** Applies an update to the book, if it is the next one. A lost update or a wrong checksum breaks the book. */
@@ -18,8 +18,4 @@ export function decideBookUpdate(state: Instrument, book: BookUpdate, emit: Emit
 /** Marks the book as not up to date, once for each reason. */
 export function decideBookLost({ book }: Instrument, { reason, time }: InstrumentCommand & { type: 'LoseBook' }, emit: Emit): void {
   if (book.synced || (hasLevels(book) && book.reason !== reason)) emit({ type: 'BookLost', reason, time });
-}
-
-function hasLevels({ bids, asks }: Book): boolean {
-  return bids.length > 0 || asks.length > 0;
 }

@@ -58,7 +58,7 @@ export const marketModule = defineModule({
     const projection = seriesProjection(series, ({ instruments, remade }) => {
       // A response that was computed between the decision and this lacks these rows.
       for (const id of instruments) responses.invalidate(`instrument:${id}`);
-      publishRemade(hub, remade);
+      publishRemade(hub, remade, (id) => zones.view(id)?.state);
     });
     const reads = readsOf(context, zones);
     const candles = new CandleWatch(
@@ -114,7 +114,7 @@ function settled(context: ModuleContext, zones: InstrumentZones): Promise<void> 
 }
 
 function instrumentsOf(context: ModuleContext, zones: InstrumentZones, opener: InstrumentOpener): Instruments {
-  const { series } = context;
+  const { series, clock } = context;
   const stateOf = (id: InstrumentId) => zones.view(id)?.state;
   return {
     send: (id, command, trace) => !opener.isUnopened(id) && zones.send(id, command, { correlation: trace }),
@@ -122,7 +122,7 @@ function instrumentsOf(context: ModuleContext, zones: InstrumentZones, opener: I
     lastTrade: (id) => stateOf(id)?.last ?? null,
     gapsOf: (id) => stateOf(id)?.quality.gaps ?? [],
     unrecorded: (id, trades, numbered) =>
-      unrecordedTrades({ series, seen: () => stateOf(id)?.seen, settled: () => settled(context, zones) }, id, trades, numbered),
+      unrecordedTrades({ clock, series, seen: () => stateOf(id)?.seen, settled: () => settled(context, zones) }, id, trades, numbered),
     filesOf: (id) => stateOf(id)?.files ?? {},
     ids: () => zones.keys() as InstrumentId[],
     recorded: (source) => series.instruments().filter((id) => id.startsWith(`${source}:`)),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { instrumentId, type Trade } from '@millrace/contracts';
-import { given } from '@millrace/kernel/testing';
+import { given, ManualClock } from '@millrace/kernel/testing';
 import fc from 'fast-check';
 import { emptyDedupWindow } from './dedup-window.ts';
 import { type RecordedTradesParts, unrecordedTrades } from './recorded-trades.ts';
@@ -10,6 +10,7 @@ import { instrumentZone } from './zone.ts';
 const zone = instrumentZone({ lateWindowMs: 600_000, outlierPercent: 20 });
 const BTC = instrumentId('venue', 'BTC-USD');
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);
+const clock = new ManualClock(START);
 const tradeOf = (n: number, numbered: boolean): Trade => ({
   id: numbered ? `${n}` : `t${n}`,
   order: numbered ? n : 0,
@@ -47,7 +48,7 @@ for (const numbered of [true, false])
           set.when(...recorded.map((trade) => ({ type: 'RecordTrade', trade, numbered }) as const));
           const history = Array.from({ length: 500 }, (_none, index) => tradeOf(from + index, numbered));
           const fill = async () => {
-            const parts: RecordedTradesParts = { series: storeOf(recorded), seen: () => window, settled: async () => {} };
+            const parts: RecordedTradesParts = { clock, series: storeOf(recorded), seen: () => window, settled: async () => {} };
             let window = emptyDedupWindow();
             set.state(({ seen }) => {
               window = seen;
@@ -76,12 +77,21 @@ test('the stored trades are read after all that was decided is stored, and an un
     },
   };
   const settled = async () => void steps.push('settled');
-  assert.deepEqual(await unrecordedTrades({ series, seen: () => window, settled }, BTC, history, false), [tradeOf(99, false)]);
+  assert.deepEqual(await unrecordedTrades({ clock, series, seen: () => window, settled }, BTC, history, false), [tradeOf(99, false)]);
   assert.deepEqual(steps, ['settled', 'read']);
   const fails = () => Promise.reject(new Error('not confirmed'));
-  await assert.rejects(unrecordedTrades({ series, seen: () => window, settled: fails }, BTC, history, false), /not confirmed/);
+  await assert.rejects(unrecordedTrades({ clock, series, seen: () => window, settled: fails }, BTC, history, false), /not confirmed/);
   // Nothing is read when the window can tell.
-  assert.deepEqual(await unrecordedTrades({ series, seen: () => window, settled: fails }, BTC, history.slice(1), false), [
+  assert.deepEqual(await unrecordedTrades({ clock, series, seen: () => window, settled: fails }, BTC, history.slice(1), false), [
     tradeOf(99, false),
   ]);
+});
+
+test('a store that does not answer is an error after 10 s: newer trades wait for it', async () => {
+  const window = { ...emptyDedupWindow(), forgottenAt: START + 50 };
+  const series: RecordedTradesParts['series'] = { trades: () => new Promise(() => {}) };
+  const found = unrecordedTrades({ clock, series, seen: () => window, settled: async () => {} }, BTC, [tradeOf(1, false)], false);
+  const refused = assert.rejects(found, /no answer from the store within 10000 ms/);
+  await clock.advance(10_000);
+  await refused;
 });

@@ -10,7 +10,7 @@ import {
   type QuoteResource,
 } from '@millrace/contracts';
 import { candleOf } from './bars.ts';
-import { levelsOf } from './book.ts';
+import { hasLevels, levelsOf } from './book.ts';
 import type { Instrument } from './instrument.ts';
 
 /** The resource of an instrument, from the memory of its zone: always current, without a query. */
@@ -45,8 +45,13 @@ export function describeQuote(id: InstrumentId, { quote, status }: Instrument): 
   return { instrument: id, status, updatedAt: timeOrNull(time), bid, bidQuantity, ask, askQuantity };
 }
 
-export function describeBook(id: InstrumentId, { book, status, reason, quality }: Instrument, depth: number): BookResource | undefined {
-  if (book.bids.length === 0 && book.asks.length === 0) return undefined;
+/** The order book of an instrument; undefined while it has no levels. */
+export function describeBook(id: InstrumentId, state: Instrument, depth: number): BookResource | undefined {
+  return hasLevels(state.book) ? bookOf(id, state, depth) : undefined;
+}
+
+/** The order book of an instrument, which may have no levels. */
+export function bookOf(id: InstrumentId, { book, status, reason, quality }: Instrument, depth: number): BookResource {
   return {
     instrument: id,
     status: book.synced ? status : 'stale',

@@ -75,7 +75,7 @@ async function callRoute(
   endpoint: Endpoint,
   args: Record<string, unknown>,
 ): Promise<unknown> {
-  const path = endpoint.path.replace(/:(\w+)/g, (_whole, name: string) => encodeURIComponent(String(args[name])));
+  const path = endpoint.path.replace(/:(\w+)/g, (_whole, name: string) => segmentOf(name, String(args[name])));
   const query = new URLSearchParams();
   for (const name of Object.keys(endpoint.query?.properties ?? {}))
     if (args[name] !== undefined && args[name] !== null) query.set(name, String(args[name]));
@@ -97,6 +97,20 @@ async function callRoute(
   const value = response.json() as unknown;
   if (response.statusCode >= 400) throw errorOf(value as Problem);
   return value;
+}
+
+/**
+ * A value as a part of the path of a route.
+ * @throws GraphQLError for "." and "..": a URL with such a part is that of another route
+ */
+function segmentOf(name: string, value: string): string {
+  if (value !== '.' && value !== '..') return encodeURIComponent(value);
+  throw errorOf({
+    code: 'BAD_REQUEST',
+    detail: `"${value}" is not a valid ${name}.`,
+    remedy: 'Send the id of an existing resource.',
+    status: 400,
+  });
 }
 
 function errorOf({ code, detail, remedy, status }: Pick<Problem, 'code' | 'detail' | 'remedy' | 'status'>): GraphQLError {

@@ -49,6 +49,7 @@ describe('the GraphQL server', () => {
   let server: GraphQlServer;
   let instruments: object[] = [];
   let quotes = 0;
+  let announcements = 0;
   before(async () => {
     routeUpgrades(app, {});
     const logger = { ...app.log, error: (entry: unknown) => void logged.push(entry) } as never;
@@ -63,6 +64,7 @@ describe('the GraphQL server', () => {
     });
     app.addHook('onError', async (_request, _reply, error) => void logged.push(error));
     app.get('/api/v1/instruments', () => ({ data: instruments, hasMore: false, nextCursor: null }));
+    app.post('/api/v1/world/announcements', () => ({ ok: true, zones: ++announcements }));
     app.get('/api/v1/instruments/:id/quote', () => ({ bid: String(++quotes) }));
     const routes: FastifyPluginAsync = async (scope) => {
       scope.removeAllContentTypeParsers();
@@ -108,6 +110,12 @@ describe('the GraphQL server', () => {
     socket.terminate();
     return responses;
   }
+
+  test('an argument of dots calls no other route', async () => {
+    // The path of the announcement to all zones.
+    const response = await post({ query: 'mutation { createZoneAnnouncement(zone: "..", text: "x") { ok } }' });
+    assert.deepEqual([codeOf(response), response.errors?.[0]?.message, announcements], ['BAD_REQUEST', '".." is not a valid zone.', 0]);
+  });
 
   test('caches 100 parsed documents and 100 parse errors', async () => {
     for (let index = 0; index < 110; index++) {

@@ -224,6 +224,18 @@ describe('requests over a WebSocket', () => {
     assert.equal(replies[0]?.op, 'pong');
   });
 
+  test('a connection has at most 1,024 channels; one that it has counts once', async () => {
+    const subscribe = (from: number, count: number) =>
+      JSON.stringify({ id: from, op: 'subscribe', channels: Array.from({ length: count }, (_none, index) => `c${from + index}`) });
+    const all = [0, 256, 512, 768].map((from) => subscribe(from, 256));
+    const { replies } = await send('', [...all, subscribe(5, 256), subscribe(1_024, 1)]);
+    assert.deepEqual(
+      replies.map(({ ok }) => ok),
+      [true, true, true, true, true, false],
+    );
+    assert.match(replies.at(-1)?.error?.detail ?? '', /1025 channels exceed/);
+  });
+
   test('a request has at most 256 channels, and 64 requests wait while a credential is checked', async () => {
     const channels = (count: number) =>
       JSON.stringify({ op: 'subscribe', id: 1, channels: Array.from({ length: count }, (_none, index) => `c${index}`) });

@@ -274,7 +274,7 @@ class SocketSession {
   #subscribe({ id, op, channels: names, from: positions }: Extract<Message, { op: 'subscribe' }>): void {
     const { hub, check } = this.#parts;
     const channels = names.map((alias) => ({ alias, ...check(alias, this.#principal) }));
-    const count = this.#subscribed.size + channels.length;
+    const count = new Set([...this.#subscribed, ...channels.map(({ name }) => name)]).size;
     if (count > CHANNELS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',

@@ -18,7 +18,7 @@ async function narrows(millrace: Millrace, instrument: string): Promise<void> {
   });
   for await (const { event, data } of millrace.events([`candles:${instrument}:1m`])) {
     if (event === 'candle') data.close satisfies Candle['close'];
-    if (event === 'gap') data.reason satisfies 'evicted' | 'epoch-changed' | 'lost' | 'slow-reader';
+    if (event === 'gap') data.reason satisfies 'evicted' | 'epoch-changed' | 'lost' | 'withdrawn' | 'slow-reader';
   }
   // @ts-expect-error There is no channel of that kind.
   millrace.watch(['trade:simulator:BTC-USDT'], () => {});

@@ -189,6 +189,19 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
+  test('the live map and the newest minute do not depend on the clock of the browser', async () => {
+    const page = await browser.newPage({ locale: 'en-GB' });
+    await page.addInitScript(() => {
+      const now = Date.now;
+      Date.now = () => now() + 3_600_000;
+    });
+    await page.goto(`${server.url}/worlds/zones/0-0`);
+    await page.getByText(/^Live \d/).waitFor();
+    await page.getByRole('button', { name: '1 min' }).click();
+    await page.locator('[data-hash]').waitFor();
+    await page.close();
+  });
+
   test('a player is shown live; an edit is audited and in its history', async () => {
     const { page, mistakes } = await open('/worlds/players');
     await page.getByLabel('Search players').fill('walker');

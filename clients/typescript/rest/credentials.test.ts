@@ -15,3 +15,12 @@ test('two requests that are refused with the same old token fetch one new token'
   credentials.refused();
   assert.equal(await credentials.token(), 'token 3');
 });
+
+test('by a clock that is ahead, a token is used until the server refuses it', async ({ mock }) => {
+  mock.timers.enable({ apis: ['Date'], now: 3_600_000 });
+  let fetched = 0;
+  const credentials = accessTokens(async () => ({ accessToken: `token-${++fetched}`, expiresAt: new Date(900_000).toISOString() }));
+  assert.deepEqual([await credentials.token(), await credentials.token(), credentials.renewAt], ['token-1', 'token-1', null]);
+  assert.equal(credentials.refused('token-1'), true);
+  assert.equal(await credentials.token(), 'token-2');
+});

@@ -30,21 +30,24 @@ export function apiKey(key: string): Credentials {
 
 /** Authenticates with access tokens from `fetchToken`: called before the first request, before each token expires, and when the server refuses one. */
 export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Credentials {
-  let current: Wire<AccessToken> | null = null;
+  let current: { readonly accessToken: string; readonly renewAt: number | null } | null = null;
   let fetching: Promise<Wire<AccessToken>> | null = null;
-  const renewAt = ({ expiresAt }: Wire<AccessToken>) => Date.parse(expiresAt) - AHEAD_MS;
+  const isDue = ({ renewAt }: { readonly renewAt: number | null }) => renewAt !== null && renewAt <= Date.now();
   return {
     get renewAt() {
-      return current && renewAt(current);
+      return current?.renewAt ?? null;
     },
     token: async () => {
-      if (current && renewAt(current) > Date.now()) return current.accessToken;
+      if (current && !isDue(current)) return current.accessToken;
       // Concurrent callers share one request.
       fetching ??= fetchToken().finally(() => {
         fetching = null;
       });
-      current = await fetching;
-      return current.accessToken;
+      const { accessToken, expiresAt } = await fetching;
+      const renewAt = Date.parse(expiresAt) - AHEAD_MS;
+      // By a clock that is ahead, every new token is due at once. Then it is replaced when the server refuses it.
+      current = { accessToken, renewAt: renewAt > Date.now() ? renewAt : null };
+      return accessToken;
     },
     refused: (token = current?.accessToken) => {
       if (current?.accessToken === token) current = null;
@@ -60,10 +63,11 @@ export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Cred
  * @throws MillraceError from `token()`: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, TWO_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
  */
 export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
+  const server = withoutSlash(url);
   const jar = new Map<string, string>();
   let wrongPassword: MillraceError | null = null;
   async function post<T>(path: string, body?: object): Promise<T> {
-    const response = await fetch(`${url}/api/v1/auth/${path}`, {
+    const response = await fetch(`${server}/api/v1/auth/${path}`, {
       method: 'POST',
       headers: {
         cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '),
@@ -118,6 +122,11 @@ export function signIn(url: string, email: string, password: string, code?: () =
       return post<Wire<AccessToken>>('token');
     }
   });
+}
+
+/** The URL of a server, to which a path is added. */
+export function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, '');
 }
 
 function notSignedIn(code: string, detail: string, remedy: string): MillraceError {

@@ -71,6 +71,8 @@ async function call(
   const path = pattern.replace(/:(\w+)/g, (_whole, name: string) => {
     const value = String(rest[name]);
     delete rest[name];
+    // A URL with such a part is that of another operation.
+    if (value === '.' || value === '..') throw new TypeError(`"${value}" is not a valid ${name}.`);
     return encodeURIComponent(value);
   });
   const query = new URLSearchParams();
@@ -83,7 +85,8 @@ async function call(
     if (!(outcome instanceof MillraceError)) return outcome.value;
     signal?.throwIfAborted();
     if (attempt + 1 >= TRIES_MAX || !isWorthRetrying(outcome, method === 'GET' || how.idempotencyKey !== undefined, attempt)) throw outcome;
-    if (outcome.code === 'INVALID_TOKEN') options.credentials.refused(token);
+    // The same credential would be refused again, and each refusal counts towards a lockout.
+    if (outcome.code === 'INVALID_TOKEN' && !options.credentials.refused(token)) throw outcome;
     await pause(waitOf.get(outcome) ?? backoffMs(attempt, RETRY_FIRST_MS, RETRY_MOST_MS), signal);
   }
 }

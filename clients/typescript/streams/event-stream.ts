@@ -1,10 +1,11 @@
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
 import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Subscription } from './message.ts';
+import { isPartial, offsetOf } from './position.ts';
 
 /**
  * Server-sent events over fetch, which unlike EventSource can send a token. One response per subscription.
- * @param timeoutMs timeout of the response headers, ms
+ * @param timeoutMs timeout of the response headers, and of an error response, ms
  */
 export function openEventStreams(
   url: string,
@@ -26,19 +27,24 @@ export function openEventStreams(
     const token = await credentials.token();
     onToken(token);
     const late = setTimeout(() => ending.abort(unreachable(`No response within ${timeoutMs} ms.`)), timeoutMs);
-    const response = await fetch(`${url}/api/v1/stream?channels=${channels.map(encodeURIComponent).join(',')}`, {
-      credentials: token === null ? 'include' : 'omit',
-      headers: {
-        accept: 'text/event-stream',
-        ...(token !== null && { authorization: `Bearer ${token}` }),
-        ...(last !== undefined && { 'last-event-id': last }),
-      },
-      signal: ending.signal,
-    }).finally(() => clearTimeout(late));
-    if (!response.ok || !response.body) {
-      const error = await errorOf(response);
-      if (error.code === 'INVALID_TOKEN' || !isFinal(error)) throw error;
-      return events.refused(id, error);
+    let response: Response;
+    try {
+      response = await fetch(`${url}/api/v1/stream?channels=${channels.map(encodeURIComponent).join(',')}`, {
+        credentials: token === null ? 'include' : 'omit',
+        headers: {
+          accept: 'text/event-stream',
+          ...(token !== null && { authorization: `Bearer ${token}` }),
+          ...(last !== undefined && { 'last-event-id': last }),
+        },
+        signal: ending.signal,
+      });
+      if (!response.ok || !response.body) {
+        const error = await errorOf(response);
+        if (error.code === 'INVALID_TOKEN' || !isFinal(error)) throw error;
+        return events.refused(id, error);
+      }
+    } finally {
+      clearTimeout(late);
     }
     const silence = () => ending.abort(unreachable(`No message received for ${SILENT_MS_MAX / 1_000} s.`));
     let silent = setTimeout(silence, SILENT_MS_MAX);
@@ -73,11 +79,14 @@ export function openEventStreams(
       const onToken = (used: string | null) => {
         token = used;
       };
-      read(subscription, ending, onToken).catch((thrown) => {
-        if (!open.delete(subscription)) return;
-        const error = asError(thrown);
-        events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused(token));
-      });
+      read(subscription, ending, onToken)
+        .catch((thrown) => {
+          if (!open.delete(subscription)) return;
+          const error = asError(thrown);
+          events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused(token));
+        })
+        // The server may keep a stream open that it has ended.
+        .finally(() => ending.abort());
     },
     remove: (id) => {
       for (const [subscription, ending] of open)
@@ -92,10 +101,6 @@ export function openEventStreams(
     },
   };
 }
-
-const offsetOf = (position: string) => Number.parseInt(position.slice(position.indexOf('-') + 1), 10);
-/** Whether more of the current state follows after a position. At the same offset, the position without this mark is newer. */
-const isPartial = (position: string) => position.endsWith('-partial');
 
 /** Parses the events of a response body (HTML Standard, “Server-sent events”). `received` is called for each chunk. */
 async function* eventsIn(

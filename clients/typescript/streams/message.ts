@@ -47,6 +47,8 @@ export interface Subscription {
   readonly id: number;
   readonly channels: readonly string[];
   from(channel: string): string | undefined;
+  /** Call it when the subscription is sent on a shared connection. @returns its channels that the server must begin again: others have them from later positions */
+  sent(): readonly string[];
 }
 
 export interface Connection {

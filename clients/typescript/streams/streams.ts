@@ -1,8 +1,9 @@
-import type { ChannelName } from '@millrace/contracts';
+import type { ChannelName, GapNotice } from '@millrace/contracts';
 import { callListener } from '../call-listener.ts';
 import { backoffMs } from '../rest/backoff.ts';
 import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
 import type { AnyMessage, Connection, ConnectionEvents, StreamMessage, StreamStatus } from './message.ts';
+import { isPartial, isUpTo, partialOf } from './position.ts';
 
 const RETRY_FIRST_MS = 250;
 const OWN_CHANNEL = 'user';
@@ -43,6 +44,10 @@ export class Streams {
   readonly #retryMsMax: number;
   readonly #watchers = new Map<number, Watcher>();
   #connection: Connection | null = null;
+  /** Subscriptions that were sent on the connection. */
+  readonly #onConnection = new Set<Watcher>();
+  /** Those of them whose channels the server begins again. Until then the connection has only later messages. */
+  readonly #beginning = new Set<Watcher>();
   #retry: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
   #heardAt: number | null = null;
@@ -130,6 +135,8 @@ export class Streams {
     const watcher = this.#watchers.get(id);
     if (!watcher) return;
     this.#watchers.delete(id);
+    this.#onConnection.delete(watcher);
+    this.#beginning.delete(watcher);
     watcher.dispose();
     if (this.#watchers.size === 0) this.#stop();
     else
@@ -161,7 +168,8 @@ export class Streams {
       message: (channel, event, data, position, only) => {
         if (this.#connection !== connection) return;
         for (const watcher of [...this.#watchers.values()])
-          if (only === undefined || only === watcher.id) deliver(watcher, channel, event, data, position);
+          if (only === watcher.id || (only === undefined && !this.#beginning.has(watcher)))
+            deliver(watcher, { channel, event, data, position }, only === undefined);
       },
       subscribed: (id, position) => {
         this.#attempts = 0;
@@ -169,6 +177,7 @@ export class Streams {
         this.#wasRenewed = false;
         const watcher = this.#watchers.get(id);
         if (!watcher || this.#connection !== connection) return;
+        this.#beginning.delete(watcher);
         // A channel without messages before the next disconnect resumes from here.
         for (const channel of watcher.channels) if (!watcher.positions.has(channel)) watcher.positions.set(channel, position);
         watcher.notify('live');
@@ -193,13 +202,38 @@ export class Streams {
       },
     });
     this.#connection = connection;
+    this.#onConnection.clear();
+    this.#beginning.clear();
     // Subscriptions with positions go first: for a shared channel the server uses the first position.
     const watchers = [...this.#watchers.values()].sort((one, other) => other.positions.size - one.positions.size);
     for (const watcher of watchers) this.#subscribe(watcher);
   }
 
-  #subscribe({ id, channels, positions }: Watcher): void {
-    this.#connection?.add({ id, channels, from: (channel) => positions.get(channel) });
+  #subscribe(watcher: Watcher): void {
+    const { id, channels, positions } = watcher;
+    this.#connection?.add({ id, channels, from: (channel) => positions.get(channel), sent: () => this.#sent(watcher) });
+  }
+
+  #sent(watcher: Watcher): readonly string[] {
+    const { channels, positions } = watcher;
+    const shared = channels.filter((channel) => positions.has(channel) && this.#isShared(channel));
+    // Until they begin again, the messages of all of them are later ones.
+    const again = shared.some((channel) => this.#isLacking(channel, positions.get(channel) as string)) ? shared : [];
+    this.#onConnection.add(watcher);
+    if (again.length > 0) this.#beginning.add(watcher);
+    return again;
+  }
+
+  #isShared(channel: string): boolean {
+    return [...this.#onConnection].some(({ channels }) => channels.includes(channel));
+  }
+
+  /** Whether the connection has a channel of other subscriptions, but not from this position on. */
+  #isLacking(channel: string, position: string): boolean {
+    return ![...this.#onConnection].some((other) => {
+      const known = other.channels.includes(channel) && !this.#beginning.has(other) ? other.positions.get(channel) : undefined;
+      return known === position || (known !== undefined && !isPartial(position) && isUpTo(known, position));
+    });
   }
 
   #isWatched(channel: string): boolean {
@@ -218,10 +252,29 @@ function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['no
   };
 }
 
-function deliver({ channels, positions, listener }: Watcher, channel: string, event: string, data: unknown, position: string): void {
+/** @param isShared whether other subscriptions have the connection, too: then the server may have begun a channel at another position */
+function deliver(watcher: Watcher, { channel, event, data, position }: AnyMessage, isShared: boolean): void {
+  const { channels, positions, listener } = watcher;
   // Messages of `user` arrive on users:{user}; a client can subscribe only to that of its own user.
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
-  positions.set(name, position);
+  if (!isShared) positions.set(name, position);
+  else if (!goesOn(positions, name, event, data, position)) return;
   callListener(() => listener({ channel: name, event, data, position }));
+}
+
+/** Goes on to the position of a message. @returns false when the message was received before: another subscription of the channel begins before this one */
+function goesOn(positions: Watcher['positions'], name: string, event: string, data: unknown, position: string): boolean {
+  const known = positions.get(name);
+  const isGap = event === 'gap';
+  const end = isGap ? endOf(data as GapNotice, position) : position;
+  if (known !== undefined && !isPartial(known) && isUpTo(end, known) && (!isGap || position !== known)) return false;
+  // The current state or the remaining history of the channel follows a gap.
+  positions.set(name, isGap ? partialOf(end) : position);
+  return true;
+}
+
+/** Position after which events follow a gap. A gap that is reported while the connection is open is an event with its own position. */
+function endOf({ to }: GapNotice, position: string): string {
+  return isUpTo(to, position) ? position : to;
 }

@@ -37,7 +37,9 @@ export function openWebSocket(
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ id, ...message }));
     return id;
   };
-  const subscribe = ({ id, channels, from }: Subscription) => {
+  const subscribe = ({ id, channels, from, sent }: Subscription) => {
+    const again = sent();
+    if (again.length > 0) send({ op: 'unsubscribe', channels: again });
     const positions = Object.fromEntries(channels.flatMap((name) => (from(name) === undefined ? [] : [[name, from(name)]])));
     pending.set(send({ op: 'subscribe', channels, from: positions }), id);
   };

@@ -1,7 +1,8 @@
-import { INTERVAL_MS, type Level, type Trade } from '@millrace/contracts';
+import { type Candle, INTERVAL_MS, type Interval, type Level, type Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
 import { shortened } from '../shortened.ts';
-import type { History, Protocol, Sink, TradeGap } from '../source.ts';
+import type { GetJson, History, Protocol, Sink, TradeGap } from '../source.ts';
+import { LOST_TRADES_MAX } from '../trade-numbers.ts';
 
 /*
  * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary and contain UTF-8 JSON. Its JSON numbers are read
@@ -123,7 +124,7 @@ export function upbitHistory(): History {
     disorderMs: DISORDER_MS,
     /**
      * Pages go back from the newest trade by `cursor`, the sequential id, to the first trade of a day: then no trade is older than the gap. Their order is
-     * reversed here.
+     * reversed here, so they are collected first: at most `LOST_TRADES_MAX` trades. The history of a longer gap begins later than the gap.
      */
     async *trades(symbol, tradeGap, get) {
       const pages: Trade[][] = [];
@@ -146,7 +147,7 @@ export function upbitHistory(): History {
         const older = tradeGap.after ? undefined : page.find(({ time }) => time < tradeGap.since);
         pages.push(older ? [...wanted, older] : wanted);
         const oldest = page.at(-1);
-        if (!oldest || wanted.length < page.length || page.length < PAGE) break;
+        if (!oldest || wanted.length < page.length || page.length < PAGE || pages.length * PAGE >= LOST_TRADES_MAX) break;
         cursor = oldest.id;
       }
       for (const page of pages.reverse()) if (page.length > 0) yield page.reverse();
@@ -154,26 +155,35 @@ export function upbitHistory(): History {
     candles: {
       intervals: ['1m', '3m', '5m', '15m', '30m', '1h', '4h'],
       async read(symbol, interval, from, to, get) {
-        const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
-        // Pages go back from `to`. This page has the start of the range.
-        const until = new Date(Math.min(to, from + CANDLES_PAGE * INTERVAL_MS[interval])).toISOString().slice(0, 19);
-        const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<
-          string,
-          number | string
-        >[];
-        return rows
-          .map((row) => ({
-            time: Date.parse(`${row.candle_date_time_utc}Z`),
-            open: Number(row.opening_price),
-            high: Number(row.high_price),
-            low: Number(row.low_price),
-            close: Number(row.trade_price),
-            volume: Number(row.candle_acc_trade_volume),
-            trades: 0,
-          }))
-          .filter(({ time }) => time >= from && time < to)
-          .reverse();
+        // A minute without trades has no candle, and a page may have none.
+        for (let opening = from; opening < to; opening += CANDLES_PAGE * INTERVAL_MS[interval]) {
+          const page = await readCandles(symbol, interval, opening, to, get);
+          if (page.length > 0) return page;
+        }
+        return [];
       },
     },
   };
+}
+
+/** The candles that open in [from, to), in at most `CANDLES_PAGE` intervals, oldest first. Pages of Upbit go back from a time. */
+async function readCandles(symbol: string, interval: Interval, from: number, to: number, get: GetJson): Promise<Candle[]> {
+  const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
+  const until = new Date(Math.min(to, from + CANDLES_PAGE * INTERVAL_MS[interval])).toISOString().slice(0, 19);
+  const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<
+    string,
+    number | string
+  >[];
+  return rows
+    .map((row) => ({
+      time: Date.parse(`${row.candle_date_time_utc}Z`),
+      open: Number(row.opening_price),
+      high: Number(row.high_price),
+      low: Number(row.low_price),
+      close: Number(row.trade_price),
+      volume: Number(row.candle_acc_trade_volume),
+      trades: 0,
+    }))
+    .filter(({ time }) => time >= from && time < to)
+    .reverse();
 }

@@ -1,6 +1,7 @@
-import type { Instrument, Source, Wire } from '@millrace/contracts';
+import type { Instrument, Source } from '@millrace/contracts';
 import { create } from 'zustand';
 import { noteStatus } from './connection.ts';
+import { Items } from './items.ts';
 import { millrace } from './stream.ts';
 import { withTimes } from './times.ts';
 
@@ -18,18 +19,21 @@ export const useLive = create<Live>((set, get) => ({
   instruments: null,
   sources: null,
   connect: (seesSources) => {
-    const instruments = new Map<string, Instrument>();
-    const sources = new Map<string, Source>();
+    const instruments = new Items<Instrument>();
+    const sources = new Items<Source>();
     let frame = 0;
     const show = () => {
       frame = 0;
-      set({ instruments: new Map(instruments), sources: new Map(sources) });
+      set({ instruments: instruments.all, sources: sources.all });
     };
     const stop = millrace.watch(
       seesSources ? ['tickers', 'sources'] : ['tickers'],
-      ({ event, data }) => {
-        if (event === 'ticker') instruments.set((data as Wire<Instrument>).id, withTimes(data));
-        if (event === 'source') sources.set((data as Wire<Source>).id, withTimes(data));
+      ({ channel, event, data, position }) => {
+        // The state of both channels is complete with the same message.
+        if (channel === 'tickers' || event !== 'gap')
+          instruments.add({ event, item: event === 'ticker' ? withTimes<Instrument>(data) : undefined, position });
+        if (channel === 'sources' || event !== 'gap')
+          sources.add({ event, item: event === 'source' ? withTimes<Source>(data) : undefined, position });
         if (frame === 0) frame = requestAnimationFrame(show);
       },
       {

@@ -6,6 +6,7 @@ import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
 import { millrace } from '../live/stream.ts';
 import { withTimes } from '../live/times.ts';
+import { newestTrades, type ShownTrade } from '../live/trades.ts';
 import { SimulatedBadge, StatusBadge } from '../parts/badges.tsx';
 import { CandleChart } from '../parts/candle-chart.tsx';
 import { Notice } from '../parts/notice.tsx';
@@ -161,14 +162,6 @@ function QualityPanel({ id, text }: { id: string; text: Text }) {
   );
 }
 
-interface ShownTrade {
-  readonly time: number;
-  readonly price: string;
-  readonly quantity: string;
-  readonly side: string;
-  readonly id: string;
-}
-
 const TRADES_SHOWN = 18;
 
 function TradesPanel({ id, text }: { id: string; text: Text }) {
@@ -205,25 +198,30 @@ function useNewestTrades(id: string): readonly ShownTrade[] {
   useEffect(() => {
     let waiting: ShownTrade[] = [];
     let frame = 0;
+    let isOpen = true;
     const show = () => {
       frame = 0;
       const newest = waiting.reverse();
       waiting = [];
-      setTrades((before) => [...newest, ...before].slice(0, TRADES_SHOWN));
+      setTrades((before) => newestTrades(newest, before, TRADES_SHOWN));
     };
+    const read = () =>
+      api.trades(id, TRADES_SHOWN).then(
+        ({ rows }) => {
+          const past = rows.map(([time, price, quantity, side, tradeId]) => ({ time, price, quantity, side, id: tradeId }) as ShownTrade);
+          if (isOpen) setTrades((live) => newestTrades(live, past, TRADES_SHOWN));
+        },
+        () => {},
+      );
     const stop = millrace.watch([`trades:${id}`], ({ event, data }) => {
+      if (event === 'gap') void read();
       if (event !== 'trade') return;
       waiting.push(data as ShownTrade);
       if (frame === 0) frame = requestAnimationFrame(show);
     });
-    api.trades(id, TRADES_SHOWN).then(
-      ({ rows }) => {
-        const past = rows.map(([time, price, quantity, side, tradeId]) => ({ time, price, quantity, side, id: tradeId }) as ShownTrade);
-        setTrades((live) => [...live, ...past.filter(({ id: known }) => !live.some((trade) => trade.id === known))].slice(0, TRADES_SHOWN));
-      },
-      () => {},
-    );
+    void read();
     return () => {
+      isOpen = false;
       cancelAnimationFrame(frame);
       stop();
     };

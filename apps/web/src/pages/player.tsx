@@ -11,6 +11,7 @@ import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { StatTile } from '../parts/stat-tile.tsx';
 import { useText } from '../text/text.ts';
+import { changesOf, type Draft, draftOf } from '../world/draft.ts';
 import { WorldTabs } from '../world/world-tabs.tsx';
 import { ZoneMap } from '../world/zone-map.tsx';
 
@@ -94,15 +95,14 @@ function Components({ player }: { player: Player }) {
 /** A component with its current fields; those that an operator may change are editable. */
 function Component({ id, component, fields }: { id: string; component: string; fields: object }) {
   const text = useText();
-  const [draft, setDraft] = useState<Record<string, string> | null>(null);
+  const [draft, setDraft] = useState<Draft | null>(null);
   const isEditable = component in EDITABLE;
-  const begin = () => setDraft(Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, JSON.stringify(value)])));
   return (
     <Panel
       title={component}
       aside={
         isEditable && (
-          <Button aria-label={`${text.edit} ${component}`} onClick={() => (draft ? setDraft(null) : begin())}>
+          <Button aria-label={`${text.edit} ${component}`} onClick={() => setDraft(draft ? null : draftOf(fields))}>
             {draft ? text.cancel : text.edit}
           </Button>
         )
@@ -116,8 +116,8 @@ function Component({ id, component, fields }: { id: string; component: string; f
               {draft ? (
                 <input
                   aria-label={`${component}.${field}`}
-                  value={draft[field] ?? ''}
-                  onChange={(event) => setDraft({ ...draft, [field]: event.target.value })}
+                  value={draft.edited[field] ?? ''}
+                  onChange={(event) => setDraft({ ...draft, edited: { ...draft.edited, [field]: event.target.value } })}
                   className="w-full rounded border border-edge bg-ground px-2 py-0.5 text-right font-mono text-xs"
                 />
               ) : (
@@ -131,28 +131,13 @@ function Component({ id, component, fields }: { id: string; component: string; f
         <div className="border-line border-t px-4 py-3">
           <Audited
             label={text.save}
-            act={(audit) => api.editPlayer(id, component as EditableComponent, changed(fields, draft), audit)}
+            act={(audit) => api.editPlayer(id, component as EditableComponent, changesOf(draft), audit)}
             onDone={() => setDraft(null)}
           />
         </div>
       )}
     </Panel>
   );
-}
-
-/** The changed fields. @throws if a value is not JSON, or no field was changed */
-function changed(fields: object, draft: Readonly<Record<string, string>>): Record<string, unknown> {
-  const changes: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(fields)) {
-    const text = draft[field] ?? '';
-    if (text === JSON.stringify(value)) continue;
-    try {
-      changes[field] = JSON.parse(text);
-    } catch {
-      throw new Error(`${field}: ${text} is not valid JSON. Enter numbers as they are and strings in double quotes.`);
-    }
-  }
-  return changes;
 }
 
 /** Fields with a time, epoch ms. */

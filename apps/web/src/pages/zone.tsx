@@ -22,7 +22,7 @@ const STRETCHES = [
   { ms: 1_200_000, stepMs: 1_000 },
   { ms: 3_600_000, stepMs: 3_000 },
 ] as const;
-/** A view that is older than this is no longer live. */
+/** A view after which no other one has arrived for this time is no longer live. */
 const STALE_MS = 2_000;
 
 type Point = ZoneReplay['points'][number];
@@ -57,7 +57,7 @@ export function ZonePage({ zone }: { zone: string }) {
             <ZoneMap zone={zone} objects={objects} gliding={past === null} label={`${text.mapOf} ${zone}`} />
             <Stamp time={past ? point?.stateAt : live?.stateAt} isPast={past !== null} />
           </div>
-          <TimeSlider zone={zone} past={past} onPast={setPast} />
+          <TimeSlider zone={zone} liveAt={live?.stateAt} past={past} onPast={setPast} />
         </section>
         <div className="grid min-w-0 grid-cols-1 content-start gap-3">
           <ZoneMetrics zone={zone} />
@@ -85,13 +85,16 @@ export function ZonePage({ zone }: { zone: string }) {
 function Stamp({ time, isPast }: { time: number | undefined; isPast: boolean }) {
   const text = useText();
   const { clock } = useFormats();
-  const [now, setNow] = useState(Date.now());
+  // The clock of the server may differ from that of the browser.
+  const [arrived, setArrived] = useState({ time, at: performance.now() });
+  if (arrived.time !== time) setArrived({ time, at: performance.now() });
+  const [now, setNow] = useState(performance.now());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 500);
+    const timer = setInterval(() => setNow(performance.now()), 500);
     return () => clearInterval(timer);
   }, []);
   const isLost = useIsLost();
-  const isLive = !isPast && !isLost && time !== undefined && now - time < STALE_MS;
+  const isLive = !isPast && !isLost && time !== undefined && now - arrived.at < STALE_MS;
   const words = isPast ? text.past : time === undefined ? text.loading : isLive ? text.live : text.stale;
   return (
     <p
@@ -104,18 +107,20 @@ function Stamp({ time, isPast }: { time: number | undefined; isPast: boolean }) 
 
 interface TimeSliderProps {
   readonly zone: string;
+  /** Time of the newest state, by the clock of the server, epoch ms. */
+  readonly liveAt: number | undefined;
   readonly past: { points: readonly Point[]; index: number } | null;
   readonly onPast: (past: { points: readonly Point[]; index: number } | null) => void;
 }
 
 /** Slider over a range of the zone’s record, with playback. */
-function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
+function TimeSlider({ zone, liveAt, past, onPast }: TimeSliderProps) {
   const text = useText();
   const { clock, period, whole } = useFormats();
   const [isPlaying, setIsPlaying] = useState(false);
   const load = useMutation({
     mutationFn: ({ ms, stepMs }: { ms: number; stepMs: number }) => {
-      const to = Date.now() - STALE_MS;
+      const to = (liveAt ?? Date.now()) - STALE_MS;
       return api.replay(zone, to - ms, to, stepMs);
     },
     onSuccess: ({ points }) => {

@@ -44,11 +44,30 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
         (frame) => drawn.merge(barsOf(frame)),
         () => {},
       );
+    /** Candles since a gap, until the current ones are read: newer than the response. */
+    let arrived: Bar[] | null = null;
+    const startAgain = () => {
+      const since: Bar[] = [];
+      arrived = since;
+      api.candles(id, interval, PAGE).then(
+        (frame) => {
+          if (arrived !== since) return;
+          arrived = null;
+          drawn.replace(barsOf(frame));
+          for (const bar of since) drawn.put(bar);
+          setNewest(drawn.newest);
+        },
+        () => {
+          if (arrived === since) arrived = null;
+        },
+      );
+    };
     const stop = millrace.watch(
       [`candles:${id}:${interval}`],
       ({ event, data }) => {
-        if (event === 'gap') void catchUp();
+        if (event === 'gap') startAgain();
         if (event !== 'candle') return;
+        arrived?.push(data as Bar);
         drawn.put(data as Bar);
         setNewest((before) => (before === null || (data as Bar).time >= before.time ? (data as Bar) : before));
       },
@@ -56,6 +75,7 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
     );
     return () => {
       stop();
+      arrived = null;
       drawn.remove();
       chart.current = null;
     };
@@ -152,6 +172,17 @@ class Chart {
     for (const bar of bars) if (bar.time !== newest) byTime.set(bar.time, bar);
     this.#bars = [...byTime.values()].sort((a, b) => a.time - b.time);
     this.#drawAll();
+  }
+
+  /** Replaces the newest bars by a page: the others within it were withdrawn. */
+  replace(page: readonly Bar[]): void {
+    const from = page.length < PAGE ? Number.NEGATIVE_INFINITY : (page[0]?.time ?? 0);
+    this.#bars = [...this.#bars.filter(({ time }) => time < from), ...page];
+    this.#drawAll();
+  }
+
+  get newest(): Bar | null {
+    return this.#bars.at(-1) ?? null;
   }
 
   onPoint(listener: (bar: Bar | null) => void): void {

@@ -7,6 +7,7 @@ import { messageOf, within, type ZoneHost } from '@millrace/kernel';
 import type { ConsumerGroup } from '@millrace/log';
 import { IDENTITY, type Identity, type Installation, type ModuleDefinition } from '@millrace/module';
 import { ModuleRuntime } from '@millrace/module/runtime';
+import { startEarly } from '@millrace/processes';
 import type { SeriesStore } from '@millrace/series';
 import { createLogger, createMetrics, type Logger, type Metrics } from '@millrace/telemetry';
 import { OutboxModes, type Topic } from '@millrace/topics';
@@ -53,6 +54,7 @@ export async function startPlatform({ settings, console, modules = MODULES }: St
   const enabled = modules.filter(({ isEnabled }) => isEnabled?.(settings) ?? true);
   const contracts = modules.map(({ contract }) => contract);
   const folder = await openDataFolder(settings, contracts, logger);
+  for (const { processes } of enabled) for (const early of processes?.(settings) ?? []) startEarly(early);
   const server: { current?: Server } = {};
   const initial = (channel: string) => server.current?.modules.initial(channel) ?? [];
   const services = await openServices(settings, { contracts, series: folder.series, logger, initial });

@@ -4,6 +4,7 @@ import type { HealthCheck } from '@millrace/health';
 import { ApiProblem } from '@millrace/http';
 import { type Consumer, consumerStatus, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/module';
 import type { openStores } from '@millrace/topics';
+import { HOST_PROCESS } from './hosts/host-processes.ts';
 import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
 import { WORLD_SOCKET_PATH } from './players-port.ts';
@@ -24,12 +25,12 @@ export const worldsModule = defineModule({
   contract: worldsContract,
   uses: [USERS],
   isEnabled: ({ worlds }) => worlds.enabled,
+  processes: ({ worlds }) => (worlds.hosts > 0 ? [HOST_PROCESS] : []),
   open: async (context) => {
     const { settings, database, logger } = context;
     const topic = context.topic('worlds');
     const users = context.use(USERS);
     const projector = new ProjectorHandle(topic.folder, database.address, logger);
-    void database.ready.then(() => projector.start());
     const world = await OpenWorld.open({
       context,
       projector,
@@ -37,6 +38,8 @@ export const worldsModule = defineModule({
       mayPlay: mayPlayOf(context),
       owners: users && new PlayerOwners(database.connection, settings.worlds.playersPerUser),
     });
+    // After the zones are open: it may be late, and the start of the server waits for them.
+    void database.ready.then(() => projector.start());
     users?.onChanged((user) => void world.userChanged(user));
     return {
       routes: (routes) => world.register(routes),

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { FrameSplitter, LENGTH_BYTES, writeLength } from '@millrace/contracts';
+import { FrameSplitter, LENGTH_BYTES, writeLength } from '@millrace/contracts/framing';
 import { Packr } from 'msgpackr';
 
 /** Maximum size of a group of messages, bytes. */

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { sql } from 'drizzle-orm';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
@@ -9,10 +8,6 @@ const CONNECTIONS_MAX = 8;
 const CONNECT_MS_MAX = 5_000;
 const STATEMENT_MS_MAX = 30_000;
 const PROBE_MS_MAX = 1_500;
-/** Name of the socket in its folder, as PostgreSQL clients derive it from port 5432. */
-export const SOCKET = '.s.PGSQL.5432';
-/** Maximum length of a socket path, bytes. Linux allows 107, macOS 103. */
-const SOCKET_PATH_MAX = 100;
 /** Id of the advisory lock that serialises concurrent migrations of a database. An arbitrary number. */
 const MIGRATION_LOCK = 6_455_223;
 
@@ -23,11 +18,6 @@ export type DatabaseAddress = { readonly url: string } | { readonly socket: stri
 export interface Database {
   readonly drizzle: NodePgDatabase;
   close(): Promise<void>;
-}
-
-/** Whether the path of a socket in this folder is short enough. */
-export function isSocketFolder(folder: string): boolean {
-  return Buffer.byteLength(join(folder, SOCKET)) <= SOCKET_PATH_MAX;
 }
 
 /** Connects on first use, and reconnects after an outage. Queries are rejected while the database is unavailable. */

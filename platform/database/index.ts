@@ -2,7 +2,6 @@ export {
   connectDatabase,
   type Database,
   type DatabaseAddress,
-  isSocketFolder,
   migrateDatabase,
   probeDatabase,
   type Statements,
@@ -10,3 +9,4 @@ export {
 } from './database.ts';
 export { failureReason, isDatabaseUnavailable } from './failure-reason.ts';
 export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffsets } from './progress.ts';
+export { isSocketFolder } from './socket.ts';

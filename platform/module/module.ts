@@ -5,6 +5,7 @@ import type { HealthCheck } from '@millrace/health';
 import type { HttpParts, OpenStreams, ResponseCache, Routes, Upgrade } from '@millrace/http';
 import type { Clock, RandomNumbers, ZoneAddress } from '@millrace/kernel';
 import type { ConsumerGroup, EventReactor, Projection } from '@millrace/log';
+import type { EarlyProcess } from '@millrace/processes/early-process';
 import type { Announcements, FanOut } from '@millrace/redis';
 import type { InstallationSecrets } from '@millrace/secrets';
 import type { SeriesStore } from '@millrace/series';
@@ -42,6 +43,8 @@ export interface ModuleDefinition {
   readonly commands?: CommandGroups;
   /** Whether it runs with these settings. Default: always. */
   readonly isEnabled?: (settings: Settings) => boolean;
+  /** Processes that it will start. The server starts them early, so that they load their code at the same time as the server. */
+  readonly processes?: (settings: Settings) => readonly EarlyProcess[];
   /** Opens the module and returns its parts. The topics and the modules that it needs are already open. */
   open(context: ModuleContext): ModuleParts | Promise<ModuleParts>;
 }

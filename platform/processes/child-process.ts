@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import { type Link, openLink } from '@millrace/cluster';
+import { spawnLinked, takeEarly } from './early-process.ts';
 import { recordProcess } from './own-processes.ts';
 
 /** How to start a child process. */
@@ -34,14 +35,14 @@ export interface LinkedProcess<Out extends object> {
 }
 
 /**
- * Starts a child process of Node. Messages go over a pipe, which is file descriptor 3 of the child; its output goes to that of this process.
+ * Starts a child process of Node, or takes over the one that was started early. Messages go over a pipe, which is file descriptor 3 of the child; its output goes to that of this process.
  * Never throws: `ended` has the error of a process that could not be started.
  */
 export function startLinkedProcess<Out extends object, In extends object>(options: ChildOptions<In>): LinkedProcess<Out> {
   const { name, file, flags, data, onMessage } = options;
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+    child = takeEarly(file) ?? spawnLinked(file, flags);
   } catch (error) {
     // Node emits some errors, and throws the others, as that of a machine without free memory.
     return notStarted(Promise.resolve({ code: null, signal: null, error: error as Error }));

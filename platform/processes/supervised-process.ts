@@ -1,11 +1,9 @@
-import { constants, setPriority } from 'node:os';
 import { messageOf } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
 import { type ChildOptions, type LinkedProcess, type ProcessEnd, startLinkedProcess } from './child-process.ts';
+import { SUPERVISED_FLAGS } from './early-process.ts';
+import { lowerPriority } from './priority.ts';
 
-/** V8 options that reduce memory by a third or more. They cost speed, which matters less in these processes than in the server. */
-const MEMORY_OPTIONS = ['--optimize-for-size', '--max-semi-space-size=4'];
-const IMPORT_OPTIONS = ['--import', import.meta.resolve('./quick-imports.ts')];
 const RESTART_MS = 1_000;
 const STOP_MS_MAX = 9_000;
 
@@ -16,6 +14,8 @@ export interface SupervisedProcessOptions<Out extends object, In extends object>
   /** Message that makes the process stop gracefully. */
   readonly stop: Out;
   readonly onEnded?: () => void;
+  /** Whether the start of the server waits for the process, which lowers its priority itself when it is ready. */
+  readonly isAwaited?: boolean;
 }
 
 /** A child process that restarts when it ends or cannot be started. */
@@ -40,9 +40,9 @@ export class SupervisedProcess<Out extends object, In extends object> {
     } catch (error) {
       return this.#ended({ code: null, signal: null, error: error as Error });
     }
-    const child = startLinkedProcess<Out, In>({ ...this.#options, flags: [...MEMORY_OPTIONS, ...IMPORT_OPTIONS] });
+    const child = startLinkedProcess<Out, In>({ ...this.#options, flags: SUPERVISED_FLAGS });
     this.#child = child;
-    lowerPriority(child.pid);
+    if (child.pid !== undefined && !this.#options.isAwaited) lowerPriority(child.pid);
     for (const message of first) child.send(message);
     void child.ended.then((end) => this.#ended(end));
   }
@@ -83,14 +83,5 @@ export class SupervisedProcess<Out extends object, In extends object> {
     const late = setTimeout(child.kill, STOP_MS_MAX);
     await child.ended;
     clearTimeout(late);
-  }
-}
-
-/** Runs a process below the priority of the server and its zones: projections may be late, decisions may not. */
-function lowerPriority(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // The process has ended already, or the system does not allow it. The process then runs with normal priority.
   }
 }

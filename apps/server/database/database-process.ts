@@ -1,8 +1,8 @@
 import { Socket } from 'node:net';
 import { openLink } from '@millrace/cluster';
-import { type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/database/embedded';
+import { compileEngine, type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/database/embedded';
 import { messageOf } from '@millrace/kernel';
-import { handleSignals } from '@millrace/processes';
+import { handleSignals, lowerPriority } from '@millrace/processes';
 import { collectGarbage } from '../collect-garbage.ts';
 
 /*
@@ -16,6 +16,8 @@ export type ToDatabase =
 export type FromDatabase = { readonly type: 'ready' } | { readonly type: 'failure'; readonly message: string };
 
 const STOP_MS_MAX = 8_000;
+/** After it is ready, the server migrates and reads the database, which the start waits for. */
+const SETTLE_AFTER_MS = 5_000;
 
 let starting: Promise<EmbeddedDatabase> | null = null;
 let isEnding = false;
@@ -26,8 +28,8 @@ const link = openLink<FromDatabase, ToDatabase>(new Socket({ fd: 3, readable: tr
     starting = serveEmbedded(message.folder, message.socket, message.empty);
     starting.then(
       () => {
-        collectGarbage();
         link.send({ type: 'ready' });
+        setTimeout(settle, SETTLE_AFTER_MS).unref();
       },
       (error) => {
         link.send({ type: 'failure', message: messageOf(error) });
@@ -48,4 +50,11 @@ async function end(): Promise<void> {
   process.exit(0);
 }
 
+function settle(): void {
+  lowerPriority();
+  collectGarbage();
+}
+
 handleSignals(end);
+// Takes part of the start before the server names the folder; a failure is reported when the database is opened.
+compileEngine().catch(() => {});

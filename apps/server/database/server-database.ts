@@ -9,6 +9,7 @@ import { SupervisedProcess } from '@millrace/processes';
 import type { Logger } from '@millrace/telemetry';
 import { sql } from 'drizzle-orm';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
+import { DATABASE_PROCESS } from './process-file.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
 /** Cache folder for empty databases. It can be deleted at any time. */
@@ -64,7 +65,8 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
   const child = new SupervisedProcess<ToDatabase, FromDatabase>(
     {
       name: 'the database',
-      file: join(import.meta.dirname, 'database-process.ts'),
+      file: DATABASE_PROCESS.file,
+      isAwaited: true,
       data,
       begin: () => {
         // The socket file of a killed process would keep the next one from listening.

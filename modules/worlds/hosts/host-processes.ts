@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
-import { type LinkedProcess, startLinkedProcess } from '@millrace/processes';
+import { type EarlyProcess, type LinkedProcess, startLinkedProcess } from '@millrace/processes';
 import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, Stores } from '@millrace/topics';
 import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
-const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
 /** Heap for young objects, MiB per semi-space. V8’s default is up to four times as much and is not returned; half of this costs a seventh of the CPU. */
 const HEAP_OPTIONS = ['--max-semi-space-size=16'];
+export const HOST_PROCESS: EarlyProcess = { file: join(import.meta.dirname, 'zone-host-process.ts'), flags: HEAP_OPTIONS };
 const RESTART_FIRST_MS = 200;
 const RESTART_MOST_MS = 10_000;
 /** A process that ran this long restarts without delay when it ends. Processes that fail repeatedly do so while they open their zones. */
@@ -53,8 +53,7 @@ function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
   let received: (message: FromHost) => void = () => {};
   const child: LinkedProcess<ToHost | OpenStorePermit> = startLinkedProcess<ToHost | OpenStorePermit, FromHost | OpenStoreRequest>({
     name: 'a zone host',
-    file: PROCESS,
-    flags: HEAP_OPTIONS,
+    ...HOST_PROCESS,
     data,
     onMessage: (message) => {
       if (message.type === 'wants-to-open') opening.next(child.pid ?? 0, 'log and hot', () => child.send({ type: 'may-open' }));

@@ -21,7 +21,7 @@ export interface DedupWindow {
   ids: Map<string, number>;
   /** Newest time of a forgotten id, epoch ms. */
   forgottenAt: number;
-  /** Newest ids of trades that were recorded although the window could not tell whether they are duplicates. Absent when there was none. */
+  /** Newest ids of trades that were recorded late: the window could not tell whether they are duplicates, or forgot them soon. Absent when there was none. */
   lateIds?: Map<string, number>;
 }
 
@@ -50,14 +50,14 @@ function judgeNumber(stretches: readonly Stretch[], number: number): 'new' | 'se
 }
 
 export function markSeen(seen: DedupWindow, trade: Trade, numbered: boolean): void {
-  if (judgeTrade(seen, trade, numbered) === 'too-late') return markLate(seen, trade);
+  if (judgeTrade(seen, trade, numbered) === 'too-late') return markLate(seen, trade.id, trade.time);
   if (numbered) return markNumber(seen.stretches, trade.order);
   seen.ids.set(trade.id, trade.time);
   if (seen.ids.size >= IDS_MAX + FORGOTTEN_TOGETHER) forgetOldest(seen);
 }
 
-/** Remembers a trade of which the window could not tell whether it is a duplicate. A history may send it once more. */
-function markLate(seen: DedupWindow, { id, time }: Trade): void {
+/** Remembers a trade that was recorded late. A history may send it once more. */
+function markLate(seen: DedupWindow, id: string, time: number): void {
   seen.lateIds ??= new Map();
   seen.lateIds.set(id, time);
   if (seen.lateIds.size <= IDS_MAX) return;
@@ -65,12 +65,16 @@ function markLate(seen: DedupWindow, { id, time }: Trade): void {
   seen.lateIds.delete(oldest as string);
 }
 
-/** Forgets the ids with the oldest times. By their arrival, one trade ahead of the others would make all later ones too late. */
+/**
+ * Forgets the ids with the oldest times. By their arrival, one trade ahead of the others would make all later ones too late. Of these, ids that arrived
+ * later than most are of a history, which may be sent once more: they are remembered as late ones.
+ */
 function forgetOldest(seen: DedupWindow): void {
-  const oldest = [...seen.ids].sort((a, b) => a[1] - b[1]).slice(0, FORGOTTEN_TOGETHER);
-  for (const [id, time] of oldest) {
+  const byTime = [...seen.ids].map(([id, time], arrival) => ({ id, time, arrival })).sort((a, b) => a.time - b.time);
+  for (const { id, time, arrival } of byTime.slice(0, FORGOTTEN_TOGETHER)) {
     seen.ids.delete(id);
     seen.forgottenAt = Math.max(seen.forgottenAt, time);
+    if (arrival >= 2 * FORGOTTEN_TOGETHER) markLate(seen, id, time);
   }
 }
 

@@ -53,8 +53,7 @@ describe('a stream with lost connections', () => {
   }
 
   test('a hundred times during a replay receives every event exactly once', async () => {
-    // Slow enough that a busy machine connects long before its end.
-    const server = await replay('hundred', { MILLRACE_STREAMS__HISTORY_EVENTS: '100000' }, 0.3);
+    const server = await replay('hundred', { MILLRACE_STREAMS__HISTORY_EVENTS: '100000' }, 0.6);
     await serving(server, async () => {
       const url = `${server.url}/api/v1/stream?channels=${CHANNELS}`;
       const seen: string[] = [];

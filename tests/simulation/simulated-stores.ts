@@ -113,6 +113,13 @@ export class SimulatedDisk implements SpoolDisk {
       },
       write: (bytes, at) => {
         this.#requireWorking(true);
+        const after = content().subarray(at + bytes.length);
+        if (after.length > 0) {
+          // Within the file: a few bytes, which are written together.
+          this.#requireRoom();
+          this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes, after]));
+          return;
+        }
         // A full disk may store a part before it fails.
         const room = this.isFull ? Math.floor(this.#scheduler.between(0, bytes.length)) : bytes.length;
         this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes.subarray(0, room)]));

@@ -63,7 +63,7 @@ class Machine {
     /** What a killed process asked for has no effect, and no answer. */
     const reach = async () => {
       if (process !== this.#process) await new Promise(() => {});
-      if (this.isCutOff) throw new Error('the log is away');
+      if (this.isCutOff) throw new Error('the log is unavailable');
     };
     const reached: ZoneLog = {
       claim: (zone) => reach().then(() => log.claim(zone)),

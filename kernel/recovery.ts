@@ -29,8 +29,9 @@ export type PointInTime = { readonly seq: number } | { readonly time: number };
 /**
  * Recovers a zone from its newest intact snapshot, hot or cold, or without one from the initial state; then from the rest of the
  * log. With `until`, the same code returns the zone at that point in time. That is exact when it reaches the seq, or `isFollowed`.
- * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `last`: the newest batch that was
- *   read or carried. `unrecorded`: events that the snapshot carries because the log lacked them; they must be written before any new event. `isFollowed`: the log continues after the requested time, so no event up to it can be missing.
+ * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `last`: the newest batch that was read or carried. `unrecorded`: events
+ *   that the snapshot carries because the log lacked them; they must be written before any new event. `isFollowed`: the log continues after the
+ *   requested time, so no event up to it can be missing.
  * @throws RecordBroken when the log lacks events between the restored state and the batches that it holds
  */
 export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: PointInTime) {

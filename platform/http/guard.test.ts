@@ -132,7 +132,7 @@ describe('an action of an operator', () => {
     await answered;
     await app.inject({ method: 'POST', url: '/broken' });
     const unavailable = guarded(principal('key'), {
-      identify: () => Promise.reject(new ApiProblem('DATABASE_UNAVAILABLE', 'It is away.', 'Wait.')),
+      identify: () => Promise.reject(new ApiProblem('DATABASE_UNAVAILABLE', 'The database is unavailable.', 'Try again in a moment.')),
       onAuditEvent: () => void audited.push('before its handler'),
     });
     unavailable.post('/op', { config: { access: 'platform:operate' } }, () => ({}));

@@ -60,6 +60,16 @@ test('the first linked process takes over the one that was started early; the ne
   assert.deepEqual([(await reportOf(files)).isEarly, (await reportOf(files)).isEarly], [true, false]);
 });
 
+test('a process waits although an earlier one with its file, which was taken over, ends', async (context) => {
+  const files = folderWithReport(context);
+  startEarlyWithMark(files.file);
+  const first = startLinkedProcess<{ text: string }, Report>({ ...files, name: 'a report', flags: [], onMessage: () => {} });
+  startEarlyWithMark(files.file);
+  first.send({ text: 'stop' });
+  await first.ended;
+  assert.equal((await reportOf(files)).isEarly, true);
+});
+
 test('a linked process of another file is a new one', async (context) => {
   const [early, other] = [folderWithReport(context), folderWithReport(context)];
   startEarlyWithMark(early.file);

@@ -17,14 +17,17 @@ export interface EarlyProcess {
 }
 
 /**
- * Starts a process early: it loads its modules while the server loads its own. The first linked process with this file takes it over. Never throws:
- * without it, that one is started as usual.
+ * Starts a process early, unless one with this file waits already: it loads its modules while the server loads its own. The first linked process with
+ * this file takes it over. Never throws: without it, that one is started as usual.
  */
 export function startEarly({ file, flags }: EarlyProcess): void {
+  if (early.has(file)) return;
   try {
     const child = spawnLinked(file, flags);
-    child.on('error', () => early.delete(file));
-    child.once('exit', () => early.delete(file));
+    // Another one may be waiting when this one, taken over long ago, ends.
+    const forget = () => early.get(file) === child && early.delete(file);
+    child.on('error', forget);
+    child.once('exit', forget);
     early.set(file, child);
   } catch {
     // The later start fails too, and reports the error.

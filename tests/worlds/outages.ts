@@ -95,7 +95,7 @@ function reachable<T extends object>(thing: T, isReachable: () => boolean): T {
     get(target, name) {
       const member = Reflect.get(target, name, target) as unknown;
       if (typeof member !== 'function' || !ASKED.has(String(name))) return typeof member === 'function' ? member.bind(target) : member;
-      return (...args: unknown[]) => (isReachable() ? member.apply(target, args) : Promise.reject(new Error('it is away')));
+      return (...args: unknown[]) => (isReachable() ? member.apply(target, args) : Promise.reject(new Error('it is unavailable')));
     },
   });
 }

@@ -8,6 +8,7 @@ import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './
 
 /** Heap for young objects, MiB per semi-space. V8’s default is up to four times as much and is not returned; half of this costs a seventh of the CPU. */
 const HEAP_OPTIONS = ['--max-semi-space-size=16'];
+/** The process of a zone host. */
 export const HOST_PROCESS: EarlyProcess = { file: join(import.meta.dirname, 'zone-host-process.ts'), flags: HEAP_OPTIONS };
 const RESTART_FIRST_MS = 200;
 const RESTART_MOST_MS = 10_000;

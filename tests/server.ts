@@ -18,8 +18,8 @@ export interface ServerProcess {
   suspendDatabase(): () => void;
   /** Kills the process (SIGKILL). */
   kill(): Promise<void>;
-  /** Stops the process (SIGTERM). @returns its exit code */
-  stop(): Promise<number | null>;
+  /** Stops the process (SIGTERM). @returns its exit code, 0; 1 would mean that a part did not stop in time, and rejects unless it is expected */
+  stop(expected?: 0 | 1): Promise<number | null>;
 }
 
 /** For tests without the world, which would start processes. */
@@ -69,9 +69,11 @@ export async function startServer(
       child.kill('SIGKILL');
       await exited;
     },
-    stop: async () => {
+    stop: async (expected = 0) => {
+      const wasRunning = child.exitCode === null && child.signalCode === null;
       child.kill('SIGTERM');
       const [code] = await exited;
+      if (wasRunning && code !== expected) throw new Error(`the server stopped with ${code}, not ${expected}:\n${errors}`);
       return code;
     },
   };

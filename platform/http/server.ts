@@ -16,6 +16,7 @@ import fastify, {
   LogController,
 } from 'fastify';
 import type { Identify } from './caller.ts';
+import { trackConnections } from './connections.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { type IdempotencyStore, idempotencyHooks } from './idempotency.ts';
@@ -37,7 +38,7 @@ import { type AddUpgrade, isForUpgrade, routeUpgrades, type Upgrade } from './up
 import { compileSchemas } from './validation.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
-/** Time limit for receiving a request with its body. Responses have none. */
+/** Time limit for receiving a request with its body, and for the TLS handshake before it. Responses have none. */
 const REQUEST_MS_MAX = 10_000;
 /** Maximum size of the head of a request, bytes. */
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -112,6 +113,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const unfinished = new UnfinishedRequests();
   await addRoutes(app, options, headers, unfinished);
   const expiring = setInterval(() => streams.endExpired(), EXPIRY_MS);
+  const whenClosed = trackConnections(app.server);
   await app.listen({ host: options.host, port: options.port });
   const stopReloading =
     tls &&
@@ -131,7 +133,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     close: async () => {
       clearInterval(expiring);
       stopReloading?.();
-      await app.close();
+      await whenClosed(app.close());
     },
   };
 }
@@ -149,7 +151,7 @@ function fastifyOptions(options: HttpServerOptions, headers: RequestHook): Fasti
     genReqId: ({ headers }) => traceIdOf(headers),
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     bodyLimit: BODY_BYTES_MAX,
-    ...(options.tls && { https: tlsOptions(options.tls) as never }),
+    ...(options.tls && { https: { ...tlsOptions(options.tls), handshakeTimeout: REQUEST_MS_MAX } as never }),
     // Before anything reads it: the router, the guard, and a server behind a gateway then get the same target.
     rewriteUrl: normaliseTarget,
     requestTimeout: REQUEST_MS_MAX,

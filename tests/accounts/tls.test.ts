@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -21,10 +23,7 @@ describe('TLS', () => {
       },
     });
   });
-  after(async () => {
-    await server.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
 
   /** Creates a certificate with this name, and replaces the files of the server atomically. */
   function certify(name: string): void {
@@ -66,5 +65,12 @@ describe('TLS', () => {
     writeFileSync(join(folder, 'cert.pem'), 'no certificate');
     await logged('the new certificate cannot be used');
     assert.equal(await names(), 'second');
+  });
+
+  test('stops in order while a connection has not begun its handshake', async () => {
+    const silent = connectTcp({ host: '127.0.0.1', port: Number(new URL(server.url).port) });
+    await once(silent, 'connect');
+    silent.on('error', () => {});
+    assert.equal(await server.stop(), 0);
   });
 });

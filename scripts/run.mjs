@@ -20,6 +20,7 @@ const npmCli = join(runtimeFolder, 'node_modules', 'npm', 'bin', 'npm-cli.js');
 const installedStamp = join(root, 'node_modules', '.millrace-installed');
 // npm prefers it to package-lock.json. It exists during an installation only.
 const addressedLock = join(root, 'npm-shrinkwrap.json');
+const bundledStamp = join(root, '.runtime', 'packages', 'built');
 const web = join(root, 'apps', 'web');
 const builtStamp = join(web, 'dist', '.millrace-built');
 const main = join(root, 'apps', 'server', 'main.ts');
@@ -179,6 +180,18 @@ function showProgress(part, hasRuntime) {
   };
 }
 
+/** Bundles the packages that consist of many small modules, if they are not bundled. Without bundles, everything works and starts take longer. */
+async function bundlePackages() {
+  const folder = join(root, 'platform', 'processes');
+  const script = join(folder, 'bundle-process.ts');
+  const source = fingerprint([join(root, 'package-lock.json'), script, join(folder, 'bundled-packages.ts')]);
+  if (existsSync(bundledStamp) && readFileSync(bundledStamp, 'utf8') === source) return;
+  const code = await ended(
+    spawn(node, [script, source], { cwd: root, env: pinnedNodeEnvironment(), stdio: ['ignore', 'ignore', 'inherit'] }),
+  );
+  if (code !== 0) console.error('millrace: packages could not be bundled, so each start takes longer; the reason is above');
+}
+
 /** Hash of the console's sources. The console is built when it changes; the build output is part of the repository. */
 function consoleSources() {
   return fingerprint([
@@ -260,6 +273,7 @@ if (task === 'console' && rest.includes('--check')) {
 const hadAll = existsSync(installedStamp) && readFileSync(installedStamp, 'utf8').startsWith('all');
 const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 'production' : 'all';
 await prepare(part);
+await bundlePackages();
 // Checking and formatting must work even when the sources do not build.
 if (!['check', 'fix', 'docs', 'mutate', 'pack-client'].includes(task)) await buildConsole();
 if (task === 'up' && !rest.includes('gateway') && !existsSync(join(root, '.runtime', 'empty-databases'))) {

@@ -30,6 +30,11 @@ export function compileEngine(): Promise<WebAssembly.Module> {
  */
 export async function serveEmbedded(folder: string, socket: string, empty: EmptyDatabases): Promise<EmbeddedDatabase> {
   await prepareFiles(folder, empty);
+  return servePglite(folder, socket);
+}
+
+/** Like `serveEmbedded`; PGlite creates the database if the folder is empty. */
+export async function servePglite(folder: string, socket: string): Promise<EmbeddedDatabase> {
   const pgliteWasmModule = await compileEngine();
   mkdirSync(socket, { recursive: true, mode: 0o700 });
   const startParams = [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS_MIB}MB`];

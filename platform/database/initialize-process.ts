@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
 import { connectDatabase, migrateDatabase } from './database.ts';
-import { serveEmbedded } from './embedded.ts';
+import { servePglite } from './embedded.ts';
 import { emptyDatabaseIn, makePrivate } from './embedded-files.ts';
 
 /*
@@ -33,8 +33,7 @@ async function makeKept(cache: string, migrations: string): Promise<void> {
   const unfinished = mkdtempSync(`${folder}-`);
   const socket = mkdtempSync(join(tmpdir(), 'millrace-'));
   try {
-    await (await PGlite.create({ dataDir: unfinished })).close();
-    const serving = await serveEmbedded(unfinished, socket, { cache, migrations });
+    const serving = await servePglite(unfinished, socket);
     const database = connectDatabase({ socket });
     await migrateDatabase(database, migrations);
     await database.close();

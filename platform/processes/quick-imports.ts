@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { bundledFiles } from './bundled-packages.ts';
 
 /*
  * Resolves imports between ES modules without repeated lookups. Node would read and parse the nearest package.json for thousands of relative imports, and
  * the package.json of a package for each import of it; that of drizzle-orm has 180 kB. Specifiers of relative imports are full paths with an extension, so
- * the URL and the format are known. A package is resolved once. `npm run bench -- start` measures the start.
+ * the URL and the format are known. A package is resolved once. Packages of hundreds of modules come from their bundles (bundled-packages.ts). `npm run bench -- start` measures the start.
  */
 
 /** Packages whose `.js` files are ES modules. */
@@ -21,6 +22,11 @@ interface Resolved {
 
 /** By folder of the package and specifier. The conditions of all imports are equal. */
 const packages = new Map<string, Resolved>();
+const INSTALLED = join(import.meta.dirname, '..', '..', 'node_modules');
+for (const [specifier, file] of bundledFiles()) {
+  const name = PACKAGE_NAME.exec(specifier)?.[0] ?? '';
+  packages.set(`${join(INSTALLED, name)} ${specifier}`, { url: pathToFileURL(file).href, format: 'module' });
+}
 
 registerHooks({
   resolve: (specifier, context, next) => {

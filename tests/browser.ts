@@ -27,6 +27,7 @@ const FLAGS = [
   '--no-first-run',
   '--disable-quic',
   '--force-prefers-reduced-motion',
+  '--process-per-site',
 ];
 
 /** Starts a real browser: the installed one, otherwise (or with TEST_BROWSER=npm) that of an npm package. */

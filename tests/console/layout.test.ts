@@ -116,8 +116,8 @@ describe('fault 40: every page of the console', () => {
     return context;
   }
 
-  async function open(context: BrowserContext, path: string, shown: string): Promise<Page> {
-    const page = await context.newPage();
+  async function open(context: BrowserContext, path: string, shown: string, page?: Page): Promise<Page> {
+    page ??= await context.newPage();
     await page.goto(guarded.server.url + path.replace('{player}', player));
     await page.locator(shown).first().waitFor();
     return page;
@@ -126,9 +126,11 @@ describe('fault 40: every page of the console', () => {
   async function cutsNothingOff(page: Page, checked: readonly number[]): Promise<void> {
     for (const width of checked) {
       await page.setViewportSize({ width, height: HEIGHT });
+      const found = () => page.evaluate<string[] | null>(`innerWidth === ${width} ? (${cutOff.toString()})() : null`);
+      if ((await found())?.length === 0) continue;
       const isWhole = `innerWidth === ${width} && (${cutOff.toString()})().length === 0`;
       await page.waitForFunction(isWhole, undefined, { timeout: FITS_WITHIN_MS }).catch(() => {});
-      assert.deepEqual(await page.evaluate(`(${cutOff.toString()})()`), [], `${page.url()} at ${width} px`);
+      assert.deepEqual(await found(), [], `${page.url()} at ${width} px`);
     }
   }
 
@@ -138,18 +140,22 @@ describe('fault 40: every page of the console', () => {
   ] as const)
     test(`nothing is clipped between ${NARROWEST} and ${WIDTHS[0]} px, and each page has its own title: ${colorScheme}, ${locale}`, async () => {
       const titles: string[] = [];
-      const visit = async (context: BrowserContext, path: string, shown: string) => {
-        const page = await open(context, path, shown);
-        await cutsNothingOff(page, checked);
-        titles.push(await page.title());
-        await page.close();
+      const visit = async (pages: readonly (readonly [path: string, shown: string])[], isIn: boolean) => {
+        const context = await contextOf({ colorScheme, locale }, isIn);
+        // One page for all: a page of its own is a process of its own.
+        const page = await context.newPage();
+        for (const [path, shown] of pages) {
+          await open(context, path, shown, page);
+          await cutsNothingOff(page, checked);
+          titles.push(await page.title());
+        }
+        await context.close();
       };
-      const context = await contextOf({ colorScheme, locale });
-      for (const [path, shown] of PAGES) await visit(context, path, shown);
-      await context.close();
-      const outside = await contextOf({ colorScheme, locale }, false);
-      for (const path of SIGNED_OUT_PAGES) await visit(outside, path, 'h1');
-      await outside.close();
+      await visit(PAGES, true);
+      await visit(
+        SIGNED_OUT_PAGES.map((path) => [path, 'h1']),
+        false,
+      );
       assert.equal(new Set(titles).size, PAGES.length + SIGNED_OUT_PAGES.length, titles.join('\n'));
       for (const title of titles) assert.match(title, / · Millrace$/);
     });

@@ -10,7 +10,7 @@ import { platform, total } from '../feeds/running.ts';
  */
 
 const PAIRS = ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'];
-const TRADES_PER_SECOND = 2;
+const TRADES_PER_SECOND = 1;
 const DAY_SECONDS = 86_400;
 /** Maximum growth of caches and pools after the warm-up. */
 const GROWTH_MIB_MAX = 40;

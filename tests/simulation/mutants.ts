@@ -50,7 +50,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "  if (writerOf(batch) < head.epoch) return 'stale';\n",
     to: '',
     violates: either(RECORD, REPLAY),
-    seed: 1,
+    seed: 2,
     faults: ['crash-in-outage', 'host-drain'],
   },
   'a torn record is taken for a whole one': {
@@ -58,7 +58,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'return body !== null && crc32(body) === content.readUInt32BE(at + CRC_AT);',
     to: 'return body !== null;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
-    seed: 1,
+    seed: 3,
     faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
@@ -73,7 +73,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);',
     to: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
     violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
-    seed: 11,
+    seed: 2,
   },
   'a zone that failed is not retried': {
     file: 'kernel/lifecycle.ts',
@@ -88,7 +88,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    else void this.bringUp(entry).catch(ignored);\n',
     to: '',
     violates: either(REPLAY, TWICE, WHEREABOUTS),
-    seed: 1,
+    seed: 2,
     faults: ['zone-throws'],
   },
   'of a turn only the first batch is recorded': {
@@ -96,7 +96,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      batches.push(...this.#takeEvents(entry, now));\n',
     to: '      const taken = this.#takeEvents(entry, now);\n      if (batches.length === 0) batches.push(...taken);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
-    seed: 22,
+    seed: 5,
     faults: ['host-busy'],
   },
   'a durable command is answered when it is decided': {
@@ -104,14 +104,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (reply.seq === undefined) settle(reply);',
     to: 'if (Math.random() < 2) settle(reply);',
     violates: either(CONFIRMED, TWICE),
-    seed: 5,
+    seed: 4,
   },
   'lost events are forgotten': {
     file: 'kernel/outbox.ts',
     from: '      entry.lostFrom = firstSeq;\n',
     to: '',
     violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
-    seed: 6,
+    seed: 2,
   },
   'commands whose events are lost are still confirmed': {
     file: 'kernel/zone.ts',
@@ -126,7 +126,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '.filter((batch) => writerOf(batch) >= entry.zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
-    seed: 31,
+    seed: 7,
     faults: ['crash-in-outage'],
   },
   'what an earlier owner left unwritten is not written by the next': {
@@ -149,7 +149,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    this.#replies.note(meta, noted, now);\n',
     to: '',
     violates: TWICE,
-    seed: 3,
+    seed: 4,
   },
   'answers are not recovered': {
     file: 'kernel/state-replay.ts',
@@ -163,14 +163,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '{ ...meta, durable: true }',
     to: '{ ...meta }',
     violates: either(WHEREABOUTS, TWICE, CONFIRMED),
-    seed: 3,
+    seed: 1,
   },
   'a handover that got no answer is not sent again': {
     file: 'modules/worlds/hosts/zone-handovers.ts',
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
-    seed: 16,
+    seed: 7,
     faults: ['network-bad', 'network-cut'],
   },
   'a reader that was overtaken goes on in silence': {
@@ -193,7 +193,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    this.#directory.sent(session.player, zone);\n',
     to: '',
     violates: TWICE,
-    seed: 2,
+    seed: 1,
     faults: ['two-connections', 'network-bad'],
   },
   // Fault 43.
@@ -219,7 +219,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "const isThere = 'seq' in point ? replay.seq === point.seq : ",
     to: "const isThere = 'seq' in point ? replay.seq <= point.seq : ",
     violates: PAST,
-    seed: 1,
+    seed: 8,
     faults: ['past-question', 'log-retention'],
   },
   // Fault 45.
@@ -228,7 +228,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'const taken = new Set(elsewhere);',
     to: 'const taken = new Set<string>();',
     violates: TWICE,
-    seed: 12,
+    seed: 21,
     faults: ['operator-restore'],
   },
   'a dry run of a restore changes the zone': {
@@ -244,7 +244,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "      case 'PlayerRecalled': {\n",
     to: '      {\n',
     violates: BELIEFS,
-    seed: 7,
+    seed: 15,
     faults: ['log-hung', 'log-slow'],
   },
   'of an answer that is lost with its connection nothing is known': {
@@ -252,7 +252,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '        this.#pending.set(n, now);\n        this.#reported.add(n);\n',
     to: '',
     violates: either(ANSWERS, UNAVAILABLE),
-    seed: 3,
+    seed: 2,
     faults: ['connection-drop'],
   },
 };

@@ -13,6 +13,9 @@ import { startGuarded } from '../accounts/visitor.ts';
 import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
+/** It cannot be suspended. */
+const isPostgres = process.env.TEST_POSTGRES !== undefined;
+
 test('fault 78: a stopping server completes requests, ends streams with a reason, and then closes its connections', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-stopping-'));
   const { server, owner, visitor } = await startGuarded(folder, WITHOUT_WORLD);
@@ -42,6 +45,18 @@ test('fault 78: a stopping server completes requests, ends streams with a reason
   for (const [code] of await closed) assert.equal(code, 1001);
   assert.equal(await ended, 0);
   assert.doesNotMatch(server.errors(), /Cannot use a pool/);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('stops in order, and leaves no process, while its database does not respond', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-hung-'));
+  const { server, visitor } = await startGuarded(folder, WITHOUT_WORLD);
+  server.suspendDatabase();
+  // One of its lookups waits for a response.
+  const request = visitor().ask('POST', '/api/v1/auth/sign-in', { email: 'nobody@example.com', password: 'certainly not this' });
+  await until(async () => (await fetch(`${server.url}/health/ready`)).status === 503 || isPostgres, 'the database is reported');
+  assert.equal(await server.stop(), 0);
+  assert.equal((await request).status, isPostgres ? 401 : 503);
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -3,12 +3,15 @@
 // step, so after the installation nothing here uses the network.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const NODE_VERSION = '24.21.0';
 const NPM_VERSION = '11.19.1';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** Time until a process of a stopped installation is killed, ms. */
+const STOP_MS_MAX = 5_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const windows = process.platform === 'win32';
@@ -18,6 +21,8 @@ const node = join(runtimeFolder, 'node_modules', runtimePackage, 'bin', windows 
 const npmCli = join(runtimeFolder, 'node_modules', 'npm', 'bin', 'npm-cli.js');
 
 const installedStamp = join(root, 'node_modules', '.millrace-installed');
+// Exists during an installation, with the id of its process. npm takes a package whose files are incomplete, as after a kill, for an installed one.
+const installingMark = join(root, 'node_modules', '.millrace-installing');
 // npm prefers it to package-lock.json. It exists during an installation only.
 const addressedLock = join(root, 'npm-shrinkwrap.json');
 const bundledStamp = join(root, '.runtime', 'packages', 'built');
@@ -60,17 +65,46 @@ async function installRuntime(withNpm) {
     ...(!withNpm || existsSync(npmCli) ? [] : [`npm@${NPM_VERSION}`]),
   ];
   if (missing.length === 0) return;
-  mkdirSync(runtimeFolder, { recursive: true });
-  writeFileSync(join(runtimeFolder, 'package.json'), '{"private":true}\n');
-  const flags = ['--prefix', runtimeFolder, '--no-save', '--no-audit', '--no-fund', '--ignore-scripts', '--workspaces=false'];
-  // Lists installed packages too: npm removes packages that are not listed.
-  const packages = [`${runtimePackage}@${NODE_VERSION}`, ...(withNpm || existsSync(npmCli) ? [`npm@${NPM_VERSION}`] : [])];
-  const code = await npmOfMachine(['install', ...flags, ...packages], runtimeFolder);
+  // Complete packages are moved to their place: those of an interrupted installation would look like installed ones.
+  const unfinished = `${runtimeFolder}.installing-${process.pid}`;
+  rmSync(unfinished, { recursive: true, force: true });
+  mkdirSync(unfinished, { recursive: true });
+  writeFileSync(join(unfinished, 'package.json'), '{"private":true}\n');
+  const flags = ['--prefix', unfinished, '--no-save', '--no-audit', '--no-fund', '--ignore-scripts', '--workspaces=false'];
+  const code = await npmOfMachine(['install', ...flags, ...missing], unfinished);
+  mkdirSync(join(runtimeFolder, 'node_modules'), { recursive: true });
+  for (const name of code === 0 ? missing.map((one) => one.slice(0, one.lastIndexOf('@'))) : []) {
+    rmSync(join(runtimeFolder, 'node_modules', name), { recursive: true, force: true });
+    renameSync(join(unfinished, 'node_modules', name), join(runtimeFolder, 'node_modules', name));
+  }
+  rmSync(unfinished, { recursive: true, force: true });
   if (code !== 0 || !existsSync(node))
     fail(
       `could not install ${missing.join(' and ')} with npm`,
       'Check that npm reaches its registry ("npm ping"); Node 24 is published there for Linux, macOS and Windows on x64 and arm64.',
     );
+}
+
+/** Removes what interrupted installations have left. */
+function removeUnfinished() {
+  rmSync(addressedLock, { force: true });
+  const folder = dirname(runtimeFolder);
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    const [, pid] = /\.installing-(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+  if (existsSync(installingMark) && !isRunning(Number(readFileSync(installingMark, 'utf8'))))
+    for (const part of [root, join(root, 'apps', 'server'), web])
+      rmSync(join(part, 'node_modules'), { recursive: true, force: true, maxRetries: 5 });
+}
+
+function isRunning(pid) {
+  try {
+    process.kill(pid || process.pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
 }
 
 /** Content of the stamp file of an installation. @param part "all" or "production" */
@@ -99,6 +133,8 @@ async function installDependencies(part) {
       ? (stderr) => ended(spawn(node, [npmCli, ...flags], { ...options, stdio: ['ignore', 'ignore', stderr] }))
       : // Production dependencies need no install scripts: native code is prebuilt.
         (stderr) => npmOfMachine([...flags, '--omit=dev', '--ignore-scripts', '--workspace=apps/server'], root, stderr);
+  mkdirSync(dirname(installingMark), { recursive: true });
+  writeFileSync(installingMark, String(process.pid));
   const code = (await installWithAddresses(() => install('ignore'))) === 0 ? 0 : await install('inherit');
   if (code !== 0)
     fail(
@@ -106,6 +142,7 @@ async function installDependencies(part) {
       'Check that npm reaches its registry, then run the command again.',
     );
   writeFileSync(installedStamp, installationOf(part));
+  rmSync(installingMark, { force: true });
 }
 
 /**
@@ -135,17 +172,42 @@ function npmOfMachine(args, cwd, stderr = 'inherit') {
   return ended(spawn(program, [...first, ...args], { cwd, stdio: ['ignore', 'ignore', stderr], shell: windows && !cli }));
 }
 
+/** Processes that install or build. */
+const running = new Set();
+let stopSignal = null;
+
+/** Resolves with the exit code of a process that installs or builds. Never settles when a signal stops this process. */
 function ended(child) {
+  running.add(child);
   return new Promise((resolve) => {
-    child.once('error', () => resolve(1));
-    child.once('close', resolve);
+    const end = (code) => {
+      running.delete(child);
+      if (stopSignal === null) resolve(code);
+      else if (running.size === 0) exitStopped();
+    };
+    child.once('error', () => end(1));
+    child.once('close', end);
   });
+}
+
+/** Ends an installation or a build: no process of it may write beside the next one. */
+function stop(signal) {
+  stopSignal ??= signal;
+  for (const child of running) child.kill(signal);
+  if (running.size === 0) exitStopped();
+  setTimeout(() => {
+    for (const child of running) child.kill('SIGKILL');
+  }, STOP_MS_MAX);
+}
+
+function exitStopped() {
+  rmSync(addressedLock, { force: true });
+  process.exit(task === 'up' ? 0 : stopSignal === 'SIGINT' ? 130 : 143);
 }
 
 /** Installs the runtime and the dependencies that a task needs, with a progress line. */
 async function prepare(part) {
-  // Left by an installation that was killed.
-  rmSync(addressedLock, { force: true });
+  removeUnfinished();
   const hasRuntime = existsSync(node) && (part !== 'all' || existsSync(npmCli));
   const hasDependencies = isInstalled(part);
   if (hasRuntime && hasDependencies) return;
@@ -252,7 +314,7 @@ function run(argumentLists) {
     env: { ...pinnedNodeEnvironment(), MILLRACE_CWD: process.env.INIT_CWD ?? process.cwd() },
     stdio: 'inherit',
   });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  for (const signal of SIGNALS) process.off(signal, stop).on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
     if (code === 0) return run(others);
     if (signal === 'SIGBUS' || signal === 'SIGSEGV')
@@ -269,6 +331,7 @@ if (task === 'console' && rest.includes('--check')) {
   if (!isConsoleBuilt()) fail('apps/web/dist was not built from these sources', 'Run "npm run console" and commit apps/web/dist.');
   process.exit(0);
 }
+for (const signal of SIGNALS) process.on(signal, stop);
 // To run, production dependencies suffice if the console in the repository is up to date. Installed development dependencies are not removed.
 const hadAll = existsSync(installedStamp) && readFileSync(installedStamp, 'utf8').startsWith('all');
 const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 'production' : 'all';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { databaseOf, stopDatabase, suspendDatabase } from './database.ts';
 
-const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
+/** The program of the server. */
+export const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
 
 export interface ServerProcess {
   readonly url: string;

@@ -64,6 +64,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     stop: async () => {
       isStopping = true;
       checks.stopping();
+      database.stopping();
       await http.drain();
       await http.close();
       await relay.close();

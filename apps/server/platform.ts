@@ -238,6 +238,7 @@ class Server {
   async #stop(http: HttpServer, health: HealthChecks, stopRetention: () => Promise<void>): Promise<void> {
     const { topics, folder, services } = this.#parts;
     health.stopping();
+    services.shared.database.connection.stopping();
     await this.#behind.end();
     await http.drain();
     await stopRetention();

@@ -143,6 +143,8 @@ for (const engine of ENGINES)
           if (isUnreachable) throw new Error('the database cannot be reached');
           return database.drizzle;
         },
+        stopping: () => {},
+        isUnresponsive: false,
         close: async () => {},
       });
       // Keys and tiers are cached from here on.

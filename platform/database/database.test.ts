@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
+import { killOrphans } from '@millrace/processes';
+import { createLogger } from '@millrace/telemetry';
+import { until } from '@millrace/testing';
 import { DrizzleQueryError, sql } from 'drizzle-orm';
 import pg from 'pg';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
@@ -54,6 +57,19 @@ describe('the files of an embedded database', () => {
     assert.deepEqual((await database.drizzle.execute(sql`select 1 as n`)).rows, [{ n: 1 }]);
     await database.close();
     await served.close();
+  });
+
+  test('are created by a process that the next server ends: a killed server leaves it', async () => {
+    writeFileSync(join(folder, 'no-cache'), '');
+    const killed = join(folder, 'killed');
+    const served = assert.rejects(
+      serveEmbedded(join(killed, 'database'), socket, { ...EMPTY, cache: join(folder, 'no-cache', 'cache') }),
+      /could not be created/,
+    );
+    await until(() => existsSync(join(killed, 'database.new')), 'the process writes files');
+    assert.equal(await killOrphans(killed, createLogger('silent')), 1);
+    await served;
+    assert.deepEqual(readdirSync(join(killed, 'processes')), []);
   });
 });
 

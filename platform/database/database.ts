@@ -2,6 +2,8 @@ import { sql } from 'drizzle-orm';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import pg from 'pg';
+import { trackPool } from './stopping-pool.ts';
+import { transactionsOf } from './transactions.ts';
 
 /** Maximum number of connections of a process. */
 const CONNECTIONS_MAX = 8;
@@ -17,6 +19,10 @@ export type DatabaseAddress = { readonly url: string } | { readonly socket: stri
 /** A relational store: queries through Drizzle, batches as arrays (`unnest`). */
 export interface Database {
   readonly drizzle: NodePgDatabase;
+  /** Call it when the process begins to stop. From then on, connections that are in use for more than 3 s are ended: their queries are rejected. */
+  stopping(): void;
+  /** Whether a connection was in use for longer since. */
+  readonly isUnresponsive: boolean;
   close(): Promise<void>;
 }
 
@@ -29,10 +35,21 @@ export function connectDatabase(address: DatabaseAddress, onFailure: (error: Err
     query_timeout: STATEMENT_MS_MAX,
     application_name: 'millrace',
   });
+  const tracked = trackPool(pool);
   pool.on('error', onFailure);
   // The pool reports no errors of connections in use; the query that fails reports them to its caller.
   pool.on('connect', (client) => client.on('error', onFailure));
-  return { drizzle: drizzle(pool), close: () => pool.end() };
+  return {
+    drizzle: Object.assign(drizzle(pool), { transaction: transactionsOf(pool) }),
+    stopping: tracked.stopping,
+    get isUnresponsive() {
+      return tracked.isUnresponsive;
+    },
+    close: () => {
+      tracked.stopping();
+      return pool.end();
+    },
+  };
 }
 
 /** Checks whether a database responds, over its own connection: those of a pool may all be in use. */

@@ -5,6 +5,7 @@ import { chmodSync, cpSync, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { glob, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { recordProcess } from '@millrace/processes';
 
 const INITIALIZE = join(import.meta.dirname, 'initialize-process.ts');
 /** Halves the time that imports take. */
@@ -40,7 +41,8 @@ export async function prepareFiles(folder: string, kept: EmptyDatabases): Promis
   await rm(copy, { recursive: true, force: true });
   await mkdir(dirname(folder), { recursive: true });
   const empty = await emptyDatabase(kept);
-  if (empty === null) await initialize(['into', copy]);
+  // It outlives a killed server. The next one of this data folder ends it before it opens the database.
+  if (empty === null) await initialize(['into', copy], (pid) => recordProcess(dirname(folder), pid, 'the creation of the database'));
   else cpSync(empty, copy, { recursive: true });
   makePrivate(copy);
   if (existsSync(folder)) await rmdir(folder);
@@ -71,13 +73,17 @@ export function makePrivate(folder: string): void {
 }
 
 /** Runs initdb in a child process, because this one would keep its memory, 100 MB and more. */
-async function initialize(args: readonly [string, string]): Promise<void> {
+async function initialize(
+  args: readonly [string, string],
+  record: (pid: number | undefined) => () => void = () => () => {},
+): Promise<void> {
   const child = spawn(process.execPath, [BASELINE_COMPILER, ...QUICK_IMPORTS, INITIALIZE, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
+  const forget = record(child.pid);
   // Rejects for a child that cannot be started. Without a free file descriptor it has no standard error.
   const exited = once(child, 'exit');
-  const [errors, [code]] = await Promise.all([child.stderr ? text(child.stderr) : '', exited]);
+  const [errors, [code]] = await Promise.all([child.stderr ? text(child.stderr) : '', exited]).finally(forget);
   if (code !== 0) throw new Error(`an empty database could not be created: ${errors.trim()}`);
 }
 

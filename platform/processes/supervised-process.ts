@@ -73,14 +73,14 @@ export class SupervisedProcess<Out extends object, In extends object> {
     return this.#child !== null;
   }
 
-  /** Stops the process for good: gracefully, or with SIGKILL after `STOP_MS_MAX`. */
-  async stop(): Promise<void> {
+  /** Stops the process for good: gracefully, or with SIGKILL after `STOP_MS_MAX`. @param isUnresponsive kills it at once */
+  async stop(isUnresponsive = false): Promise<void> {
     this.#isStopping = true;
     if (this.#restart) clearTimeout(this.#restart);
     const child = this.#child;
     if (!child) return;
     child.send(this.#options.stop);
-    const late = setTimeout(child.kill, STOP_MS_MAX);
+    const late = setTimeout(child.kill, isUnresponsive ? 0 : STOP_MS_MAX);
     await child.ended;
     clearTimeout(late);
   }

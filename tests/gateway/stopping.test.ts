@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -11,7 +12,10 @@ import { until } from '@millrace/testing';
 import WebSocket from 'ws';
 import { startGuarded } from '../accounts/visitor.ts';
 import { contentOf } from '../response.ts';
-import { startServer, WITHOUT_WORLD } from '../server.ts';
+import { MAIN, startServer, WITHOUT_WORLD } from '../server.ts';
+
+/** It cannot be suspended. */
+const isPostgres = process.env.TEST_POSTGRES !== undefined;
 
 test('fault 78: a stopping server completes requests, ends streams with a reason, and then closes its connections', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-stopping-'));
@@ -42,6 +46,39 @@ test('fault 78: a stopping server completes requests, ends streams with a reason
   for (const [code] of await closed) assert.equal(code, 1001);
   assert.equal(await ended, 0);
   assert.doesNotMatch(server.errors(), /Cannot use a pool/);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('stops in order, and leaves no process, while its database does not respond', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-hung-'));
+  const { server, visitor } = await startGuarded(folder, WITHOUT_WORLD);
+  server.suspendDatabase();
+  // One of its lookups waits for a response.
+  const request = visitor().ask('POST', '/api/v1/auth/sign-in', { email: 'nobody@example.com', password: 'certainly not this' });
+  await until(async () => (await fetch(`${server.url}/health/ready`)).status === 503 || isPostgres, 'the database is reported');
+  assert.equal(await server.stop(), 0);
+  assert.equal((await request).status, isPostgres ? 401 : 503);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('ends with code 0 when it is stopped while it waits for its database to start', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-starting-'));
+  const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+  const asked = once(silent, 'connection');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const env = {
+    ...process.env,
+    ...WITHOUT_WORLD,
+    MILLRACE_CWD: folder,
+    MILLRACE_DATABASE__URL: `postgresql://postgres@127.0.0.1:${port}/x`,
+  };
+  const child = spawn(process.execPath, [MAIN, 'up', '--port', '0', '--data', 'data'], { env, stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  await asked;
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null]);
+  silent.close();
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -7,7 +7,8 @@ import { instrumentKind, SERIES_GROUP } from '@millrace/market';
 import { modulesWith } from '../modules.ts';
 import { startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
-import { CONSOLE_FOLDER, stopOnSignal } from './up.ts';
+import { handleStopSignals, stopOnSignal } from './stop-signals.ts';
+import { CONSOLE_FOLDER } from './up.ts';
 
 const TYPES = ['binance', 'binance-futures', 'coinbase', 'kraken', 'upbit'] as const;
 /** At full speed the feed yields to the event loop after this many frames. */
@@ -58,6 +59,7 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
       onSource: ({ state }) => state === 'finished' && finish(),
     }),
   });
+  handleStopSignals();
   stopOnSignal(running);
   console.log(`ready ${running.url}`);
   await done;

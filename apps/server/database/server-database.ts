@@ -50,7 +50,8 @@ export function startDatabase(data: string, url: string | undefined, startAfterM
     stop: async () => {
       isStopping = true;
       await database.close();
-      await embedded?.stop();
+      // Committed transactions survive the kill.
+      await embedded?.stop(database.isUnresponsive);
     },
   };
 }
@@ -85,9 +86,9 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
   return {
     address: { socket },
     ready,
-    stop: () => {
+    stop: (isUnresponsive: boolean) => {
       clearTimeout(starting);
-      return child.stop();
+      return child.stop(isUnresponsive);
     },
   };
 }

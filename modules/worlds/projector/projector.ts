@@ -71,6 +71,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
     },
     stop: async () => {
       clearInterval(stats);
+      database.stopping();
       await changing;
       if (!isPaused) await consumer.stop();
       await database.close();

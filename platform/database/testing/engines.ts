@@ -41,7 +41,7 @@ async function openEmbedded(): Promise<TestDatabase> {
   };
 }
 
-/** The real server of this process, which all its test databases share. It is stopped when the process exits. */
+/** The real server of this process, which all its test databases share. It is stopped when the process ends. */
 let shared: Promise<PostgresServer> | null = null;
 let databases = 0;
 
@@ -72,6 +72,7 @@ async function startServer(): Promise<PostgresServer> {
   const data = join(folder, 'data');
   const socket = join(folder, 'socket');
   mkdirSync(socket);
+  stopWithThisProcess(folder);
   const owner = ownerOfServer();
   for (const each of [folder, socket]) {
     chmodSync(each, 0o755);
@@ -105,11 +106,6 @@ async function startServer(): Promise<PostgresServer> {
     return { server, ended };
   };
   let running = await start();
-  process.once('exit', () => {
-    // Immediate shutdown.
-    running.server.kill('SIGQUIT');
-    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
-  });
   return {
     urlOf,
     execute: async (statement) => {
@@ -128,6 +124,20 @@ async function startServer(): Promise<PostgresServer> {
       running = await start();
     },
   };
+}
+
+/** Waits for the end of its input, which closes when the process of the tests ends. Then shuts the server down immediately and deletes its folder. */
+const STOP_SERVER = `
+read -r _
+pid=$(head -n 1 "$0/data/postmaster.pid") && kill -QUIT "$pid"
+for _ in $(seq 100); do [ -n "$pid" ] && kill -0 "$pid" || break; sleep 0.1; done
+for _ in 1 2 3; do rm -rf "$0" && break; sleep 1; done`;
+
+/** Stops the server in a folder when this process ends, also by a signal. A detached process does it, because one to the group would end it too. */
+function stopWithThisProcess(folder: string): void {
+  const stopping = spawn('sh', ['-c', STOP_SERVER, folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  stopping.unref();
+  (stopping.stdin as Socket).unref();
 }
 
 /** Folder of the programs of the newest installed PostgreSQL (Debian). scripts/test.ts installs one if possible. */

@@ -1,0 +1,34 @@
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
+import type pg from 'pg';
+
+type InTransaction = NodePgDatabase['transaction'];
+
+/**
+ * Runs transactions on the connections of a pool. Unlike those of Drizzle, a connection returns to the pool when its `begin` fails, and is closed when a
+ * `rollback` fails: the transaction may still be open on it.
+ */
+export function transactionsOf(pool: pg.Pool): InTransaction {
+  return async (work, config) => {
+    const client = await pool.connect();
+    const refused: { by?: unknown } = {};
+    let isSound = false;
+    try {
+      const result = await drizzle(client).transaction(
+        (transaction) =>
+          work(transaction).catch((error) => {
+            refused.by = error;
+            throw error;
+          }),
+        config,
+      );
+      isSound = true;
+      return result;
+    } catch (error) {
+      // Another error is that of `begin`, `commit` or `rollback`.
+      isSound = error === refused.by;
+      throw error;
+    } finally {
+      client.release(!isSound);
+    }
+  };
+}

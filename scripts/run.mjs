@@ -136,13 +136,14 @@ async function installDependencies(part) {
   mkdirSync(dirname(installingMark), { recursive: true });
   writeFileSync(installingMark, String(process.pid));
   const code = (await installWithAddresses(() => install('ignore'))) === 0 ? 0 : await install('inherit');
+  // An npm that ends by itself restores what was installed before; one that was killed does not.
+  if (code !== null) rmSync(installingMark, { force: true });
   if (code !== 0)
     fail(
       'the dependencies could not be installed; the message of npm is above',
       'Check that npm reaches its registry, then run the command again.',
     );
   writeFileSync(installedStamp, installationOf(part));
-  rmSync(installingMark, { force: true });
 }
 
 /**

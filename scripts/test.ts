@@ -10,7 +10,7 @@ import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
  * Runs the tests. Unit tests share one process, which is ten times as fast as one process each. Tests that start servers, browsers or threads run in
- * separate processes, one per processor at a time. A passing file prints one line; a failing file prints all of its output.
+ * separate processes, one more at a time than there are processors, because they wait for timers and disks half of the time. A passing file prints one line; a failing file prints all of its output.
  *
  *   npm test                all unit tests, and the system tests that find most faults in the shortest time; tables on the embedded database only
  *   npm run test:all        all tests, with more seeds and more kills, and tables on PostgreSQL too
@@ -108,7 +108,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   });
 const failed: string[] = [];
 const counts = { tests: 0, pass: 0, fail: 0, skipped: 0 };
-await Promise.all(Array.from({ length: availableParallelism() }, work));
+await Promise.all(Array.from({ length: availableParallelism() + 1 }, work));
 await postgres?.close();
 const seconds = Math.round((performance.now() - started) / 1_000);
 console.log(`${counts.tests} tests in ${seconds} s${counts.skipped > 0 ? `, ${counts.skipped} of them skipped` : ''}`);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Items } from '../../apps/web/src/live/items.ts';
+import { ServerClock } from '../../apps/web/src/live/server-clock.ts';
 import { newestTrades, type ShownTrade } from '../../apps/web/src/live/trades.ts';
 import { changesOf, draftOf } from '../../apps/web/src/world/draft.ts';
 
@@ -48,4 +49,44 @@ test('an edit of a component changes only the fields that the operator changed, 
   assert.deepEqual(changesOf({ ...draft, edited: { ...draft.edited, most: '120' } }), { most: 120 });
   assert.deepEqual(changesOf(draft), {});
   assert.throws(() => changesOf({ ...draft, edited: { most: 'much' } }), /most: much is not valid JSON/);
+});
+
+describe('the clock of the server', () => {
+  const response = fc.record({ afterMs: fc.nat(60_000), wayMs: fc.nat(3_000), backMs: fc.nat(3_000) });
+
+  test('is known to within the shortest response and two seconds, however much the clock of the browser differs, also after it was set', () => {
+    const hours = fc.array(fc.integer({ min: -24, max: 24 }), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: -9_000, max: 9_000 }),
+        hours,
+        fc.array(response, { minLength: 1, maxLength: 20 }),
+        (ms, jumps, responses) => {
+          const clock = new ServerClock();
+          let now = Date.UTC(2026, 10, 26);
+          for (const behind of jumps.map((hour) => hour * 3_600_000 + ms)) {
+            let uncertain = Number.POSITIVE_INFINITY;
+            for (const { afterMs, wayMs, backMs } of responses) {
+              const sentAt = now + afterMs;
+              const respondedAt = sentAt + wayMs;
+              now = respondedAt + backMs;
+              // The header has whole seconds.
+              clock.note(new Date(respondedAt).toUTCString(), sentAt - behind, now - behind);
+              uncertain = Math.min(uncertain, wayMs + backMs + 2_000);
+            }
+            const error = Math.abs(clock.at(now - behind) - now);
+            assert.ok(error <= uncertain, `${error} ms of ${uncertain} ms`);
+          }
+        },
+      ),
+    );
+  });
+
+  test('is that of the browser until a response has a date', () => {
+    const clock = new ServerClock();
+    assert.equal(clock.at(7), 7);
+    clock.note(null, 1, 2);
+    clock.note('yesterday', 1, 2);
+    assert.equal(clock.at(7), 7);
+  });
 });

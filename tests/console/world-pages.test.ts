@@ -189,7 +189,7 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
-  test('the live map and the newest minute do not depend on the clock of the browser', async () => {
+  test('the live map, ages and the newest minute do not depend on the clock of the browser', async () => {
     const page = await browser.newPage({ locale: 'en-GB' });
     await page.addInitScript(() => {
       const now = Date.now;
@@ -197,6 +197,10 @@ describe('the world’s pages in a browser', () => {
     });
     await page.goto(`${server.url}/worlds/zones/0-0`);
     await page.getByText(/^Live \d/).waitFor();
+    await page
+      .locator('dt:text("Hot snapshot age") + dd')
+      .filter({ hasText: /^\d+ s/ })
+      .waitFor();
     await page.getByRole('button', { name: '1 min' }).click();
     await page.locator('[data-hash]').waitFor();
     await page.close();

@@ -53,6 +53,7 @@ import {
   type ZoneMap,
   type ZoneReplay,
 } from '@millrace/contracts';
+import { fetchWithDate } from './live/server-clock.ts';
 import { reviveTime } from './live/times.ts';
 
 /** An error response of the server; or no response (`code` UNREACHABLE, `status` 0). */
@@ -71,7 +72,7 @@ export class ApiError extends Error {
 }
 
 async function ask<T>(path: string, method: 'GET' | 'POST' | 'PATCH' | 'DELETE' = 'GET', body?: object): Promise<T> {
-  const response = await fetch(`/api/v1${path}`, {
+  const response = await fetchWithDate(`/api/v1${path}`, {
     method,
     ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   }).catch((error: Error) => {

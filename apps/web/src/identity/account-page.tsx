@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { encode } from 'uqr';
 import { api } from '../api.ts';
+import { serverNow } from '../live/server-clock.ts';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Copy } from '../parts/copy.tsx';
@@ -323,7 +324,7 @@ function Keys({ account }: { account: Account }) {
           action={text.makeKey}
           act={async ({ name = '', days = '', ...rest }) => {
             const scopes = Object.keys(rest).filter((scope): scope is Permission => scope in PERMISSIONS);
-            const expiresAt = days === '' ? undefined : Date.now() + Number(days) * DAY_MS;
+            const expiresAt = days === '' ? undefined : serverNow() + Number(days) * DAY_MS;
             setMade(await api.createApiKey({ name, scopes, ...(expiresAt !== undefined && { expiresAt }) }));
             await again();
           }}

@@ -4,6 +4,7 @@ import { useMemo, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
+import { serverNow } from '../live/server-clock.ts';
 import { usePlayerStatus, useZoneView } from '../live/world.ts';
 import { Audited } from '../parts/audited.tsx';
 import { Button, Panel } from '../parts/controls.tsx';
@@ -169,7 +170,7 @@ function Whereabouts({ zone, id }: { zone: string; id: string }) {
   const view = useZoneView(zone);
   const steps = useQuery({
     queryKey: ['steps', id],
-    queryFn: () => api.playerSteps(id, Date.now() - PATH_MS, Date.now()),
+    queryFn: () => api.playerSteps(id, serverNow() - PATH_MS, serverNow()),
     refetchInterval: HISTORY_MS,
   });
   const path = useMemo(() => stretchesIn(zone, steps.data ?? []), [steps.data, zone]);

@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useSearchParams } from 'wouter';
 import { api, type SnapshotLabel } from '../api.ts';
+import { serverNow } from '../live/server-clock.ts';
 import { useWorld } from '../live/world.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
@@ -84,7 +85,7 @@ function Snapshots({ zone }: { zone: string }) {
             columns={[
               { name: text.store, isText: true, by: ({ store }) => store, cell: ({ store }) => <StoreName store={store} /> },
               { name: text.time, by: ({ takenAt }) => takenAt, cell: ({ takenAt }) => clock(takenAt) },
-              { name: text.age, by: ({ takenAt }) => -takenAt, cell: ({ takenAt }) => duration(Date.now() - takenAt) },
+              { name: text.age, by: ({ takenAt }) => -takenAt, cell: ({ takenAt }) => duration(serverNow() - takenAt) },
               { name: text.epoch, cell: ({ epoch }) => epoch },
               { name: text.afterEvent, by: ({ seq }) => seq, cell: ({ seq }) => whole(seq) },
               {

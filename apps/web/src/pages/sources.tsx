@@ -3,6 +3,7 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
+import { serverNow } from '../live/server-clock.ts';
 import { SimulatedBadge, StateBadge } from '../parts/badges.tsx';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome } from '../parts/controls.tsx';
@@ -104,10 +105,10 @@ function Commands({ source }: { source: Source }) {
 /** Counts down to the next attempt, so that users need not press restart. */
 function Countdown({ until }: { until: number | null }) {
   const text = useText();
-  const [now, setNow] = useState(Date.now());
+  const [now, setNow] = useState(serverNow);
   useEffect(() => {
     if (until === null) return;
-    const timer = setInterval(() => setNow(Date.now()), 500);
+    const timer = setInterval(() => setNow(serverNow()), 500);
     return () => clearInterval(timer);
   }, [until]);
   if (until === null) return null;

@@ -4,6 +4,7 @@ import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
+import { serverNow } from '../live/server-clock.ts';
 import { useWorld, useZoneView } from '../live/world.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Notice } from '../parts/notice.tsx';
@@ -120,7 +121,7 @@ function TimeSlider({ zone, liveAt, past, onPast }: TimeSliderProps) {
   const [isPlaying, setIsPlaying] = useState(false);
   const load = useMutation({
     mutationFn: ({ ms, stepMs }: { ms: number; stepMs: number }) => {
-      const to = (liveAt ?? Date.now()) - STALE_MS;
+      const to = (liveAt ?? serverNow()) - STALE_MS;
       return api.replay(zone, to - ms, to, stepMs);
     },
     onSuccess: ({ points }) => {
@@ -202,7 +203,7 @@ function ZoneMetrics({ zone }: { zone: string }) {
   const { zones } = useWorld();
   const status = zones?.find((one) => one.zone === zone);
   const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
-  const age = (at: number | null | undefined) => (at ? duration(Date.now() - at) : '–');
+  const age = (at: number | null | undefined) => (at ? duration(serverNow() - at) : '–');
   return (
     <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.offline) : ''}</span>}>
       <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">

@@ -3,6 +3,7 @@ import { useMutation } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
+import { serverNow } from '../live/server-clock.ts';
 import { useOperations, useWorld } from '../live/world.ts';
 import { useStateWords } from '../parts/badges.tsx';
 import { confirmFirst } from '../parts/confirm.tsx';
@@ -77,7 +78,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
       cell: (zone) => show(of(zone)),
     });
     const ms = (value: number) => value.toFixed(1);
-    const age = (at: number | null) => (at === null ? '–' : duration(Date.now() - at));
+    const age = (at: number | null) => (at === null ? '–' : duration(serverNow() - at));
     return [
       {
         name: text.zone,

@@ -10,7 +10,8 @@ import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
  * Runs the tests. Unit tests share one process, which is ten times as fast as one process each. Tests that start servers, browsers or threads run in
- * separate processes, one more at a time than there are processors, because they wait for timers and disks half of the time. A passing file prints one line; a failing file prints all of its output.
+ * separate processes, one more at a time than there are processors, because they often wait. A passing file prints one line; a failing file prints all of
+ * its output.
  *
  *   npm test                all unit tests, and the system tests that find most faults in the shortest time; tables on the embedded database only
  *   npm run test:all        all tests, with more seeds and more kills, and tables on PostgreSQL too

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createClient, type Millrace } from '@millrace/client';
+import { apiKey, createClient, type Millrace } from '@millrace/client';
 import type { ChannelName } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
-import { Hub, parsePosition, type Reader } from '@millrace/streams';
+import { formatPosition, Hub, type HubPosition, parsePosition, type Reader } from '@millrace/streams';
 import fc from 'fast-check';
 
 /*
- * Several subscriptions of one client share a WebSocket. Each gets every event of its channels after its own position once and in order, or a gap, wherever
- * the others began.
+ * Several subscriptions of one client share a WebSocket, or have event streams of their own. Each gets every event of its channels after its own position
+ * once and in order, or a gap, wherever the others began.
  */
 
 const CHANNELS = ['trades:a', 'trades:b'] as const;
@@ -17,7 +17,7 @@ type Channel = (typeof CHANNELS)[number];
 /** The part of a server that a connection uses, without a network. `cut` ends all connections. */
 class Server {
   readonly clock = new ManualClock(0);
-  readonly #sockets = new Set<FakeSocket>();
+  readonly #connections = new Set<FakeConnection>();
   readonly #historyEvents: number;
   hub: Hub;
   readonly published: Record<Channel, string[]> = { 'trades:a': [], 'trades:b': [] };
@@ -44,22 +44,28 @@ class Server {
     hub.flush();
   }
 
-  add(socket: FakeSocket): void {
-    this.#sockets.add(socket);
-    socket.open(this.hub);
+  add(connection: FakeConnection): void {
+    this.#connections.add(connection);
+    connection.open(this.hub);
   }
 
   cut(): void {
-    for (const socket of this.#sockets) socket.end();
-    this.#sockets.clear();
+    for (const connection of this.#connections) connection.end();
+    this.#connections.clear();
   }
 }
 
+/** A connection to `server` that a client has begun. */
+interface FakeConnection {
+  open(hub: Hub): void;
+  end(): void;
+}
+
 let server = new Server(0);
-const opening: FakeSocket[] = [];
+const opening: FakeConnection[] = [];
 
 /** A WebSocket to `server`, which handles requests as platform/http/socket.ts does. */
-class FakeSocket {
+class FakeSocket implements FakeConnection {
   static readonly OPEN = 1;
   readyState = 0;
   onopen = () => {};
@@ -110,6 +116,65 @@ class FakeSocket {
   #deliver(message: object): void {
     const data = JSON.stringify(message);
     queueMicrotask(() => this.readyState === 1 && this.onmessage({ data }));
+  }
+}
+
+/** A response with server-sent events, as platform/http/sse.ts writes them. */
+class FakeEventStream implements FakeConnection {
+  readonly #body: ReadableStreamDefaultController<Uint8Array>;
+  readonly #respond: (response: Response) => void;
+  readonly #response: Response;
+  readonly #channels: readonly string[];
+  readonly #from: HubPosition | null;
+  readonly #reader: Reader = {
+    format: 'sse',
+    // One by one: a connection may be cut between two of them.
+    write: (bytes) => {
+      for (const each of Buffer.from(bytes)
+        .toString()
+        .split(/(?<=\n\n)/))
+        this.#body.enqueue(new TextEncoder().encode(each));
+    },
+    backlog: 0,
+    end: () => this.end(),
+  };
+  #hub = server.hub;
+  #isOver = false;
+
+  constructor(address: string, { headers, signal }: RequestInit, respond: (response: Response) => void) {
+    this.#respond = respond;
+    this.#channels = (new URL(address).searchParams.get('channels') ?? '').split(',');
+    this.#from = parsePosition(new Headers(headers).get('last-event-id') ?? '') ?? null;
+    // `start` runs in the constructor.
+    let body!: ReadableStreamDefaultController<Uint8Array>;
+    const stream = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        body = controller;
+      },
+      cancel: () => this.end(),
+    });
+    this.#body = body;
+    this.#response = new Response(stream, { headers: { 'content-type': 'text/event-stream' } });
+    signal?.addEventListener('abort', () => this.end());
+    opening.push(this);
+  }
+
+  open(hub: Hub): void {
+    if (this.#isOver) return;
+    this.#hub = hub;
+    const channels = this.#channels.map((name) => ({ name, delivery: 'lossless' as const }));
+    const start = this.#from ? formatPosition(this.#from) : hub.startOf(channels);
+    this.#body.enqueue(new TextEncoder().encode(`id: ${start}\nevent: ready\ndata: {}\n\n`));
+    hub.subscribe(this.#reader, channels, () => this.#from);
+    this.#respond(this.#response);
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#hub.leave(this.#reader);
+    this.#body.error(new Error('cut'));
+    this.#respond(this.#response);
   }
 }
 
@@ -174,7 +239,7 @@ type Step =
   | { readonly do: 'publish'; readonly channel: number }
   | { readonly do: 'watch'; readonly channels: readonly Channel[]; readonly back: readonly (number | null)[] }
   | { readonly do: 'stop'; readonly index: number }
-  | { readonly do: 'cut' | 'connect' | 'restart' | 'settle' };
+  | { readonly do: 'cut' | 'connect' | 'restart' | 'settle' | 'turn' };
 
 const watching = fc.record({
   do: fc.constant('watch' as const),
@@ -185,7 +250,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('publish' as const), channel: fc.nat(1) }) },
   { weight: 4, arbitrary: watching },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('stop' as const), index: fc.nat(5) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'connect' as const, 'settle' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'connect' as const, 'settle' as const, 'turn' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
 );
 
@@ -212,21 +277,38 @@ const ONE_OF_TWO_IS_LATER: Step[] = [
   watchBoth(1, 1),
 ];
 
+/** Positions of different age. */
+const OF_DIFFERENT_AGES: Step[] = [
+  { do: 'publish', channel: 0 },
+  { do: 'publish', channel: 0 },
+  { do: 'publish', channel: 1 },
+  { do: 'publish', channel: 1 },
+  watchBoth(1, 1),
+];
+
 /** Lets a new connection open, and its authentication resolve. */
 async function connect(client: Millrace): Promise<void> {
+  // A response that was cut, or is begun, takes a while.
+  await settle();
   client.reconnect();
-  for (let socket = opening.shift(); socket; socket = opening.shift()) server.add(socket);
+  await settle();
+  for (let connection = opening.shift(); connection; connection = opening.shift()) server.add(connection);
   await settle();
 }
 
+/** Lets messages arrive. The body of a response takes several turns. */
 const settle = async () => {
-  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-async function run(steps: readonly Step[], historyEvents: number): Promise<void> {
+const fetchStream = (address: unknown, init: RequestInit = {}) =>
+  new Promise<Response>((respond) => new FakeEventStream(String(address), init, respond));
+
+async function run(steps: readonly Step[], historyEvents: number, transport: 'websocket' | 'sse'): Promise<void> {
   server = new Server(historyEvents);
   opening.length = 0;
-  const client = createClient({ url: 'http://server', onError: () => {} });
+  const credentials = apiKey('mill_test');
+  const client = createClient({ url: 'http://server', transport, fetch: fetchStream as typeof fetch, credentials, onError: () => {} });
   const subscribers: Subscriber[] = [];
   try {
     for (const each of steps) {
@@ -238,6 +320,7 @@ async function run(steps: readonly Step[], historyEvents: number): Promise<void>
       } else if (each.do === 'cut') server.cut();
       else if (each.do === 'restart') server.restart();
       else if (each.do === 'settle') await settle();
+      else if (each.do === 'turn') await Promise.resolve();
       else await connect(client);
     }
     await connect(client);
@@ -262,13 +345,21 @@ async function withFakeSockets(work: () => Promise<void>): Promise<void> {
 
 test('of several subscriptions of a channel, each gets the events after its own position once, or a gap', () =>
   withFakeSockets(() =>
-    fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.constantFrom(2, 1_000), run), {
+    fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.constantFrom(2, 1_000), fc.constant('websocket' as const), run), {
       numRuns: 300,
       examples: [
-        [ONE_OF_TWO_IS_LATER, 1_000],
-        [FIRST_ONE_ENDS, 1_000],
+        [ONE_OF_TWO_IS_LATER, 1_000, 'websocket'],
+        [FIRST_ONE_ENDS, 1_000, 'websocket'],
       ],
     }),
+  ));
+
+test('over event streams, each subscription gets the events after its own positions once, or a gap', () =>
+  fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.constantFrom(2, 1_000), (steps, historyEvents) =>
+      run(steps, historyEvents, 'sse'),
+    ),
+    { numRuns: 200, examples: [[OF_DIFFERENT_AGES, 1_000, 'sse']] },
   ));
 
 test('a gap that the server reports while the connection is open is delivered: events of another server were lost', () =>

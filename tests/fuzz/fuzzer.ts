@@ -56,9 +56,12 @@ export interface FuzzOptions {
   readonly callers: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Operations that would end the run. */
   readonly droppedUpdates: ReadonlySet<string>;
-  readonly milliseconds: number;
+  /** Duration, ms; or number of requests to each operation. */
+  readonly length: FuzzLength;
   readonly seed: number;
 }
+
+export type FuzzLength = { readonly milliseconds: number } | { readonly rounds: number };
 
 export interface FuzzReport {
   readonly requests: number;
@@ -71,7 +74,7 @@ export interface FuzzReport {
 /** Expected codes of a temporarily unavailable server; any other 5xx is a finding. */
 const AWAY = new Set(['DATABASE_UNAVAILABLE', 'ZONE_UNAVAILABLE', 'TOO_MANY_CONNECTIONS']);
 
-export async function fuzz({ url, document, callers, droppedUpdates, milliseconds, seed }: FuzzOptions): Promise<FuzzReport> {
+export async function fuzz({ url, document, callers, droppedUpdates, length, seed }: FuzzOptions): Promise<FuzzReport> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
   );
@@ -80,9 +83,10 @@ export async function fuzz({ url, document, callers, droppedUpdates, millisecond
   const statuses: Record<number, number> = {};
   const asked = new Set<string>();
   let requests = 0;
-  const end = performance.now() + milliseconds;
+  const end = 'milliseconds' in length ? performance.now() + length.milliseconds : Number.POSITIVE_INFINITY;
+  const turns = 'rounds' in length ? length.rounds * wanted.length : Number.POSITIVE_INFINITY;
   const next = async (lane: number): Promise<void> => {
-    for (let turn = lane; performance.now() < end && findings.length < 20; turn += CONCURRENT) {
+    for (let turn = lane; turn < turns && performance.now() < end && findings.length < 20; turn += CONCURRENT) {
       const { path, method, operation } = wanted[turn % wanted.length] as (typeof wanted)[number];
       const [sample] = fc.sample(asking(path, operation, parametersOf(operation, document.components.parameters), Object.keys(callers)), {
         numRuns: 1,

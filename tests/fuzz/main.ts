@@ -21,7 +21,7 @@ for (const line of failures.slice(0, 20)) console.log(`LOGGED ${line.slice(0, 60
 process.exitCode = isFine && failures.length === 0 ? 0 : 1;
 
 async function withOurs(): Promise<{ failures: readonly string[]; isFine: boolean }> {
-  const { requests, operations, statuses, findings, failures } = await fuzzServer(seconds * 1_000, seed);
+  const { requests, operations, statuses, findings, failures } = await fuzzServer({ milliseconds: seconds * 1_000 }, seed);
   console.log(`${requests} requests to ${operations} operations in ${seconds} s (seed ${seed}); answers: ${JSON.stringify(statuses)}`);
   for (const finding of findings) console.log(`FOUND ${finding}`);
   return { failures, isFine: findings.length === 0 };

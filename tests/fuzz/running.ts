@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openApiDocument } from '@millrace/contracts/documents';
 import { type Guarded, startGuarded } from '../accounts/visitor.ts';
-import { type FuzzReport, fuzz } from './fuzzer.ts';
+import { type FuzzLength, type FuzzReport, fuzz } from './fuzzer.ts';
 import { fuzzGraphQl, type GraphQlFuzzReport } from './graphql-fuzzer.ts';
 import { runSchemathesis } from './schemathesis.ts';
 
@@ -27,14 +27,14 @@ export interface Logged {
 }
 
 /** Starts a server and fuzzes it. @throws when the server has ended */
-export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzReport & Logged> {
+export function fuzzServer(length: FuzzLength, seed: number): Promise<FuzzReport & Logged> {
   return withServer(async (guarded, cookie) =>
     fuzz({
       url: guarded.server.url,
       document: openApiDocument() as never,
       callers: await callersOf(guarded, cookie),
       droppedUpdates: LEFT_OUT,
-      milliseconds,
+      length,
       seed,
     }),
   );

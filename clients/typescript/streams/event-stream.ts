@@ -1,10 +1,17 @@
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
 import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Subscription } from './message.ts';
-import { isPartial, offsetOf } from './position.ts';
+
+/** Channels of a subscription that one response carries, because they begin at the same position; undefined for the current state. */
+interface Part {
+  readonly id: number;
+  readonly channels: readonly string[];
+  readonly from: string | undefined;
+}
 
 /**
- * Server-sent events over fetch, which unlike EventSource can send a token. One response per subscription.
+ * Server-sent events over fetch, which unlike EventSource can send a token. A response resumes all of its channels from one position, so a subscription has
+ * one response, or one for each different position of its channels.
  * @param timeoutMs timeout of the response headers, and of an error response, ms
  */
 export function openEventStreams(
@@ -14,16 +21,12 @@ export function openEventStreams(
   timeoutMs: number,
   events: ConnectionEvents,
 ): Connection {
-  const open = new Map<Subscription, AbortController>();
+  const open = new Map<Part, AbortController>();
+  /** Number of responses of a subscription that have not begun. */
+  const beginning = new Map<number, number>();
 
-  async function read(subscription: Subscription, ending: AbortController, onToken: (token: string | null) => void): Promise<void> {
-    const { id, channels, from } = subscription;
-    // The newest position: it covers all earlier events of all channels of the connection.
-    const last = channels
-      .map(from)
-      .filter((one) => one !== undefined)
-      .sort((one, other) => offsetOf(one) - offsetOf(other) || Number(isPartial(other)) - Number(isPartial(one)))
-      .at(-1);
+  async function read(part: Part, ending: AbortController, onToken: (token: string | null) => void): Promise<void> {
+    const { id, channels, from } = part;
     const token = await credentials.token();
     onToken(token);
     const late = setTimeout(() => ending.abort(unreachable(`No response within ${timeoutMs} ms.`)), timeoutMs);
@@ -34,7 +37,7 @@ export function openEventStreams(
         headers: {
           accept: 'text/event-stream',
           ...(token !== null && { authorization: `Bearer ${token}` }),
-          ...(last !== undefined && { 'last-event-id': last }),
+          ...(from !== undefined && { 'last-event-id': from }),
         },
         signal: ending.signal,
       });
@@ -54,8 +57,12 @@ export function openEventStreams(
         clearTimeout(silent);
         silent = setTimeout(silence, SILENT_MS_MAX);
       })) {
+        // It covers all earlier events of all channels of the response.
+        events.covered(id, channels, position);
         if (event === 'ready') {
-          events.subscribed(id, position);
+          const left = (beginning.get(id) ?? 1) - 1;
+          beginning.set(id, left);
+          if (left === 0) events.subscribed(id, position);
           continue;
         }
         const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
@@ -71,27 +78,34 @@ export function openEventStreams(
     throw unreachable('The connection was lost.');
   }
 
+  function openPart(part: Part): void {
+    const ending = new AbortController();
+    open.set(part, ending);
+    let token: string | null = null;
+    const onToken = (used: string | null) => {
+      token = used;
+    };
+    read(part, ending, onToken)
+      .catch((thrown) => {
+        if (!open.delete(part)) return;
+        const error = asError(thrown);
+        events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused(token));
+      })
+      // The server may keep a stream open that it has ended.
+      .finally(() => ending.abort());
+  }
+
   return {
     add: (subscription) => {
-      const ending = new AbortController();
-      open.set(subscription, ending);
-      let token: string | null = null;
-      const onToken = (used: string | null) => {
-        token = used;
-      };
-      read(subscription, ending, onToken)
-        .catch((thrown) => {
-          if (!open.delete(subscription)) return;
-          const error = asError(thrown);
-          events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused(token));
-        })
-        // The server may keep a stream open that it has ended.
-        .finally(() => ending.abort());
+      const parts = partsOf(subscription);
+      beginning.set(subscription.id, parts.length);
+      for (const part of parts) openPart(part);
     },
     remove: (id) => {
-      for (const [subscription, ending] of open)
-        if (subscription.id === id) {
-          open.delete(subscription);
+      beginning.delete(id);
+      for (const [part, ending] of open)
+        if (part.id === id) {
+          open.delete(part);
           ending.abort();
         }
     },
@@ -100,6 +114,17 @@ export function openEventStreams(
       open.clear();
     },
   };
+}
+
+function partsOf({ id, channels, from }: Subscription): Part[] {
+  const parts = new Map<string | undefined, string[]>();
+  for (const channel of channels) {
+    const position = from(channel);
+    const same = parts.get(position);
+    if (same) same.push(channel);
+    else parts.set(position, [channel]);
+  }
+  return [...parts].map(([position, some]) => ({ id, channels: some, from: position }));
 }
 
 /** Parses the events of a response body (HTML Standard, “Server-sent events”). `received` is called for each chunk. */

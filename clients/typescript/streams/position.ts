@@ -2,7 +2,7 @@
  * Positions of messages: `{epoch}-{offset}`, with `-partial` while more of the current state follows. Offsets of one epoch are those of one history of a server.
  */
 
-export const offsetOf = (position: string) => Number.parseInt(position.slice(position.indexOf('-') + 1), 10);
+const offsetOf = (position: string) => Number.parseInt(position.slice(position.indexOf('-') + 1), 10);
 
 /** Whether more of the current state follows after a position. At the same offset, the position without this mark is newer. */
 export const isPartial = (position: string) => position.endsWith('-partial');

@@ -171,6 +171,10 @@ export class Streams {
           if (only === watcher.id || (only === undefined && !this.#beginning.has(watcher)))
             deliver(watcher, { channel, event, data, position }, only === undefined);
       },
+      covered: (id, channels, position) => {
+        if (this.#connection !== connection) return;
+        for (const channel of channels) this.#watchers.get(id)?.positions.set(channel, position);
+      },
       subscribed: (id, position) => {
         this.#attempts = 0;
         this.#disconnectCause = undefined;

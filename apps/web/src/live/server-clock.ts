@@ -1,5 +1,5 @@
 /** Longest time after the `Date` of a response at which the server may have sent it, ms: it has whole seconds, and the server renews it each second. */
-export const DATE_AGE_MS_MAX = 2_000;
+const DATE_AGE_MS_MAX = 2_000;
 
 /** The clock of the server, as its responses give it. */
 export class ServerClock {

@@ -7,7 +7,8 @@ import { bundledFiles } from './bundled-packages.ts';
 /*
  * Resolves imports between ES modules without repeated lookups. Node would read and parse the nearest package.json for thousands of relative imports, and
  * the package.json of a package for each import of it; that of drizzle-orm has 180 kB. Specifiers of relative imports are full paths with an extension, so
- * the URL and the format are known. A package is resolved once. Packages of hundreds of modules come from their bundles (bundled-packages.ts). `npm run bench -- start` measures the start.
+ * the URL and the format are known. A package is resolved once, and one of hundreds of modules to its bundle (bundled-packages.ts).
+ * `npm run bench -- start` measures the start.
  */
 
 /** Packages whose `.js` files are ES modules. */

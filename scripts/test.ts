@@ -9,7 +9,7 @@ import { ENGINES, postgresPrograms } from '../platform/database/testing/engines.
 import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
- * Runs the tests. Unit tests share one process, which is ten times as fast as one process each. Tests that start servers, browsers or threads run in
+ * Runs the tests. Unit tests share two processes, which is ten times as fast as one process each. Tests that start servers, browsers or threads run in
  * separate processes, one more at a time than there are processors, because they often wait. A passing file prints one line; a failing file prints all of
  * its output.
  *
@@ -51,7 +51,8 @@ const LONGEST = [
 const QUICK_IMPORTS = ['--import', new URL('../platform/processes/quick-imports.ts', import.meta.url).href];
 /** Time limit of a test or a suite on a machine of usual speed. */
 const TEST_MS_MAX = 240_000;
-/** Time limit of a file, and of all unit tests together. */
+const UNIT_PROCESSES = 2;
+/** Time limit of a file, and of a process of unit tests. */
 const JOB_MS_MAX = 600_000;
 /** File system in memory (Linux), and the free space that the unit tests need there. */
 const MEMORY_FOLDER = '/dev/shm';
@@ -95,9 +96,12 @@ chmodSync(unitFolder, 0o711);
 process.once('exit', removeUnitFolder);
 const started = performance.now();
 const jobs = [
-  ...(unit.length > 0
-    ? [{ name: `unit tests (${unit.length} files)`, files: unit, flags: ['--test-isolation=none'], temporary: unitFolder }]
-    : []),
+  ...unitParts().map((files, index, { length }) => ({
+    name: `unit tests ${index + 1} of ${length} (${files.length} files)`,
+    files,
+    flags: ['--test-isolation=none'],
+    temporary: unitFolder,
+  })),
   // Isolated from the process of the runner: a process that a test forks would inherit the runner’s flags and run as a test.
   ...system.map((file) => ({ name: file, files: [file], flags: [], temporary: tmpdir() })),
 ];
@@ -157,6 +161,12 @@ async function work(): Promise<void> {
       `${passed ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
   }
+}
+
+/** The files of the unit tests by process. Neighbouring files go to different ones, because they often take equally long. */
+function unitParts(): string[][] {
+  const parts = Array.from({ length: UNIT_PROCESSES }, (_none, part) => unit.filter((_file, index) => index % UNIT_PROCESSES === part));
+  return parts.filter((files) => files.length > 0);
 }
 
 /** Removes the files of the unit tests, also when a test that mounted a file system there was killed. */

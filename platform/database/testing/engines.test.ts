@@ -8,14 +8,16 @@ import { test } from 'node:test';
 import { until } from '@millrace/testing';
 import { ENGINES } from './engines.ts';
 
-const skip = !ENGINES.some(({ name }) => name === 'PostgreSQL');
-
-for (const [name, signal] of [
+const ENDS = [
   ['ends by itself', null],
   ['is stopped', 'SIGTERM'],
   ['is killed', 'SIGKILL'],
-] as const)
-  test(`the PostgreSQL of tests leaves neither files nor a process when the process of the tests ${name}`, { skip }, async () => {
+] as const;
+
+/** The embedded database ends with its process. */
+const hasServer = ENGINES.some(({ name }) => name === 'PostgreSQL');
+for (const [name, signal] of hasServer ? ENDS : [])
+  test(`the PostgreSQL of tests leaves neither files nor a process when the process of the tests ${name}`, async () => {
     const program = join(import.meta.dirname, 'engines-process.ts');
     const child = spawn(process.execPath, [program, signal ? 'wait' : 'exit'], { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');

@@ -135,9 +135,11 @@ async function installDependencies(part) {
         (stderr) => npmOfMachine([...flags, '--omit=dev', '--ignore-scripts', '--workspace=apps/server'], root, stderr);
   mkdirSync(dirname(installingMark), { recursive: true });
   writeFileSync(installingMark, String(process.pid));
-  const code = (await installWithAddresses(() => install('ignore'))) === 0 ? 0 : await install('inherit');
-  // An npm that ends by itself restores what was installed before; one that was killed does not.
-  if (code !== null) rmSync(installingMark, { force: true });
+  const first = await installWithAddresses(() => install('ignore'));
+  // An npm that ends by itself restores what was installed before. One that was killed does not: the next run deletes what it has left.
+  const code = first === 0 || first === null ? first : await install('inherit');
+  if (code === null) fail('npm was killed during the installation', 'Check the free memory, then run the command again.');
+  rmSync(installingMark, { force: true });
   if (code !== 0)
     fail(
       'the dependencies could not be installed; the message of npm is above',

@@ -4,8 +4,8 @@ import type pg from 'pg';
 type InTransaction = NodePgDatabase['transaction'];
 
 /**
- * Runs transactions on the connections of a pool. Unlike those of Drizzle, a connection returns to the pool when its `begin` fails, and is closed when a
- * `rollback` fails: the transaction may still be open on it.
+ * Runs transactions on the connections of a pool. Drizzle alone never releases a connection whose `begin` fails. A connection is closed when its `begin`,
+ * `commit` or `rollback` fails, because a transaction may still be open on it.
  */
 export function transactionsOf(pool: pg.Pool): InTransaction {
   return async (work, config) => {

@@ -6,6 +6,7 @@ import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { failureReason, isDatabaseUnavailable } from '@millrace/database';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import { closeInTime } from './closing.ts';
 import { methodsOf } from './methods.ts';
 
 /** Error of a route, sent as an RFC 9457 problem document. The message names the invalid value, the remedy states what to do. */
@@ -102,7 +103,9 @@ export function respondToFrameworkError(error: FastifyError, request: FastifyReq
 
 /** Responds to bytes that are not HTTP, or arrive too slowly. After a response only closes: the client could take a second one for another request’s. */
 export function respondToClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
+  // Without a TLS handshake, a response would wait for it for ever.
+  const isOver = error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT';
+  if (isOver || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
   const problem =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
       ? { ...problemOf('BAD_REQUEST', 'The request was not received in time.', 'Send it faster.'), status: 408 }
@@ -112,6 +115,7 @@ export function respondToClientError(error: Error & { code?: string }, socket: S
   const body = JSON.stringify(problem);
   const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
   socket.end(head + body);
+  closeInTime(socket);
 }
 
 const isQuery = (error: unknown) => error instanceof DrizzleQueryError;

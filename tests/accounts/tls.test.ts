@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
+import { TIME_FACTOR } from '@millrace/testing';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 describe('TLS', () => {
@@ -65,6 +66,13 @@ describe('TLS', () => {
     writeFileSync(join(folder, 'cert.pem'), 'no certificate');
     await logged('the new certificate cannot be used');
     assert.equal(await names(), 'second');
+  });
+
+  test('a connection that does not begin its handshake is closed after ten seconds', async () => {
+    const silent = connectTcp({ host: '127.0.0.1', port: Number(new URL(server.url).port) });
+    silent.on('error', () => {});
+    silent.resume();
+    await once(silent, 'close', { signal: AbortSignal.timeout(15_000 * TIME_FACTOR) });
   });
 
   test('stops in order while a connection has not begun its handshake', async () => {

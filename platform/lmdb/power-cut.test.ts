@@ -28,7 +28,8 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
   /** Appends fifty events in as few transactions as possible, so that no page of the flushed trees is reused. */
   async function append(name: string, first: number): Promise<void> {
     // With the options of earlier versions.
-    const log = logIn(open({ path: join(folder, name), maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false }));
+    const path = join(folder, name);
+    const log = logIn(open({ path, maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false }), path);
     const { epoch } = await log.claim(ZONE);
     const batches = Array.from({ length: 50 }, (_none, index) => {
       const events = [{ type: 'Written', text: 'x'.repeat(500) } as { type: string }];

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { EventBatch, Snapshot } from '@millrace/kernel';
+import { RESERVED_BYTES } from '@millrace/lmdb/commit';
 import { openLmdbSnapshots } from '@millrace/snapshots';
 import { openLmdbLog } from './index.ts';
+import { repairLog } from './repair.ts';
 
 /*
- * Fault 19, on a real file system that is really full: a small one in memory, which only root may mount.
+ * Fault 19, on a real file system: a small one in memory, which only root may mount. Nothing is written when that could fill the disk: a page that lmdb
+ * cannot write damages the memory of the process.
  */
 
 const MIB = 1024 * 1024;
@@ -37,8 +40,13 @@ describe('fault 19: a full disk', {
   const unhandled: unknown[] = [];
   const note = (error: unknown) => void unhandled.push(error);
 
+  const free = () => {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  };
+
   before(() => {
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder]);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', folder]);
     assert.equal(mounted.status, 0, String(mounted.stderr));
     process.on('unhandledRejection', note);
   });
@@ -49,7 +57,7 @@ describe('fault 19: a full disk', {
   });
 
   test('rejects appends with the reason, still reads, loses no acknowledged event, and accepts appends when there is space', async () => {
-    writeFileSync(ballast, Buffer.alloc(6 * MIB));
+    writeFileSync(ballast, Buffer.alloc(30 * MIB));
     const log = openLmdbLog(join(folder, 'log'));
     await log.claim(ZONE);
     let acknowledged = 0;
@@ -63,12 +71,13 @@ describe('fault 19: a full disk', {
         reasons.push((error as Error).message);
       }
     }
-    assert.match(reasons[0] ?? '', /^the log cannot be written: /);
+    assert.match(
+      reasons[0] ?? '',
+      /^the log cannot be written: no space left on device: 15 MiB are free on the disk of .*, and a write needs 16 MiB\. Make/,
+    );
+    assert.ok(free() > RESERVED_BYTES - 2 * MIB, `${free()}`);
     await assert.rejects(
-      log.deadLetters.put(
-        { group: 'g', partition: 0, offset: 0, zone: ZONE, seq: 1, reason: 'x'.repeat(4 * MIB), createdAt: 1 },
-        events(1, 1),
-      ),
+      log.deadLetters.put({ group: 'g', partition: 0, offset: 0, zone: ZONE, seq: 1, reason: 'x', createdAt: 1 }, events(1, 1)),
       /cannot be written/,
     );
     const seqs = async () => {
@@ -105,8 +114,10 @@ describe('fault 19: a full disk', {
       state: { text: 'x'.repeat(bytes) },
     });
     await store.save(snapshot(1, MIB));
-    writeFileSync(ballast, Buffer.alloc(16 * MIB));
-    await assert.rejects(store.save(snapshot(2, 12 * MIB)), /the hot snapshots cannot be written/);
+    writeFileSync(ballast, Buffer.alloc(36 * MIB));
+    const before = free();
+    await assert.rejects(store.save(snapshot(2, 12 * MIB)), /the hot snapshots cannot be written: .* \d+ MiB are free .* needs 29 MiB/);
+    assert.equal(free(), before);
     assert.deepEqual(
       (await store.list(ZONE)).map(({ seq }) => seq),
       [1],
@@ -116,5 +127,19 @@ describe('fault 19: a full disk', {
     assert.equal((await store.list(ZONE))[0]?.seq, 3);
     await store.close();
     assert.deepEqual(unhandled, []);
+  });
+
+  test('does not begin a repair that could fill the disk', async () => {
+    const path = join(folder, 'log');
+    const log = openLmdbLog(path);
+    await log.claim(ZONE);
+    await log.append([events(1, 500)]);
+    await log.close();
+    writeFileSync(ballast, Buffer.alloc(free() - RESERVED_BYTES));
+    const repair = () => repairLog(path, `${path}-new`, { snapshots: [], spools: [], zones: [] });
+    await assert.rejects(repair, /the repaired log cannot be written: no space left on device: .* Make room on it/);
+    assert.ok(!existsSync(`${path}-new`));
+    rmSync(ballast);
+    assert.equal((await repair()).events, 500);
   });
 });

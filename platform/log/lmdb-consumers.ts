@@ -1,4 +1,4 @@
-import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { partOfCommit, type StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
 import type { ConsumerGap, ConsumerRegistry } from './event-log.ts';
@@ -16,8 +16,10 @@ const GAPS_MAX = 100;
 /** Offsets and gaps of the consumer groups, in the environment of the log: retention waits for them. */
 export class LmdbConsumers implements ConsumerRegistry {
   readonly #groups: Database<KnownGroup, string>;
+  readonly #writer: StoreWriter;
 
-  constructor(root: RootDatabase) {
+  constructor(root: RootDatabase, writer: StoreWriter) {
+    this.#writer = writer;
     this.#groups = root.openDB({ name: 'consumers' });
   }
 
@@ -29,7 +31,7 @@ export class LmdbConsumers implements ConsumerRegistry {
   }
 
   async remove(group: string): Promise<void> {
-    await committed('the log', this.#groups.remove(group));
+    await this.#writer.commit(() => this.#groups.remove(group));
   }
 
   groups(): { group: string; offsets: readonly number[] }[] {
@@ -45,9 +47,7 @@ export class LmdbConsumers implements ConsumerRegistry {
   }
 
   async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
-    const transaction = inTransaction(this.#groups, () => {
-      partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
-    });
-    await committed('the log', transaction);
+    const work = () => partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
+    await this.#writer.commit(() => inTransaction(this.#groups, work));
   }
 }

@@ -1,6 +1,6 @@
 import type { DeadLetter } from '@millrace/contracts';
 import type { EventBatch } from '@millrace/kernel';
-import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { partOfCommit, type StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
 import type { DeadLetterBox } from './event-log.ts';
@@ -19,10 +19,12 @@ export class LmdbDeadLetters implements DeadLetterBox {
   readonly #deadLetters: Database<StoredDeadLetter, number>;
   /** Every event that was put, by group, zone and seq, with its place in the log. */
   readonly #events: Database<{ partition: number; offset: number; id?: number }, [group: string, zone: string, seq: number]>;
+  readonly #writer: StoreWriter;
   readonly #startOf: (partition: number) => number;
   readonly #max: number;
 
-  constructor(root: RootDatabase, startOf: (partition: number) => number, max = DEAD_LETTERS_MAX) {
+  constructor(root: RootDatabase, writer: StoreWriter, startOf: (partition: number) => number, max = DEAD_LETTERS_MAX) {
+    this.#writer = writer;
     this.#max = max;
     this.#deadLetters = root.openDB({ name: 'dead-letters' });
     this.#events = root.openDB({ name: 'dead-events' });
@@ -79,10 +81,10 @@ export class LmdbDeadLetters implements DeadLetterBox {
   }
 
   async remove(id: number): Promise<void> {
-    await committed('the log', this.#deadLetters.remove(id));
+    await this.#writer.commit(() => this.#deadLetters.remove(id));
   }
 
   async #write(work: () => void): Promise<void> {
-    await committed('the log', inTransaction(this.#deadLetters, work));
+    await this.#writer.commit(() => inTransaction(this.#deadLetters, work));
   }
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { zoneAddress } from '@millrace/kernel';
+import { StoreWriter } from '@millrace/lmdb/commit';
 import { openShared } from '@millrace/lmdb/open-shared';
 import { eventLogContract } from './event-log.contract.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
@@ -47,7 +48,7 @@ test('dead letters have a maximum, and their events are forgotten with those of 
   const root = openShared(mine, { maxDbs: 4 });
   try {
     let start = 0;
-    const deadLetters = new LmdbDeadLetters(root, () => start, 3);
+    const deadLetters = new LmdbDeadLetters(root, new StoreWriter('the log', mine), () => start, 3);
     const put = (seq: number) =>
       deadLetters.put(
         { group: 'g', partition: 0, offset: seq, zone: 'zone/a', seq, reason: 'no price', createdAt: 1 },

@@ -8,7 +8,7 @@ import {
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
-import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { partOfCommit, StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction, openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
 import {
@@ -53,14 +53,15 @@ const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
  * @throws when the folder cannot be written
  */
 export function openLmdbLog(folder: string): EventLog {
-  return logIn(openShared(folder, { maxDbs: DATABASES_MAX }));
+  return logIn(openShared(folder, { maxDbs: DATABASES_MAX }), folder);
 }
 
-/** The log in an LMDB environment that is open. */
-export function logIn(root: RootDatabase): EventLog {
+/** The log in an LMDB environment that is open, in `folder`. */
+export function logIn(root: RootDatabase, folder: string): EventLog {
   return new LmdbLog(
     root,
     Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
+    new StoreWriter('the log', folder),
   );
 }
 
@@ -81,6 +82,7 @@ class LmdbLog implements EventLog {
   readonly deadLetters: LmdbDeadLetters;
   readonly consumers: ConsumerRegistry;
   readonly #root: RootDatabase;
+  readonly #writer: StoreWriter;
   readonly #records: readonly Records[];
   readonly #heads: Database<Head, string>;
   /** A single entry. Every claim and append of any process increments its version. */
@@ -95,16 +97,17 @@ class LmdbLog implements EventLog {
   #poll: NodeJS.Timeout | null = null;
   #eventsNotified = 0;
 
-  constructor(root: RootDatabase, records: readonly Records[]) {
+  constructor(root: RootDatabase, records: readonly Records[], writer: StoreWriter) {
     this.#root = root;
+    this.#writer = writer;
     this.#records = records;
     this.#heads = root.openDB<Head, string>({ name: 'heads' });
     this.#state = root.openDB<Ends, string>({ name: 'state', useVersions: true });
-    this.deadLetters = new LmdbDeadLetters(root, (partition) => {
+    this.deadLetters = new LmdbDeadLetters(root, writer, (partition) => {
       const of = records[partition];
       return (of && startOf(of)) ?? 0;
     });
-    this.consumers = new LmdbConsumers(root);
+    this.consumers = new LmdbConsumers(root, writer);
     this.#state.transactionSync(() => {
       if (!this.#state.doesExist(STATE))
         void this.#state.put(
@@ -224,11 +227,12 @@ class LmdbLog implements EventLog {
         const { keys, events, start } = await this.#deletable(index, rule, now, readByAll);
         if (keys.length === 0) break;
         for (let from = 0; from < keys.length; from += CHUNK_RECORDS) {
-          const removal = records.batch(() => {
-            for (const key of keys.slice(from, from + CHUNK_RECORDS)) partOfCommit(records.remove(key));
-            partOfCommit(this.#state.put(STARTS, this.#startsWith(index, keys[from + CHUNK_RECORDS] ?? start), 1));
-          });
-          await committed('the log', removal);
+          const removal = () =>
+            records.batch(() => {
+              for (const key of keys.slice(from, from + CHUNK_RECORDS)) partOfCommit(records.remove(key));
+              partOfCommit(this.#state.put(STARTS, this.#startsWith(index, keys[from + CHUNK_RECORDS] ?? start), 1));
+            });
+          await this.#writer.commit(removal);
         }
         dropped += events;
       }
@@ -349,7 +353,7 @@ class LmdbLog implements EventLog {
 
   /** Runs one write at a time: each depends on the state after the one before. */
   #serialize<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#appending.then(() => committed('the log', work()));
+    const done = this.#appending.then(() => this.#writer.commit(work));
     this.#appending = done.catch(() => {});
     return done;
   }

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import {
   type EventBatch,
   lastSeqOf,
@@ -7,6 +9,7 @@ import {
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
+import { checkSpace } from '@millrace/lmdb/commit';
 import { open, type RootDatabase } from 'lmdb';
 import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
 import { type Head, STARTS, STATE } from './lmdb-log.ts';
@@ -71,6 +74,7 @@ export async function repairLog(
   { snapshots, spools, zones: snapshotZones }: RepairSources,
 ): Promise<RepairReport> {
   const salvaged = salvageLog(from);
+  checkSpace('the repaired log', dirname(into), statSync(join(from, 'data.mdb')).size);
   const root = open({ path: into, maxDbs: 16, noSubdir: false });
   try {
     const partitions = Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`)));

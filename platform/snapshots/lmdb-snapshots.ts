@@ -1,5 +1,5 @@
 import type { Snapshot, SnapshotLabel, SnapshotStore, ZoneAddress } from '@millrace/kernel';
-import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { partOfCommit, StoreWriter } from '@millrace/lmdb/commit';
 import { openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database } from 'lmdb';
 import { Packr } from 'msgpackr';
@@ -22,6 +22,7 @@ export interface LmdbSnapshots extends SnapshotStore {
 export function openLmdbSnapshots(folder: string): LmdbSnapshots {
   const packr = new Packr();
   const entries: Database<Buffer, Key> = openShared(folder, { encoding: 'binary' });
+  const writer = new StoreWriter('the hot snapshots', folder);
   const keysOf = (zone: ZoneAddress): Key[] => [...entries.getKeys({ start: [zone, 0, 0, 0], end: [zone, Number.MAX_SAFE_INTEGER, 0, 0] })];
   const labelOf = ([zone, epoch, seq, time]: Key): SnapshotLabel => ({ zone, seq, epoch, time });
 
@@ -29,8 +30,10 @@ export function openLmdbSnapshots(folder: string): LmdbSnapshots {
     async save(snapshot) {
       const content = packr.pack(snapshot);
       const old = keysOf(snapshot.zone).filter(([, , , time]) => time < snapshot.time - KEEP_MS);
-      for (const key of old) partOfCommit(entries.remove(key));
-      await committed('the hot snapshots', entries.put([snapshot.zone, snapshot.epoch, snapshot.seq, snapshot.time], content));
+      await writer.commit(() => {
+        for (const key of old) partOfCommit(entries.remove(key));
+        return entries.put([snapshot.zone, snapshot.epoch, snapshot.seq, snapshot.time], content);
+      }, content.length);
     },
     async list(zone) {
       return keysOf(zone).reverse().map(labelOf);

@@ -78,6 +78,8 @@ describe('fault 19: a server on a full disk', {
       list.some(({ rule }) => rule === 'disk-low'),
     );
     assert.equal(alerts.find(({ rule }) => rule === 'disk-low')?.severity, 'critical');
+    assert.match(server.errors(), /the log cannot be written: no space left on device: \d+ MiB are free/);
+    assert.doesNotMatch(server.errors(), /mdb_/, 'lmdb must not meet a full disk: it damages the memory of the process');
     rmSync(ballast);
     await until<Health>('/health/ready', (answer) => ['disk', 'log', 'spool'].every((name) => checkOf(answer, name)?.status === 'ok'));
     await until<{ group: string; lag: number }[]>('/api/v1/consumer-groups', (groups) => groups.every(({ lag }) => lag < 100));

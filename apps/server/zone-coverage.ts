@@ -11,6 +11,7 @@ import {
   type SnapshotStore,
   within,
   type ZoneAddress,
+  type ZoneHost,
 } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
 import type { Topic } from '@millrace/topics';
@@ -26,9 +27,16 @@ export interface CoverageOptions {
   readonly stopping: AbortSignal;
 }
 
+/** The parts of a topic that decide what its snapshots cover. */
+type CoveredTopic = Pick<Topic, 'name' | 'kinds'> & {
+  readonly log: Pick<Topic['log'], 'read'>;
+  readonly stores: Pick<Topic['stores'], 'hot' | 'cold'>;
+  readonly host: Pick<ZoneHost, 'status'> | null;
+};
+
 /** Up to which event of each zone the cold snapshots of a topic cover the log, for one run of retention. Each zone is read once. */
 export class ZoneCoverage {
-  readonly #topic: Topic;
+  readonly #topic: CoveredTopic;
   readonly #options: CoverageOptions;
   readonly #cold: SnapshotStore;
   /** Newest covered seq by zone. Null when the snapshots of the zone cannot be read. */
@@ -37,7 +45,7 @@ export class ZoneCoverage {
   /** Zones whose snapshot was saved, or could not be, in this run. */
   readonly #tried = new Set<ZoneAddress>();
 
-  constructor(topic: Topic, options: CoverageOptions) {
+  constructor(topic: CoveredTopic, options: CoverageOptions) {
     this.#topic = topic;
     this.#options = options;
     this.#cold = this.#bounded(topic.stores.cold, 'cold');

@@ -3,8 +3,10 @@ import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
 import { ConsumerGroup, openSpool } from '@millrace/log';
 import { openFileSnapshots } from '@millrace/snapshots';
+import { createLogger } from '@millrace/telemetry';
 import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
 import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
+import { ZoneCoverage } from '../../apps/server/zone-coverage.ts';
 import { Network } from './network.ts';
 import { Machine, type Scheduler } from './scheduler.ts';
 import { SimulatedLog } from './simulated-log.ts';
@@ -49,12 +51,12 @@ export class Cluster {
   #coordinator: Coordinator | null = null;
   #ports = new Map<string, HostPort>();
   #secrets = 0;
-  /** Frequent, so that some are taken while the log is unavailable. */
-  readonly #hotEveryMs: number;
+  /** Frequent, so that some are taken while the log is unavailable, and so that retention can drop events. */
+  readonly #snapshotTimes: { readonly hotEveryMs: number; readonly coldEveryMs: number };
 
   constructor(scheduler: Scheduler, hosts: number) {
     this.scheduler = scheduler;
-    this.#hotEveryMs = scheduler.pick([400, 1_500, 5_000]);
+    this.#snapshotTimes = { hotEveryMs: scheduler.pick([400, 1_500, 5_000]), coldEveryMs: scheduler.pick([1_000, 4_000, 60_000]) };
     this.network = new Network(scheduler);
     this.files = new SimulatedFiles(scheduler);
     this.server = new Machine('server', scheduler);
@@ -151,7 +153,7 @@ export class Cluster {
             close: async () => {},
           },
           spool: openSpool(disk, SPOOL_BYTES),
-          snapshotTimes: { hotEveryMs: this.#hotEveryMs },
+          snapshotTimes: this.#snapshotTimes,
           clock: machine,
           definition: {
             ...worldZone,
@@ -208,6 +210,16 @@ export class Cluster {
     };
     this.reader.after(1_000, look);
     void consumer.start().catch(() => this.reader.after(500, () => this.startReader()));
+  }
+
+  /** Retention by age, as in the server. */
+  async retain(): Promise<void> {
+    const { log, hot, files, server } = this;
+    if (!server.isUp) return;
+    const stores = { hot: hot.for(server), cold: openFileSnapshots('cold', files.for(server)) };
+    const topic = { name: 'worlds', log: log.for(server, 'retention'), stores, host: null, kinds: [worldZone] };
+    const coverage = new ZoneCoverage(topic, { logger: createLogger('silent'), clock: server, stopping: new AbortController().signal });
+    await log.dropCovered((zone, seq) => coverage.covers(zone, seq));
   }
 
   drain(host: Host): void {

@@ -34,6 +34,8 @@ export const FAULTS = {
   },
   'log-unavailable': ({ log }) => begin(log.faults, { unavailable: true }),
   'log-slow': ({ log, scheduler }) => begin(log.faults, { slowMs: scheduler.between(20, 1_500) }),
+  // Requests take effect after their senders have given up.
+  'log-late': ({ log, scheduler }) => begin(log.faults, { slowMs: scheduler.between(4_000, 7_000) }),
   'log-reply-lost': ({ log }) => begin(log.faults, { mute: true }),
   'log-hung': ({ log }) => begin(log.faults, { hung: true }),
   'log-read-only': ({ log }) => begin(log.faults, { readOnly: true }),
@@ -43,6 +45,10 @@ export const FAULTS = {
   'cold-read-only': ({ files }) => begin(files.faults, { readOnly: true }),
   'log-retention': ({ log }) => {
     log.dropOldest();
+    return null;
+  },
+  'log-retention-by-age': (cluster) => {
+    void cluster.retain();
     return null;
   },
   'hot-unavailable': ({ hot }) => begin(hot.faults, { unavailable: true }),

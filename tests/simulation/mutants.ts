@@ -66,14 +66,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (n <= presence.n) return',
     to: 'if (n < presence.n) return',
     violates: TWICE,
-    seed: 2,
+    seed: 1,
   },
   'the spool is drained out of order': {
     file: 'kernel/outbox.ts',
     from: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);',
     to: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
     violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
-    seed: 2,
+    seed: 3,
   },
   'a zone that failed is not retried': {
     file: 'kernel/lifecycle.ts',
@@ -96,7 +96,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      batches.push(...this.#takeEvents(entry, now));\n',
     to: '      const taken = this.#takeEvents(entry, now);\n      if (batches.length === 0) batches.push(...taken);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
-    seed: 5,
+    seed: 8,
     faults: ['host-busy'],
   },
   'a durable command is answered when it is decided': {
@@ -104,14 +104,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (reply.seq === undefined) settle(reply);',
     to: 'if (Math.random() < 2) settle(reply);',
     violates: either(CONFIRMED, TWICE),
-    seed: 4,
+    seed: 1,
   },
   'lost events are forgotten': {
     file: 'kernel/outbox.ts',
     from: '      entry.lostFrom = firstSeq;\n',
     to: '',
     violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
-    seed: 2,
+    seed: 1,
   },
   'commands whose events are lost are still confirmed': {
     file: 'kernel/zone.ts',
@@ -126,7 +126,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '.filter((batch) => writerOf(batch) >= entry.zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
-    seed: 7,
+    seed: 3,
     faults: ['crash-in-outage'],
   },
   'what an earlier owner left unwritten is not written by the next': {
@@ -134,7 +134,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));\n',
     to: '',
     violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
-    seed: 88,
+    seed: 30,
     faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
@@ -170,7 +170,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
-    seed: 7,
+    seed: 1,
     faults: ['network-bad', 'network-cut'],
   },
   'a reader that was overtaken goes on in silence': {
@@ -193,7 +193,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    this.#directory.sent(session.player, zone);\n',
     to: '',
     violates: TWICE,
-    seed: 1,
+    seed: 4,
     faults: ['two-connections', 'network-bad'],
   },
   // Fault 43.
@@ -219,7 +219,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "const isThere = 'seq' in point ? replay.seq === point.seq : ",
     to: "const isThere = 'seq' in point ? replay.seq <= point.seq : ",
     violates: PAST,
-    seed: 8,
+    seed: 6,
     faults: ['past-question', 'log-retention'],
   },
   // Fault 45.
@@ -228,7 +228,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'const taken = new Set(elsewhere);',
     to: 'const taken = new Set<string>();',
     violates: TWICE,
-    seed: 21,
+    seed: 3,
     faults: ['operator-restore'],
   },
   'a dry run of a restore changes the zone': {
@@ -244,7 +244,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "      case 'PlayerRecalled': {\n",
     to: '      {\n',
     violates: BELIEFS,
-    seed: 15,
+    seed: 9,
     faults: ['log-hung', 'log-slow'],
   },
   'of an answer that is lost with its connection nothing is known': {
@@ -252,7 +252,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '        this.#pending.set(n, now);\n        this.#reported.add(n);\n',
     to: '',
     violates: either(ANSWERS, UNAVAILABLE),
-    seed: 2,
+    seed: 1,
     faults: ['connection-drop'],
   },
 };

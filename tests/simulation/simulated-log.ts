@@ -37,10 +37,12 @@ export class SimulatedLog {
   readonly #turns = new Map<string, number>();
   /** Newest event of each zone that retention has dropped. */
   readonly #dropped = new Map<ZoneAddress, number>();
+  /** Newest event of each zone that retention has dropped because a snapshot has it. */
+  readonly #covered = new Map<ZoneAddress, number>();
 
   /**
    * The log, as used by one machine.
-   * @param isWhole whether zones are read as if nothing had been dropped, because their owners must always recover
+   * @param isWhole whether zones are read as if retention by size had dropped nothing, because their owners must always recover
    */
   for(machine: Machine, owner: string, { isWhole = true } = {}): EventLog {
     const log = this;
@@ -58,7 +60,7 @@ export class SimulatedLog {
       },
       async *read(zone, afterSeq) {
         yield* await ask(() => {
-          const dropped = isWhole ? 0 : (log.#dropped.get(zone) ?? 0);
+          const dropped = (isWhole ? log.#covered : log.#dropped).get(zone) ?? 0;
           return structuredClone(log.ofZone(zone).filter((batch) => lastSeqOf(batch) > afterSeq && batch.firstSeq > dropped));
         });
       },
@@ -158,6 +160,22 @@ export class SimulatedLog {
   dropOldest(): void {
     for (const all of this.#partitions)
       for (const { batch } of all.splice(0, all.length - 1)) this.#dropped.set(batch.zone, lastSeqOf(batch));
+  }
+
+  /**
+   * Retention by age: drops the oldest batches of each partition that every group has read and a snapshot covers, but not the newest batch. Owners of zones
+   * cannot read them any more.
+   */
+  async dropCovered(covers: (zone: ZoneAddress, seq: number) => Promise<boolean>): Promise<void> {
+    for (const [partition, all] of this.#partitions.entries())
+      for (let oldest = all[0]; oldest && all.length > 1; oldest = all[0]) {
+        const { batch, next } = oldest;
+        const isRead = [...this.#groups.values()].every(({ offsets }) => (offsets[partition] ?? 0) >= next);
+        if (!isRead || !(await covers(batch.zone, lastSeqOf(batch)))) break;
+        if (all[0] !== oldest) continue;
+        all.shift();
+        for (const dropped of [this.#dropped, this.#covered]) dropped.set(batch.zone, lastSeqOf(batch));
+      }
   }
 
   /** Cancels all notifications to a crashed machine. */

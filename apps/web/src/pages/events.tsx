@@ -245,14 +245,17 @@ function DeadLetters() {
   const [open, setOpen] = useState<DeadLetter | null>(null);
   const deadLetters = useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: DEAD_LETTERS_MS });
   return (
-    <Panel title={text.deadLetters} aside={<span className="text-muted text-sm">{whole(deadLetters.data?.length ?? 0)}</span>}>
+    <Panel
+      title={text.deadLetters}
+      aside={deadLetters.data && <span className="text-muted text-sm">{whole(deadLetters.data.length)}</span>}
+    >
       {deadLetters.isError ? (
         <Failure error={deadLetters.error} onRetry={() => void deadLetters.refetch()} />
       ) : (
         <Table
           rows={deadLetters.data ?? []}
           keyOf={({ group, id }) => `${group} ${id}`}
-          empty={text.noDeadLetters}
+          empty={deadLetters.data ? text.noDeadLetters : text.loading}
           columns={[
             { name: text.time, isText: true, cell: ({ createdAt }) => clock(createdAt) },
             { name: text.group, isText: true, cell: ({ group }) => group },
@@ -354,7 +357,7 @@ function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
     <Panel title={text.pastAlerts}>
       <ul className="grid max-h-48 gap-1 overflow-y-auto px-4 pb-3 text-sm">
         {past.map(({ id, rule, subject, startedAt, endedAt }) => (
-          <li key={id} className="flex flex-wrap gap-x-3">
+          <li key={`${id} ${startedAt}`} className="flex flex-wrap gap-x-3">
             <span className="text-muted">
               {clock(startedAt)} – {endedAt !== null && clock(endedAt)}
             </span>

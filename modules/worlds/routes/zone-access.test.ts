@@ -5,7 +5,10 @@ import type { Gateway } from '../gateway/gateway.ts';
 import { type Sender, ZoneAccess } from './zone-access.ts';
 
 test('a command that its zone refused is marked on the request, for the audit log', async () => {
-  const outcomes = [{ ok: true, seq: 1 }, { ok: false, code: 'UNKNOWN_PLAYER', message: 'Not here.' }];
+  const outcomes = [
+    { ok: true, seq: 1 },
+    { ok: false, code: 'UNKNOWN_PLAYER', message: 'Not here.' },
+  ];
   const gateway = { command: async () => outcomes.shift() } as unknown as Gateway;
   const access = new ZoneAccess(gateway, { seed: 1, columns: 1, rows: 1, monsters: 0, items: 0 }, {} as never);
   const kick: WorldCommand = { type: 'KickPlayer', player: 'ann' as PlayerId, operator: 'kim', reason: 'a test' };

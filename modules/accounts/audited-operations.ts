@@ -9,7 +9,7 @@ const WAIT_MS_MAX = 2_000;
 
 interface Pending {
   readonly tenant: string;
-  readonly content: NewAuditEntry;
+  readonly content: NewAuditEntry & { readonly occurredAt: number };
 }
 
 /**
@@ -64,7 +64,7 @@ export class AuditedOperations {
   async #storeOldest(): Promise<void> {
     for (let oldest = this.#pending[0]; oldest; oldest = this.#pending[0]) {
       const { tenant, content } = oldest;
-      const failure = await this.#audit.append(tenant, content).then(
+      const failure = await this.#audit.appendOnce(tenant, content).then(
         () => null,
         (error: unknown) => ({ error }),
       );

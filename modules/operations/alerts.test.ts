@@ -55,6 +55,7 @@ describe('alerts', () => {
     clock.setBack(3_600_000);
     assert.deepEqual(note(7_229_000, slow), []);
     assert.equal(note(7_230_000, slow)[0]?.startedAt, 7_200_000);
+    assert.equal(note(7_231_000, [])[0]?.endedAt, 7_200_000, 'it does not end before its start');
   });
 
   test('a condition that a more severe alert covers is listed after that alert, at once when it has lasted long enough', () => {

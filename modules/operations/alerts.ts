@@ -44,7 +44,8 @@ export class AlertWatch {
     for (const [id, alert] of [...this.#active]) {
       if (due.has(id)) continue;
       this.#active.delete(id);
-      const resolved = { ...alert, endedAt: now.time };
+      // The wall clock may have been set back.
+      const resolved = { ...alert, endedAt: Math.max(now.time, alert.startedAt) };
       this.#resolved = [resolved, ...this.#resolved].slice(0, RESOLVED_MAX);
       changed.push(resolved);
     }

@@ -1,8 +1,8 @@
-import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
+import { type Account, ENDPOINTS, normalizedName, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import type { Routes } from '@millrace/http';
 import { confirmCredential } from './attempts.ts';
 import { requireStrong } from './auth-problems.ts';
-import { type AccountParts, note, relay, requireSession } from './request-checks.ts';
+import { type AccountParts, changeAudited, note, relay, requireSession } from './request-checks.ts';
 import type { UserStore } from './user-store.ts';
 
 /** Adds the endpoints of one’s own account: its name, password and use of limits. */
@@ -14,9 +14,16 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.updateAccount, async ({ body, raw, principal }) => {
     const { user } = requireSession(principal);
     const before = await userStore.user(user);
-    const name = await parts.names.change(principal.tenant, user, body.name);
+    const name = normalizedName(body.name);
+    await parts.names.requireFree(principal.tenant, name, user);
+    await changeAudited(
+      parts,
+      raw,
+      { ...principal, name: before?.name ?? principal.name },
+      (transaction) => parts.names.change(user, name, transaction),
+      () => ({ action: 'name changed', subject: user, detail: { from: before?.name, to: name } }),
+    );
     principals.forgetUser(user);
-    await note(parts, raw, { ...principal, name: before?.name ?? principal.name }, 'name changed', user, { from: before?.name, to: name });
     return accountOf(userStore, principal);
   });
 

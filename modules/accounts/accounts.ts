@@ -76,8 +76,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   const { database, server, host, zones, hub, instruments, onFailure } = settings;
   const started = new StartedIdentity();
   const parts = partsOf(settings, started);
-  const { userStore, names, principals, revocations, audit } = parts;
-  const operations = new AuditedOperations(audit, onFailure);
+  const { userStore, names, principals, revocations, operations } = parts;
   const records = new AccountRecords(database, server);
   const own = new OwnAccounts({ zones, hub, records, isShared: settings.isShared, onFailure });
   return {
@@ -131,6 +130,7 @@ function partsOf(settings: AccountSettings, started: StartedIdentity): ServerPar
     revocations,
     onFailure,
   });
+  const audit = new AuditLog(database, (tenant, line) => feed.publish(tenantChannel(tenant), 'audited', line));
   return {
     identity,
     baseUrl: () => started.baseUrl,
@@ -138,7 +138,8 @@ function partsOf(settings: AccountSettings, started: StartedIdentity): ServerPar
     userStore,
     names: new UserNames(database),
     keys,
-    audit: new AuditLog(database, (tenant, line) => feed.publish(tenantChannel(tenant), 'audited', line)),
+    audit,
+    operations: new AuditedOperations(audit, onFailure),
     principals,
     revocations,
     lockout: new Lockout(database, clock),

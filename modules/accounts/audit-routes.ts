@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { ENDPOINTS, PAGE_ROWS } from '@millrace/contracts';
 import { decodeCursor, pageOf, type Routes } from '@millrace/http';
 import { exportedEntries } from './audit.ts';
-import { type AccountParts, note, requireTenant } from './request-checks.ts';
+import { type AccountParts, changeAudited, requireTenant } from './request-checks.ts';
 
 /** Adds the endpoints that list, export and verify the audit log of a tenant. */
 export function auditRoutes(routes: Routes, parts: AccountParts): void {
@@ -17,7 +17,15 @@ export function auditRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.stream(ENDPOINTS.exportAudit, async ({ params, raw, reply, principal }) => {
     await requireTenant(parts, principal, params.tenant);
-    await note(parts, raw, { ...principal, tenant: params.tenant }, 'audit log exported', params.tenant);
+    const { tenant } = params;
+    const exported = { action: 'audit log exported', subject: tenant };
+    await changeAudited(
+      parts,
+      raw,
+      { ...principal, tenant },
+      async () => {},
+      () => exported,
+    );
     const name = `audit-${params.tenant}-${new Date().toISOString().slice(0, 10)}.ndjson`;
     return reply
       .header('content-disposition', `attachment; filename="${name}"`)

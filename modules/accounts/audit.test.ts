@@ -5,6 +5,7 @@ import { connectDatabase, type Database, migrateDatabase } from '@millrace/datab
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { sql } from 'drizzle-orm';
 import { AuditLog } from './audit.ts';
+import { AuditedOperations } from './audited-operations.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 const entry = (subject: string) => ({
@@ -44,6 +45,27 @@ for (const engine of ENGINES)
         newest.map(({ number }) => number),
         [29, 28, 27],
       );
+    });
+
+    test('an entry whose response was lost is not stored again', async (context) => {
+      const lossy = new AuditLog(database);
+      const failures: string[] = [];
+      const append = lossy.append.bind(lossy);
+      context.mock.method(lossy, 'append', async (...given: Parameters<typeof append>) => {
+        await append(...given);
+        throw new Error('Connection terminated unexpectedly');
+      });
+      const operations = new AuditedOperations(lossy, (message) => failures.push(message));
+      await operations.store('lossy', entry('one'));
+      await operations.store('lossy', entry('two'));
+      await operations.storePending();
+      assert.equal(failures.length, 2);
+      assert.deepEqual(
+        (await audit.list('lossy', { limit: 9 })).map(({ subject }) => subject),
+        ['two', 'one'],
+      );
+      await audit.appendOnce('lossy', { ...entry('three'), occurredAt: 1 });
+      assert.partialDeepStrictEqual(await audit.verify('lossy'), { entries: 3, firstInvalid: null });
     });
 
     test('detects changed, removed, inserted and moved entries', async () => {

@@ -36,6 +36,22 @@ export class AuditLog {
     return entry;
   }
 
+  /** Appends an entry unless it is in the log: after an attempt that failed, the response may have been lost only. */
+  async appendOnce(tenant: string, content: NewAuditEntry & { readonly occurredAt: number }): Promise<void> {
+    const appended = await this.#database.drizzle.transaction(async (transaction) => {
+      await lockChain(transaction, tenant);
+      const { trace, action, subject, occurredAt } = content;
+      const same = { tenant, trace, action, subject, at: occurredAt };
+      const [known] = await transaction
+        .select({ number: auditEntries.number })
+        .from(auditEntries)
+        .where(and(...Object.entries(same).map(([column, value]) => eq(auditEntries[column as keyof typeof same], value))))
+        .limit(1);
+      return known ? null : append(transaction, tenant, content);
+    });
+    if (appended) this.#onAppended(tenant, appended);
+  }
+
   /**
    * Makes a change and appends its entry, in one transaction: neither is stored without the other.
    * @param change rejects to change nothing. It must use only this transaction: an embedded database has one at a time
@@ -84,8 +100,13 @@ export class AuditLog {
   }
 }
 
-async function append(transaction: Transaction, tenant: string, content: NewAuditEntry): Promise<AuditEntry> {
+/** Locks the chain of a tenant until the transaction ends. */
+async function lockChain(transaction: Transaction, tenant: string): Promise<void> {
   await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
+}
+
+async function append(transaction: Transaction, tenant: string, content: NewAuditEntry): Promise<AuditEntry> {
+  await lockChain(transaction, tenant);
   const [last] = await transaction
     .select({ number: auditEntries.number, hash: auditEntries.hash })
     .from(auditEntries)

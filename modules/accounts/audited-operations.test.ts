@@ -9,12 +9,11 @@ const principal = { tenant: 'main', name: 'Kim', user: 'kim' } as Principal;
 test('an entry that can never be stored keeps no other from the audit log', async () => {
   const stored: string[] = [];
   let isAway = true;
-  const audit = {
-    append: async (_tenant: string, { subject }: NewAuditEntry) => {
-      if (isAway || subject === 'POST /poison') throw new Error('refused');
-      stored.push(subject);
-    },
-  } as unknown as AuditLog;
+  const append = async (_tenant: string, { subject }: NewAuditEntry) => {
+    if (isAway || subject === 'POST /poison') throw new Error('refused');
+    stored.push(subject);
+  };
+  const audit = { append, appendOnce: append } as unknown as AuditLog;
   const operations = new AuditedOperations(audit, () => {});
   for (const route of ['POST /poison', 'POST /one', 'POST /two'])
     await operations.append({ principal, route, detail: { params: {}, body: {} }, remote: '', trace: '' });
@@ -28,13 +27,12 @@ test('actions of operators during an outage of the database are in the audit log
   const stored: string[] = [];
   const failures: string[] = [];
   let isAway = true;
-  const audit = {
-    append: async (_tenant: string, { subject, occurredAt }: NewAuditEntry) => {
-      if (isAway) throw new Error('away');
-      assert.ok(occurredAt);
-      stored.push(subject);
-    },
-  } as unknown as AuditLog;
+  const append = async (_tenant: string, { subject, occurredAt }: NewAuditEntry) => {
+    if (isAway) throw new Error('away');
+    assert.ok(occurredAt);
+    stored.push(subject);
+  };
+  const audit = { append, appendOnce: append } as unknown as AuditLog;
   const operations = new AuditedOperations(audit, (message) => failures.push(message));
   const operate = (route: string) => operations.append({ principal, route, detail: { params: {}, body: {} }, remote: '', trace: 't' });
   await operate('POST /one');
@@ -69,7 +67,8 @@ test('a database that does not respond delays neither the response to an operato
 test('a stop waits for entries that are being stored, and reports none of them', async () => {
   const failures: string[] = [];
   let { promise: answer, resolve, reject } = Promise.withResolvers<void>();
-  const operations = new AuditedOperations({ append: () => answer } as unknown as AuditLog, (message) => failures.push(message));
+  const append = () => answer;
+  const operations = new AuditedOperations({ append, appendOnce: append } as unknown as AuditLog, (message) => failures.push(message));
   const appended = operations.append({ principal, route: 'POST /one', detail: { params: {}, body: {} }, remote: '', trace: 't' });
   reject(new Error('away'));
   await appended;

@@ -9,11 +9,12 @@ const WAIT_MS_MAX = 2_000;
 
 interface Pending {
   readonly tenant: string;
-  readonly content: NewAuditEntry;
+  readonly content: NewAuditEntry & { readonly occurredAt: number };
 }
 
 /**
- * Appends the actions of operators to the audit log. An entry that cannot be stored is kept in memory and stored later: its action has taken effect.
+ * Appends actions that have taken effect to the audit log: those of operators, sign-ins, changes of credentials. An entry that cannot be stored is kept
+ * in memory and stored later.
  */
 export class AuditedOperations {
   readonly #audit: AuditLog;
@@ -28,17 +29,21 @@ export class AuditedOperations {
     this.#onFailure = onFailure;
   }
 
-  /** Resolves when the entry is stored or is kept to be stored later, at the latest after 2 s: then it is stored in the background. */
-  async append({ principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
+  append({ principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
     const { tenant, name, user } = principal;
-    const content = { actor: name, user, action: 'operated', subject: route, detail: { ...detail }, remote, trace, occurredAt: Date.now() };
+    return this.store(tenant, { actor: name, user, action: 'operated', subject: route, detail: { ...detail }, remote, trace });
+  }
+
+  /** Resolves when the entry is stored or is kept to be stored later, at the latest after 2 s: then it is stored in the background. */
+  async store(tenant: string, action: NewAuditEntry): Promise<void> {
+    const content = { ...action, occurredAt: Date.now() };
     const entry = { tenant, content };
     const stored = this.#audit
       .append(tenant, content)
       .then(
         () => {},
         (error: unknown) => {
-          this.#onFailure(`the audit entry of ${name} for ${route} could not be stored; it is tried again`, error);
+          this.#onFailure(`the audit entry of ${content.actor} for ${content.subject} could not be stored; it is tried again`, error);
           this.#pending.push(entry);
           if (this.#pending.length > PENDING_MAX) this.#drop(this.#pending.splice(0, 1));
         },
@@ -59,7 +64,7 @@ export class AuditedOperations {
   async #storeOldest(): Promise<void> {
     for (let oldest = this.#pending[0]; oldest; oldest = this.#pending[0]) {
       const { tenant, content } = oldest;
-      const failure = await this.#audit.append(tenant, content).then(
+      const failure = await this.#audit.appendOnce(tenant, content).then(
         () => null,
         (error: unknown) => ({ error }),
       );

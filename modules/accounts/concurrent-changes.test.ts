@@ -16,6 +16,7 @@ import { joining } from './joining.ts';
 import { makeResetLink } from './reset-links.ts';
 import { signInWithPassword } from './sign-in.ts';
 import { apiKeys, revocations, userCredentials, userPasskeys, userSessions, userVerifications } from './tables/tables.ts';
+import { UserNames } from './user-names.ts';
 import { UserStore } from './user-store.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
@@ -242,6 +243,13 @@ for (const engine of ENGINES)
           (transaction) => keys.create(id, about, 10, transaction),
           () => ({ actor: 'Kim', user: id, action: 'key created', subject: 'key', detail, remote: '', trace: '' }),
         );
+      const rename = audit.appendWith(
+        'main',
+        (transaction) => new UserNames(database).change(id, 'Lee', transaction),
+        () => ({ actor: 'Kim', user: id, action: 'name changed', subject: id, detail: { to: '\u0000' }, remote: '', trace: '' }),
+      );
+      await assert.rejects(rename);
+      assert.notEqual((await userStore.user(id))?.name, 'Lee');
       // JSON of PostgreSQL cannot have this character.
       await assert.rejects(create({ name: '\u0000' }));
       assert.equal((await database.drizzle.select().from(apiKeys).where(eq(apiKeys.userId, id))).length, 0);

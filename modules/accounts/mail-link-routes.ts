@@ -4,7 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { attemptFrom, refuseFor } from './attempts.ts';
 import { badToken, callAuth, requireStrong } from './auth-problems.ts';
 import type { Lockout } from './lockout.ts';
-import { type AccountParts, headersOf, relay } from './request-checks.ts';
+import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
+import { noteNewSession } from './sign-in.ts';
 
 /** Adds the endpoints that send links by mail and accept them: to verify an e-mail address, and to reset a password. */
 export function mailLinkRoutes(routes: Routes, parts: AccountParts): void {
@@ -15,6 +16,7 @@ export function mailLinkRoutes(routes: Routes, parts: AccountParts): void {
       parts.identity().api.verifyEmail({ query: { token: body.token }, headers: headersOf(raw), returnHeaders: true }),
     );
     relay(reply, verified.headers);
+    await noteNewSession(parts, raw, verified.headers, 'e-mail verification');
     return { status: 'signed-in' };
   });
 
@@ -40,6 +42,8 @@ export function mailLinkRoutes(routes: Routes, parts: AccountParts): void {
       await callAuth(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
       // The sessions are deleted after the password is set.
       await parts.revocations.changed();
+      const user = await parts.userStore.user(link.value);
+      if (user) await note(parts, raw, { ...user, user: link.value }, 'password changed', link.value, { by: 'link' });
     }),
   );
 }

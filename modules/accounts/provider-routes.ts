@@ -2,6 +2,7 @@ import { ENDPOINTS } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/http';
 import { callAuth } from './auth-problems.ts';
 import { type AccountParts, headersOf, relay } from './request-checks.ts';
+import { noteNewSession } from './sign-in.ts';
 
 /** Adds the endpoints that sign in with an external provider: the start, and the callback that the provider redirects to. */
 export function providerRoutes(routes: Routes, parts: AccountParts): void {
@@ -25,9 +26,11 @@ export function providerRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.stream(ENDPOINTS.finishProvider, async ({ params, raw, reply }) => {
     requireProvider(parts.providers, params.provider);
+    const startedAt = Date.now();
     const response = await parts.identity().handler(new Request(parts.baseUrl() + raw.url, { headers: headersOf(raw) }));
     await parts.names.completeAll();
     relay(reply, response.headers);
+    await noteNewSession(parts, raw, response.headers, params.provider, startedAt);
     return reply.redirect(
       response.headers.get('location') ?? `${parts.baseUrl()}/sign-in?error=${response.status === 403 ? 'not_allowed' : 'failed'}`,
     );

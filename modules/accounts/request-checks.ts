@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KeyDays } from './api-key-expiry.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
+import type { AuditedOperations } from './audited-operations.ts';
 import { callAuth, notFresh } from './auth-problems.ts';
 import type { Identity } from './identity.ts';
 import type { Lockout } from './lockout.ts';
@@ -23,6 +24,7 @@ export interface AccountParts {
   readonly names: UserNames;
   readonly keys: ApiKeys;
   readonly audit: AuditLog;
+  readonly operations: AuditedOperations;
   readonly principals: Principals;
   readonly revocations: Revocations;
   readonly lockout: Lockout;
@@ -44,16 +46,16 @@ export interface AccountParts {
 
 const AGENT_CHARACTERS_MAX = 200;
 
-/** Appends an action to the audit log of the tenant in which it was done. */
+/** Appends an action that has taken effect to the audit log of the tenant in which it was done; later if the entry cannot be stored now. */
 export async function note(
-  { audit }: AccountParts,
+  { operations }: Pick<AccountParts, 'operations'>,
   raw: FastifyRequest,
   { tenant, name, user }: { tenant: string; name: string; user: string | null },
   action: string,
   subject: string,
   detail: Record<string, unknown> = {},
 ): Promise<void> {
-  await audit.append(tenant, { actor: name, user, action, subject, detail, remote: raw.ip, trace: raw.id });
+  await operations.store(tenant, { actor: name, user, action, subject, detail, remote: raw.ip, trace: raw.id });
 }
 
 /**

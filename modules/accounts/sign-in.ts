@@ -81,3 +81,26 @@ export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: s
   const user = await parts.userStore.user(id);
   if (user) await note(parts, raw, { tenant: user.tenant, name: user.name, user: id }, 'signed in', user.email, { by });
 }
+
+/**
+ * Writes the sign-in of a session that better-auth has just begun to the audit log. Nothing if its response sets no cookie of a session.
+ * @param startedAt begin of the request, epoch ms, if it may have created the user, who then has joined
+ */
+export async function noteNewSession(
+  parts: AccountParts,
+  raw: FastifyRequest,
+  response: Headers,
+  by: string,
+  startedAt = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  const cookie = response.getSetCookie().map((line) => line.split(';', 1)[0]);
+  const found = await parts
+    .identity()
+    .api.getSession({ headers: new Headers({ cookie: cookie.join('; ') }), query: { disableRefresh: true } });
+  if (!found) return;
+  const { id, createdAt } = found.user;
+  const user = await parts.userStore.user(id);
+  if (user && createdAt.getTime() >= startedAt)
+    await note(parts, raw, { ...user, user: id }, 'user joined', user.email, { role: user.role });
+  await noteSignIn(parts, raw, id, by);
+}

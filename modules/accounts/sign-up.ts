@@ -48,22 +48,23 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
     if (invitation) await userStore.releaseInvitation(invitation);
     throw error;
   });
-  if (invitation) await noteJoined(parts, raw, invitation, { id: made.response.user.id, name, email });
+  const isNew = await noteJoined(parts, raw, { tenant, role }, { id: made.response.user.id, name, email });
+  if (!isNew && invitation) await userStore.releaseInvitation(invitation);
   if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
   relay(reply, made.headers);
   return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
 }
 
-/** If the address already has a user, the response does not reveal it and the invitation stays valid. */
+/** @returns false when the address already has a user: the response does not reveal it, and the invitation stays valid */
 async function noteJoined(
   parts: AccountParts,
   raw: FastifyRequest,
-  invitation: InvitationGrant,
+  { tenant, role }: Pick<InvitationGrant, 'tenant' | 'role'>,
   { id, name, email }: { id: string; name: string; email: string },
-): Promise<void> {
-  const { tenant, role } = invitation;
-  if (await parts.userStore.user(id)) await note(parts, raw, { tenant, name, user: id }, 'user joined', email, { role });
-  else await parts.userStore.releaseInvitation(invitation);
+): Promise<boolean> {
+  if (!(await parts.userStore.user(id))) return false;
+  await note(parts, raw, { tenant, name, user: id }, 'user joined', email, { role });
+  return true;
 }
 
 function badInvitation(): ApiProblem {

@@ -1,5 +1,5 @@
 import { isDisplayName, nameKeyOf, normalizedName } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
+import type { Database, Transaction } from '@millrace/database';
 import { ApiProblem } from '@millrace/http';
 import { and, asc, eq, isNull, ne } from 'drizzle-orm';
 import { users } from './tables/tables.ts';
@@ -52,14 +52,11 @@ export class UserNames {
     }
   }
 
-  /** @throws ApiProblem NAME_TAKEN when another user of the tenant has the name */
-  async change(tenant: string, user: string, wanted: string): Promise<string> {
-    const name = normalizedName(wanted);
-    await this.requireFree(tenant, name, user);
+  /** @throws ApiProblem NAME_TAKEN when another user of the tenant took the name after `requireFree`; then the transaction must end */
+  async change(user: string, name: string, transaction: Transaction): Promise<void> {
     const change = { name, nameKey: nameKeyOf(name), updatedAt: new Date() };
-    const isChanged = await this.#unlessTaken(() => this.#database.drizzle.update(users).set(change).where(eq(users.id, user)));
+    const isChanged = await this.#unlessTaken(() => transaction.update(users).set(change).where(eq(users.id, user)));
     if (!isChanged) throw taken(name);
-    return name;
   }
 
   async #isTaken(tenant: string, name: string, own: string | null): Promise<boolean> {

@@ -55,6 +55,39 @@ describe('alerts', () => {
     clock.setBack(3_600_000);
     assert.deepEqual(note(7_229_000, slow), []);
     assert.equal(note(7_230_000, slow)[0]?.startedAt, 7_200_000);
+    assert.equal(note(7_231_000, [])[0]?.endedAt, 7_200_000, 'it does not end before its start');
+  });
+
+  test('a condition that a more severe alert covers is listed after that alert, at once when it has lasted long enough', () => {
+    const { note, watch } = watching();
+    const warning = condition({ id: 'warning', severity: 'warning', forMs: 3_000, coveredBy: 'critical' });
+    const critical = condition({ id: 'critical', forMs: 2_000 });
+    // Critical ticks now and then do not begin the time of the warning again.
+    note(0, [warning]);
+    note(1_000, [critical, warning]);
+    note(2_000, [warning]);
+    assert.deepEqual(
+      note(3_000, [critical, warning]).map(({ id, startedAt }) => [id, startedAt]),
+      [['warning', 0]],
+    );
+    assert.deepEqual(note(4_000, [critical, warning]), []);
+    assert.deepEqual(
+      note(5_000, [critical, warning]).map(({ id, endedAt }) => [id, endedAt]),
+      [
+        ['critical', null],
+        ['warning', 5_000],
+      ],
+    );
+    assert.deepEqual(namesOf(watch), ['critical', 'warning over']);
+    note(6_000, [critical, warning]);
+    assert.deepEqual(
+      note(7_000, [warning]).map(({ id, startedAt, endedAt }) => [id, startedAt, endedAt]),
+      [
+        ['warning', 6_000, null],
+        ['critical', 3_000, 7_000],
+      ],
+    );
+    assert.deepEqual(namesOf(watch), ['warning', 'critical over', 'warning over']);
   });
 
   test('the list has critical alerts first, then older ones, then resolved ones', () => {

@@ -24,22 +24,28 @@ export class AlertWatch {
   note(conditions: Iterable<AlertCondition>): Alert[] {
     const now = { time: this.#clock.now(), elapsed: this.#clock.elapsed() };
     const changed: Alert[] = [];
-    const found = new Set<string>();
-    for (const { id, severity, rule, subject, value, threshold, forMs } of conditions) {
-      found.add(id);
-      const since = this.#since.get(id) ?? now;
-      this.#since.set(id, since);
-      if (now.elapsed - since.elapsed < forMs) continue;
+    const holding = new Map([...conditions].map((condition) => [condition.id, condition]));
+    for (const id of holding.keys()) if (!this.#since.has(id)) this.#since.set(id, now);
+    for (const id of [...this.#since.keys()]) if (!holding.has(id)) this.#since.delete(id);
+    const due = new Map([...holding].filter(([id, { forMs }]) => now.elapsed - (this.#since.get(id) ?? now).elapsed >= forMs));
+    for (const [id, { coveredBy }] of [...due]) {
+      if (coveredBy === undefined || !due.has(coveredBy)) continue;
+      due.delete(id);
+      // When the other alert has ended, this one begins.
+      this.#since.set(id, { ...(this.#since.get(id) ?? now), time: now.time });
+    }
+    for (const [id, { severity, rule, subject, value, threshold }] of due) {
       const known = this.#active.has(id);
-      const alert: Alert = { id, severity, rule, subject, value, threshold, startedAt: since.time, endedAt: null };
+      const startedAt = (this.#since.get(id) ?? now).time;
+      const alert: Alert = { id, severity, rule, subject, value, threshold, startedAt, endedAt: null };
       this.#active.set(id, alert);
       if (!known) changed.push(alert);
     }
-    for (const id of [...this.#since.keys()]) if (!found.has(id)) this.#since.delete(id);
     for (const [id, alert] of [...this.#active]) {
-      if (found.has(id)) continue;
+      if (due.has(id)) continue;
       this.#active.delete(id);
-      const resolved = { ...alert, endedAt: now.time };
+      // The wall clock may have been set back.
+      const resolved = { ...alert, endedAt: Math.max(now.time, alert.startedAt) };
       this.#resolved = [resolved, ...this.#resolved].slice(0, RESOLVED_MAX);
       changed.push(resolved);
     }

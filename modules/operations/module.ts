@@ -15,7 +15,7 @@ const WATCH_MS = 1_000;
 export const operationsModule = defineModule({
   contract: operationsContract,
   open: ({ settings, installation, hub, clock, logger }) => {
-    const flow = new Flow();
+    const flow = new Flow(clock);
     const alerts = new AlertWatch(clock);
     const storage = new StorageWatch({
       folder: settings.data,

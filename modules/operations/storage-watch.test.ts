@@ -13,8 +13,8 @@ describe('fault 19: storage', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-storage-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  function watching(outboxes: readonly WatchedOutbox[], diskFreeMiB = 0) {
-    const rules = { diskFreeMiB, diskFreePercent: 0, spoolPercent: 80, unrecordedForMs: 5_000 };
+  function watching(outboxes: readonly WatchedOutbox[], diskFreeMiB = 0, diskFreePercent = 0) {
+    const rules = { diskFreeMiB, diskFreePercent, spoolPercent: 80, unrecordedForMs: 5_000 };
     return new StorageWatch({ folder, spoolMiB: 100, rules, outboxes: () => outboxes });
   }
 
@@ -35,6 +35,14 @@ describe('fault 19: storage', () => {
       else await check;
       assert.equal([...watch.conditions()][0]?.id, expected);
     }
+  });
+
+  test('an alert for a disk shows the value that is below its threshold: MiB or percent', async () => {
+    const watch = watching([], 0, 100);
+    await assert.rejects(async () => watch.checks()[0]?.check(), /Make room/);
+    const [low] = watch.conditions();
+    assert.deepEqual([low?.id, low?.threshold], ['disk-low/warning', 100]);
+    assert.ok(low && low.value < 100);
   });
 
   test('an unwritable log must last to be an alert; a full spool is an alert at once', () => {

@@ -41,7 +41,9 @@ export class StorageWatch {
     if (disk && (disk.freeMiB < diskFreeMiB || disk.freePercent < diskFreePercent)) {
       const severity = disk.freeMiB < diskFreeMiB * DISK_CRITICAL ? 'critical' : 'warning';
       const about = { rule: 'disk-low', severity, subject: 'disk' } as const;
-      yield { ...about, id: `disk-low/${severity}`, value: disk.freeMiB, threshold: diskFreeMiB, forMs: 0 };
+      // The value that is below its threshold, so that the alert shows why it is one.
+      const [value, threshold] = disk.freeMiB < diskFreeMiB ? [disk.freeMiB, diskFreeMiB] : [disk.freePercent, diskFreePercent];
+      yield { ...about, id: `disk-low/${severity}`, value, threshold, forMs: 0 };
     }
     for (const outbox of this.#parts.outboxes()) {
       const about = { severity: 'critical', subject: outbox.name } as const;

@@ -43,7 +43,9 @@ describe('conditions of the world', () => {
       [
         ['slow-tick/warning/0-0', 60_000],
         ['slow-tick/critical/0-0', 30_000],
+        ['slow-tick/warning/0-0', 60_000],
       ],
+      'a critical tick is a slow one, too: otherwise no alert follows on ticks that are critical now and then',
     );
   });
 

@@ -66,8 +66,9 @@ export class WorldConditions {
 
   *#zone({ zone, tickMs, waiting, snapshotFailures }: WorldSample['zones'][number]): Generator<AlertCondition> {
     const rules = this.#rules;
+    const idOf = (rule: Alert['rule'], severity: Alert['severity']) => `${rule}/${severity}/${zone}`;
     const condition = (rule: Alert['rule'], severity: Alert['severity'], value: number, threshold: number, forMs = 0): AlertCondition => ({
-      id: `${rule}/${severity}/${zone}`,
+      id: idOf(rule, severity),
       rule,
       severity,
       subject: zone,
@@ -76,7 +77,10 @@ export class WorldConditions {
       forMs,
     });
     if (tickMs > rules.tickCriticalMs) yield condition('slow-tick', 'critical', tickMs, rules.tickCriticalMs, rules.tickCriticalForMs);
-    else if (tickMs > rules.tickWarningMs) yield condition('slow-tick', 'warning', tickMs, rules.tickWarningMs, rules.tickWarningForMs);
+    if (tickMs > rules.tickWarningMs) {
+      const coveredBy = idOf('slow-tick', 'critical');
+      yield { ...condition('slow-tick', 'warning', tickMs, rules.tickWarningMs, rules.tickWarningForMs), coveredBy };
+    }
     if (waiting > rules.queueMax) yield condition('long-queue', 'warning', waiting, rules.queueMax);
     if (snapshotFailures >= rules.snapshotFailures) yield condition('snapshots-fail', 'warning', snapshotFailures, rules.snapshotFailures);
   }

@@ -2,13 +2,14 @@ import { USERS, worldsContract } from '@millrace/contracts';
 import { failureReason } from '@millrace/database';
 import type { HealthCheck } from '@millrace/health';
 import { ApiProblem } from '@millrace/http';
-import { type Consumer, consumerStatus, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/module';
+import { type Consumer, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/module';
 import type { openStores } from '@millrace/topics';
 import { HOST_PROCESS } from './hosts/host-processes.ts';
 import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
 import { WORLD_SOCKET_PATH } from './players-port.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
+import { projectorStatus } from './projector/projector-status.ts';
 import { deleteHistoryBefore, PlayerOwners } from './tables/index.ts';
 import { WORLD_HISTORY } from './zone/zone.ts';
 
@@ -110,17 +111,12 @@ function zonesCheck(world: OpenWorld): HealthCheck {
 
 /** The consumer group that writes the players’ history, in its own process. */
 function projectorConsumer(projector: ProjectorHandle, context: ModuleContext): Consumer {
-  const group = WORLD_HISTORY;
+  const { log } = context.topic('worlds');
   return {
-    group,
+    group: WORLD_HISTORY,
     topic: 'worlds',
-    log: context.topic('worlds').log,
-    status: () => {
-      const { stats } = projector;
-      if (stats) return consumerStatus(stats, projector.isPaused);
-      const nothing = { lag: 0, applied: 0, deadLetters: 0, offsets: [], overtaken: [], gaps: [] };
-      return { group, state: 'unavailable', failure: 'It is starting.', ...nothing };
-    },
+    log,
+    status: () => projectorStatus(projector, log),
     replay: (deadLetter) => projector.replay(deadLetter),
     pause: () => projector.pause(),
     resume: () => projector.resume(),

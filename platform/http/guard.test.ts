@@ -114,13 +114,17 @@ describe('an action of an operator', () => {
     const stored = Promise.withResolvers<void>();
     const app = guarded(principal('key', 'platform:operate'), {
       onAuditEvent: async ({ detail }) => {
-        audited.push(detail.status ?? 'done');
+        audited.push(detail.status ?? detail.refused ?? 'done');
         await stored.promise;
       },
     });
     let isAnswered = false;
     app.post('/op', { config: { access: 'platform:operate' } }, (_request, reply) => reply.send({}));
     app.post('/broken', { config: { access: 'platform:operate' } }, () => Promise.reject(new Error('lost the zone half-way')));
+    app.post('/outcome', { config: { access: 'platform:operate' } }, (request) => {
+      request.refused = 'NOT_HERE';
+      return { ok: false };
+    });
     app.post('/refused', { config: { access: 'platform:operate' } }, () => Promise.reject(new ApiProblem('CONFLICT', 'No.', 'Wait.')));
     const answered = app.inject({ method: 'POST', url: '/op' }).then(() => {
       isAnswered = true;
@@ -138,7 +142,8 @@ describe('an action of an operator', () => {
     unavailable.post('/op', { config: { access: 'platform:operate' } }, () => ({}));
     assert.equal((await unavailable.inject({ method: 'POST', url: '/op' })).statusCode, 503);
     await app.inject({ method: 'POST', url: '/refused' });
-    assert.deepEqual(audited, ['done', 500]);
+    await app.inject({ method: 'POST', url: '/outcome' });
+    assert.deepEqual(audited, ['done', 500, 'NOT_HERE']);
   });
 
   for (const [what, who] of [

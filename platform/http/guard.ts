@@ -22,6 +22,8 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     principal: Principal;
+    /** Code with which a command of the request was refused, if its response is a success nevertheless. The audit entry has it. */
+    refused?: string;
   }
 }
 
@@ -34,6 +36,8 @@ export interface AuditEvent {
     readonly body: unknown;
     /** Status of the response if it is a server error: the action may have had its effect. */
     readonly status?: number;
+    /** Code with which a command of the action was refused, although the response is a success. */
+    readonly refused?: string;
   };
   readonly remote: string;
   readonly trace: string;
@@ -191,7 +195,8 @@ function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAud
       const { principal, params, body, ip: remote, id: trace } = request;
       const { statusCode: status } = reply;
       const isRefused = !handled.has(request) || (status >= 400 && status < 500);
-      const detail = { params, body: body ?? {}, ...(status >= 500 && { status }) };
+      const { refused } = request;
+      const detail = { params, body: body ?? {}, ...(status >= 500 && { status }), ...(refused !== undefined && { refused }) };
       if (!isRefused) await onAuditEvent({ principal, route: `${request.method} ${request.routeOptions.url}`, detail, remote, trace });
       return payload;
     };

@@ -35,6 +35,8 @@ export class ConsumerGroup {
   #failure: string | null = null;
   /** Reason why the stored offsets could not be checked. */
   #checkFailure: string | null = null;
+  /** Reason why the group’s offsets could not be saved. */
+  #noteFailure: string | null = null;
   #checkedAt = 0;
   #running: Promise<void> | null = null;
   #stopped = false;
@@ -149,15 +151,15 @@ export class ConsumerGroup {
   }
 
   stats(): ConsumerStats {
-    const { partitions } = this.#log.stats();
-    const lag = partitions.reduce((sum, { end }, index) => sum + end - (this.#offsets[index] ?? 0), 0);
+    const offsets = this.#offsets.length > 0 ? this.#offsets : this.#log.consumers.offsets(this.#projection.name);
+    const lag = this.#log.stats().partitions.reduce((sum, { end }, index) => sum + end - (offsets[index] ?? 0), 0);
     return {
       group: this.#projection.name,
       lag,
       applied: this.#applied,
       deadLetters: this.#deadLetters,
-      failure: this.#failure ?? this.#checkFailure,
-      offsets: [...this.#offsets],
+      failure: this.#failure ?? this.#checkFailure ?? this.#noteFailure,
+      offsets: [...offsets],
       overtaken: [...this.#overtaken.values()],
       gaps: this.#log.consumers.gaps(this.#projection.name),
     };
@@ -170,11 +172,10 @@ export class ConsumerGroup {
       });
       const events = await this.#retried(() => this.#readOnce());
       if (events === null) break;
+      if (this.#overtaken.size === 0) this.#failure = null;
       if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
         this.#notedAt = this.#clock.elapsed();
-        await this.#noteProgress().catch((error) => {
-          this.#failure = this.#reasonOf(error);
-        });
+        this.#noteFailure = await this.#noteProgress().then(() => null, this.#reasonOf);
       }
       this.#resolveWaiters();
       if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();

@@ -82,6 +82,8 @@ export interface ConsumerRegistry {
   /** Unregisters a group: retention no longer waits for it. */
   remove(group: string): Promise<void>;
   groups(): { readonly group: string; readonly offsets: readonly number[] }[];
+  /** Saved offsets of a group; none of a new group. */
+  offsets(group: string): readonly number[];
   recordGap(group: string, gap: ConsumerGap): Promise<void>;
   gaps(group: string): ConsumerGap[];
 }

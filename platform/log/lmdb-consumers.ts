@@ -38,6 +38,10 @@ export class LmdbConsumers implements ConsumerRegistry {
     return [...this.#groups.getRange().map(({ key, value }) => ({ group: key, offsets: value.offsets }))];
   }
 
+  offsets(group: string): readonly number[] {
+    return (this.#groups.get(group) ?? UNKNOWN_GROUP).offsets;
+  }
+
   async recordGap(group: string, gap: ConsumerGap): Promise<void> {
     await this.#change(group, (known) => ({ ...known, gaps: [...known.gaps, gap].slice(-GAPS_MAX) }));
   }

@@ -11,6 +11,8 @@ export interface AlertCondition {
   readonly threshold: number;
   /** How long it must hold before it is an alert, ms. */
   readonly forMs: number;
+  /** Id of a more severe condition of the same subject. While that one is an alert, this one is none; its duration counts on. */
+  readonly coveredBy?: string;
 }
 
 /** Conditions that hold now. Called once per second. @param time epoch ms */

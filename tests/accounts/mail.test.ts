@@ -43,7 +43,16 @@ describe('with a mail server', () => {
     assert.match(text, /확인/);
     assert.equal(await visitor.refusal('POST', '/auth/verify-email', { token: `${tokenIn(text)}x` }), 'INVALID_LINK');
     assert.deepEqual(await visitor.get('POST', '/auth/verify-email', { token: tokenIn(text) }), { status: 'signed-in' });
-    assert.equal((await visitor.get<Account>('GET', '/account')).role, 'viewer');
+    const { role, user } = await visitor.get<Account>('GET', '/account');
+    assert.equal(role, 'viewer');
+    const lines = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit');
+    assert.deepEqual(
+      lines.filter((line) => line.user === user).map(({ action, detail }) => [action, detail]),
+      [
+        ['signed in', { by: 'e-mail verification' }],
+        ['user joined', { role: 'viewer' }],
+      ],
+    );
   });
 
   test('sign-up with a known address reveals nothing, and its owner gets a mail', async () => {

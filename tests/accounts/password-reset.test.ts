@@ -55,9 +55,14 @@ describe('fault 37: a forgotten password without a mail server', () => {
     const { email = '' } = account as { email: string };
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'INVALID_CREDENTIALS');
     assert.equal((await guarded.visitor().signIn(email, NEWER)).status, 'signed-in');
-    const [line] = (await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=50')).filter(
-      ({ action }) => action === 'password reset link created',
+    const lines = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=50');
+    const changes = lines.filter(({ action }) => action === 'password changed');
+    assert.deepEqual(
+      changes.map(({ user, detail }) => [user, detail]),
+      [[account.user, { by: 'link' }]],
+      'the new password has one entry',
     );
+    const [line] = lines.filter(({ action }) => action === 'password reset link created');
     assert.deepEqual([line?.subject, line?.actor], [email, 'Owner']);
     assert.ok(!JSON.stringify(line).includes(wordOf(link)));
   });

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, Invitation, SignInOptions, TwoFactorSetup } from '@millrace/contracts';
+import type { AccessToken, Account, AuditEntry, Invitation, SignInOptions, TwoFactorSetup } from '@millrace/contracts';
 import { freePort } from '@millrace/testing';
 import Provider from 'oidc-provider';
 import { TOTP } from 'otpauth';
@@ -133,6 +133,16 @@ describe('sign-in with an external provider', () => {
     const owner = new Visitor(millrace.url);
     await owner.signUp('Owner', 'owner@example.com', wordIn(link));
     await withTotp(owner);
+    // The baker of the test before has signed in twice.
+    const lines = await owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=100');
+    assert.deepEqual(
+      lines.filter(({ subject }) => subject === 'baker@house.example').map(({ action, detail }) => [action, detail]),
+      [
+        ['signed in', { by: 'house' }],
+        ['signed in', { by: 'house' }],
+        ['user joined', { role: 'viewer' }],
+      ],
+    );
     const wish = { role: 'operator', email: 'smith@house.example' };
     const invitation = await owner.get<Invitation>('POST', '/tenants/main/invitations', wish);
     const smith = new Visitor(millrace.url);

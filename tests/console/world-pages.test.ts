@@ -255,6 +255,30 @@ describe('the world’s pages in a browser', () => {
     await page.close();
   });
 
+  test('Events counts the dead letters that wait, of earlier runs too; Players says when there are more than it shows', async () => {
+    const { page, mistakes } = await open('/events');
+    const reader = page.getByRole('row').filter({ hasText: 'world-history' }).filter({ hasText: 'Running' });
+    await reader.getByText('0', { exact: true }).last().waitFor();
+    const deadLetter = (id: number) => ({
+      id,
+      group: 'world-history',
+      partition: 0,
+      offset: id,
+      zone: 'world/0-0',
+      seq: id,
+      reason: 'a test',
+    });
+    const data = [1, 2].map((id) => ({ ...deadLetter(id), createdAt: '2026-01-01T00:00:00.000Z' }));
+    await page.route('**/api/v1/dead-letters?*', (route) => route.fulfill({ json: { data, nextCursor: null } }));
+    await reader.getByRole('cell').nth(4).getByText('2', { exact: true }).waitFor();
+    const player = { id: 'p1', name: 'Ann', zone: '0-0', awake: true, violations: 0 };
+    await page.route('**/api/v1/world/players?*', (route) => route.fulfill({ json: { data: [player], nextCursor: 'more' } }));
+    await page.goto(`${server.url}/worlds/players`);
+    await page.getByText('1+', { exact: true }).waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
   test('Play works: keys move, the server corrects a cheat, and chat arrives', async () => {
     const { page, mistakes } = await open('/worlds/play');
     await page.getByLabel('Player name').fill('Keyboard');

@@ -227,6 +227,7 @@ export class SimulatedLog {
     return {
       note: async (group, offsets) => void this.#groups.set(group, { ...groupOf(group), offsets: [...offsets] }),
       remove: async (group) => void this.#groups.delete(group),
+      offsets: (group) => groupOf(group).offsets,
       groups: () => [...this.#groups].map(([group, { offsets }]) => ({ group, offsets })),
       recordGap: async (group, gap) => void this.#groups.set(group, { ...groupOf(group), gaps: [...groupOf(group).gaps, gap] }),
       gaps: (group) => groupOf(group).gaps,

@@ -204,7 +204,7 @@ export const api = {
     }),
   drills: () => askAll<DrillReport>('/world/drills'),
   players: (find: string, flagged: boolean) =>
-    askSome<PlayerSummary>(`/world/players?find=${encodeURIComponent(find)}&flagged=${flagged}`, PLAYER_ROWS),
+    ask<Page<PlayerSummary>>(`/world/players?find=${encodeURIComponent(find)}&flagged=${flagged}&limit=${PLAYER_ROWS}`),
   player: (player: string) => ask<PlayerStatus>(ofPlayer(player)),
   playerHistory: (player: string) => askSome<PlayerHistoryEntry>(`${ofPlayer(player)}/history`, HISTORY_ROWS),
   playerSessions: (player: string) => askSome<PlayerSession>(`${ofPlayer(player)}/sessions`, HISTORY_ROWS),

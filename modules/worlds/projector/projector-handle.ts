@@ -7,6 +7,8 @@ import type { OpenStorePermit, OpenStoreRequest, StoreOpenings } from '@millrace
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
 const REPLY_MS_MAX = 10_000;
+/** A process that has sent no stats for this time does not respond. It sends them once per second. */
+const SILENT_MS_MAX = 10_000;
 
 interface PendingRequest {
   resolve(answer: unknown): void;
@@ -26,6 +28,8 @@ export class ProjectorHandle {
   #pending = new Map<number, PendingRequest>();
   #requests = 0;
   #stats: ConsumerStats | null = null;
+  /** Time of the newest stats, ms of `performance.now`. Null until the process has sent some. */
+  #heardAt: number | null = null;
   #isPaused = false;
   #opening: StoreOpenings | null = null;
   #wantsToOpen = false;
@@ -58,9 +62,15 @@ export class ProjectorHandle {
     this.#process.start();
   }
 
-  /** The newest stats of the projector; null before the first ones. */
+  /** The newest stats of the projector, of this process or an earlier one; null before the first ones. */
   get stats(): ConsumerStats | null {
     return this.#stats;
+  }
+
+  /** Reason why the stats are not of now. Null while the process sends them. */
+  get failure(): string | null {
+    if (this.#heardAt === null) return this.#stats === null ? 'It is starting.' : 'Its process has ended and is being restarted.';
+    return performance.now() - this.#heardAt > SILENT_MS_MAX ? 'Its process does not respond.' : null;
   }
 
   get isPaused(): boolean {
@@ -122,6 +132,7 @@ export class ProjectorHandle {
 
   #ended(): void {
     this.#wantsToOpen = false;
+    this.#heardAt = null;
     for (const { reject, timer } of this.#pending.values()) {
       clearTimeout(timer);
       reject(new Error('the projector has ended'));
@@ -131,8 +142,10 @@ export class ProjectorHandle {
 
   #received(message: FromProjector | OpenStoreRequest): void {
     if (message.type === 'wants-to-open') this.#open();
-    else if (message.type === 'stats') this.#stats = message.stats;
-    else if (message.type === 'failure') this.#logger.warn({ message: message.message }, 'the projector reported a failure');
+    else if (message.type === 'stats') {
+      this.#stats = message.stats;
+      this.#heardAt = performance.now();
+    } else if (message.type === 'failure') this.#logger.warn({ message: message.message }, 'the projector reported a failure');
     else {
       const pending = this.#pending.get(message.ask);
       this.#pending.delete(message.ask);

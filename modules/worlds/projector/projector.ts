@@ -25,12 +25,13 @@ export interface Projector {
 }
 
 /** Keeps the world’s tables up to date from the log, and serves queries of them. */
-export async function runProjector(log: EventLog, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
+export function runProjector(log: EventLog, address: DatabaseAddress, send: (message: FromProjector) => void): Projector {
   const failure = (message: string) => send({ type: 'failure', message });
   const database = connectDatabase(address, (error) => failure(failureReason(error)));
   const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, failure, failureReason);
   let isPaused = false;
-  await consumer.start();
+  // Starts are not awaited: they last until the tables can be read, and the stats must tell that, and a pause or a stop end it.
+  void consumer.start();
   // Pauses and resumes run one after another.
   let changing: Promise<void> = Promise.resolve();
   const stats = setInterval(() => send({ type: 'stats', stats: consumer.stats(), paused: isPaused }), STATS_MS);
@@ -65,7 +66,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
         case 'resume':
           if (!isPaused) return;
           isPaused = false;
-          changing = changing.then(() => consumer.start());
+          changing = changing.then(() => void consumer.start());
           return;
       }
     },

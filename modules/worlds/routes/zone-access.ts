@@ -48,6 +48,7 @@ export class ZoneAccess {
    */
   async decide(zone: ZoneId, command: WorldCommand, sender: Sender): Promise<CommandOutcome> {
     const reply = (await this.gateway.command(zone, command, commandMeta(sender))) as CommandOutcome | null;
+    if (reply && !reply.ok) sender.raw.refused = reply.code ?? 'REFUSED';
     if (reply) return reply;
     if ((await this.#newestSeq(zone)) === null) throw zoneUnavailable(zone);
     throw new ApiProblem(

@@ -91,8 +91,8 @@ function Servers() {
 function Watching() {
   const text = useText();
   const { whole, moment } = useFormats();
-  const { data } = useQuery({ queryKey: ['connections'], queryFn: api.connections, refetchInterval: CONNECTIONS_MS });
-  const total = data?.nodes.reduce((sum, { streams }) => sum + streams, 0) ?? 0;
+  const { data, error, refetch } = useQuery({ queryKey: ['connections'], queryFn: api.connections, refetchInterval: CONNECTIONS_MS });
+  const total = data?.nodes.reduce((sum, { streams }) => sum + streams, 0);
   const columns: Column<Connections['users'][number]>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name, by: ({ name }) => name },
     { name: text.tenant, isText: true, cell: ({ tenant }) => tenant, by: ({ tenant }) => tenant },
@@ -102,13 +102,17 @@ function Watching() {
     { name: text.sinceWhen, cell: ({ openedAt }) => moment(openedAt), by: ({ openedAt }) => openedAt },
   ];
   return (
-    <Panel title={text.watching} aside={<span className="text-muted text-sm">{whole(total)}</span>}>
-      <Table
-        rows={data?.users ?? []}
-        columns={columns}
-        keyOf={({ user, node, transport }) => `${user} ${node} ${transport}`}
-        empty={data ? text.nothing : text.loading}
-      />
+    <Panel title={text.watching} aside={total !== undefined && <span className="text-muted text-sm">{whole(total)}</span>}>
+      {error ? (
+        <Failure error={error} onRetry={() => void refetch()} />
+      ) : (
+        <Table
+          rows={data?.users ?? []}
+          columns={columns}
+          keyOf={({ user, node, transport }) => `${user} ${node} ${transport}`}
+          empty={data ? text.nothing : text.loading}
+        />
+      )}
     </Panel>
   );
 }
@@ -183,6 +187,7 @@ function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] })
   const text = useText();
   const stateWords = useStateWords();
   const { whole } = useFormats();
+  const deadLetters = useDeadLetters();
   const order = useMutation({
     mutationFn: ({ group, what }: { group: string; what: 'pause' | 'resume' | 'skip' }) => api.consumer(group, what),
   });
@@ -219,7 +224,12 @@ function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] })
           { name: text.applied, cell: ({ applied }) => whole(applied) },
           {
             name: text.deadLetters,
-            cell: ({ deadLetters }) => <span className={deadLetters > 0 ? 'text-warn' : ''}>{whole(deadLetters)}</span>,
+            // Those that wait. The group itself counts those since its start, replayed ones too.
+            cell: ({ group }) => {
+              if (!deadLetters.data || deadLetters.isError) return '–';
+              const waiting = deadLetters.data.filter((one) => one.group === group).length;
+              return <span className={waiting > 0 ? 'text-warn' : ''}>{whole(waiting)}</span>;
+            },
           },
           {
             name: ' ',
@@ -239,20 +249,25 @@ const STATE_TEXT = { running: 'running', paused: 'paused', unavailable: 'offline
 const ORDER_TEXT = { pause: 'pause', resume: 'resume', skip: 'skipDropped' } as const;
 const ORDERS = { running: 'pause', paused: 'resume', unavailable: 'pause', overtaken: 'skip' } as const;
 
+const useDeadLetters = () => useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: DEAD_LETTERS_MS });
+
 function DeadLetters() {
   const text = useText();
   const { whole, clock } = useFormats();
   const [open, setOpen] = useState<DeadLetter | null>(null);
-  const deadLetters = useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: DEAD_LETTERS_MS });
+  const deadLetters = useDeadLetters();
   return (
-    <Panel title={text.deadLetters} aside={<span className="text-muted text-sm">{whole(deadLetters.data?.length ?? 0)}</span>}>
+    <Panel
+      title={text.deadLetters}
+      aside={deadLetters.data && <span className="text-muted text-sm">{whole(deadLetters.data.length)}</span>}
+    >
       {deadLetters.isError ? (
         <Failure error={deadLetters.error} onRetry={() => void deadLetters.refetch()} />
       ) : (
         <Table
           rows={deadLetters.data ?? []}
           keyOf={({ group, id }) => `${group} ${id}`}
-          empty={text.noDeadLetters}
+          empty={deadLetters.data ? text.noDeadLetters : text.loading}
           columns={[
             { name: text.time, isText: true, cell: ({ createdAt }) => clock(createdAt) },
             { name: text.group, isText: true, cell: ({ group }) => group },
@@ -354,7 +369,7 @@ function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
     <Panel title={text.pastAlerts}>
       <ul className="grid max-h-48 gap-1 overflow-y-auto px-4 pb-3 text-sm">
         {past.map(({ id, rule, subject, startedAt, endedAt }) => (
-          <li key={id} className="flex flex-wrap gap-x-3">
+          <li key={`${id} ${startedAt}`} className="flex flex-wrap gap-x-3">
             <span className="text-muted">
               {clock(startedAt)} – {endedAt !== null && clock(endedAt)}
             </span>

@@ -25,6 +25,9 @@ export function PlayersPage() {
     refetchInterval: AGAIN_MS,
     placeholderData: (before) => before,
   });
+  // A page does not tell how many follow it.
+  const countOf = ({ data, nextCursor }: { data: readonly unknown[]; nextCursor: string | null }) =>
+    `${whole(data.length)}${nextCursor === null ? '' : '+'}`;
   return (
     <>
       <WorldTabs
@@ -43,9 +46,9 @@ export function PlayersPage() {
       ) : !players.data ? (
         <Notice title={text.loading} />
       ) : (
-        <Panel title={text.players} aside={<span className="text-muted text-sm">{whole(players.data.length)}</span>}>
+        <Panel title={text.players} aside={<span className="text-muted text-sm">{countOf(players.data)}</span>}>
           <Table
-            rows={players.data}
+            rows={players.data.data}
             keyOf={({ id, zone }) => `${id} ${zone}`}
             empty={find || flagged ? text.noPlayerMatches : text.noPlayers}
             columns={[

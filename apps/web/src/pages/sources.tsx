@@ -146,7 +146,7 @@ function Details({ source }: { source: Source }) {
             ))}
           </ul>
         ) : (
-          <p className="text-muted">{text.quarantineEmpty}</p>
+          <p className="text-muted">{quarantine.data ? text.quarantineEmpty : text.loading}</p>
         )}
       </div>
     </div>

@@ -33,8 +33,9 @@ export class ConsumerGroup {
   #applied = 0;
   #deadLetters = 0;
   #failure: string | null = null;
-  /** Reason why the stored offsets could not be checked. */
+  /** Reasons why the stored offsets could not be checked, and why the offsets could not be saved to the log. */
   #checkFailure: string | null = null;
+  #noteFailure: string | null = null;
   #checkedAt = 0;
   #running: Promise<void> | null = null;
   #stopped = false;
@@ -91,7 +92,7 @@ export class ConsumerGroup {
   async #register(): Promise<void> {
     await this.#log.consumers
       .note(this.#projection.name, this.#offsets)
-      .catch((error) => this.#note(`${this.#projection.name} could not be registered with the log`, error));
+      .catch((error) => this.#onFailure(`${this.#projection.name} could not be registered with the log: ${this.#reasonOf(error)}`));
   }
 
   async stop(): Promise<void> {
@@ -156,7 +157,7 @@ export class ConsumerGroup {
       lag,
       applied: this.#applied,
       deadLetters: this.#deadLetters,
-      failure: this.#failure ?? this.#checkFailure,
+      failure: this.#failure ?? this.#checkFailure ?? this.#noteFailure,
       offsets: [...this.#offsets],
       overtaken: [...this.#overtaken.values()],
       gaps: this.#log.consumers.gaps(this.#projection.name),
@@ -172,9 +173,7 @@ export class ConsumerGroup {
       if (events === null) break;
       if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
         this.#notedAt = this.#clock.elapsed();
-        await this.#noteProgress().catch((error) => {
-          this.#failure = this.#reasonOf(error);
-        });
+        this.#noteFailure = await this.#noteProgress().then(() => null, this.#reasonOf);
       }
       this.#resolveWaiters();
       if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();
@@ -338,7 +337,9 @@ export class ConsumerGroup {
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
     while (!this.#stopped) {
       try {
-        return await work();
+        const result = await work();
+        if (this.#overtaken.size === 0) this.#failure = null;
+        return result;
       } catch (error) {
         const waitMs = backoff.next();
         this.#note(`${this.#projection.name} failed, trying again in ${waitMs} ms`, error);

@@ -79,6 +79,22 @@ test('a subscription of a channel that another one has gets the current state, a
   streams.close();
 });
 
+test('a subscription with the current state of several channels gets no older values, although another one begins a channel earlier', () => {
+  const { streams, server } = played();
+  const received: string[] = [];
+  streams.watch(['tickers', 'sources'], ({ channel, position }) => received.push(`${channel} ${position}`));
+  server().subscribed(1, 'e-5-partial');
+  // Only the last message of the state says that it is complete.
+  server().message('tickers', 'ticker', {}, 'e-5-partial');
+  server().message('sources', 'source', {}, 'e-5');
+  streams.watch(['tickers'], () => {}, { from: { tickers: 'e-2' } });
+  server().subscribed(2, 'e-5');
+  server().message('tickers', 'ticker', {}, 'e-3');
+  server().message('tickers', 'ticker', {}, 'e-6');
+  assert.deepEqual(received, ['tickers e-5-partial', 'sources e-5', 'tickers e-6']);
+  streams.close();
+});
+
 test('a subscription that the callback of another one ends gets no message afterwards, and its last status is closed', () => {
   const { streams, server } = played();
   const received: string[] = [];

@@ -287,5 +287,7 @@ function goesOn(positions: Watcher['positions'], name: string, event: string, da
 function isNew(known: string | undefined, event: string, data: unknown, position: string): boolean {
   const isGap = event === 'gap';
   const end = isGap ? endOf(data as GapNotice, position) : position;
-  return known === undefined || isPartial(known) || !isUpTo(end, known) || (isGap && position === known);
+  if (known === undefined || !isUpTo(end, known) || (isGap && position === known)) return true;
+  // More of the current state follows at the same position. Earlier messages are those of a subscription that begins earlier.
+  return isPartial(known) && isUpTo(known, end);
 }

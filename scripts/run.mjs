@@ -4,8 +4,10 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { lockFile } from './lock-file.mjs';
 
 const NODE_VERSION = '24.21.0';
 const NPM_VERSION = '11.19.1';
@@ -21,11 +23,14 @@ const node = join(runtimeFolder, 'node_modules', runtimePackage, 'bin', windows 
 const npmCli = join(runtimeFolder, 'node_modules', 'npm', 'bin', 'npm-cli.js');
 
 const installedStamp = join(root, 'node_modules', '.millrace-installed');
-// Exists during an installation, with the id of its process. npm takes a package whose files are incomplete, as after a kill, for an installed one.
+// Exists during an installation. npm takes a package whose files are incomplete, as after a kill, for an installed one.
 const installingMark = join(root, 'node_modules', '.millrace-installing');
 // npm prefers it to package-lock.json. It exists during an installation only.
 const addressedLock = join(root, 'npm-shrinkwrap.json');
+// Exists while a process installs or builds. Two of them at once would damage what they write.
+const preparingLock = join(root, '.runtime', 'preparing');
 const bundledStamp = join(root, '.runtime', 'packages', 'built');
+const bundleProcess = join(root, 'platform', 'processes', 'bundle-process.ts');
 const web = join(root, 'apps', 'web');
 const builtStamp = join(web, 'dist', '.millrace-built');
 const main = join(root, 'apps', 'server', 'main.ts');
@@ -85,26 +90,21 @@ async function installRuntime(withNpm) {
     );
 }
 
-/** Removes what interrupted installations have left. */
-function removeUnfinished() {
-  rmSync(addressedLock, { force: true });
+/** Folders of interrupted installations of the runtime. */
+function unfinishedRuntimes() {
   const folder = dirname(runtimeFolder);
-  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
-    const [, pid] = /\.installing-(\d+)$/.exec(name) ?? [];
-    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(folder, name), { recursive: true, force: true });
-  }
-  if (existsSync(installingMark) && !isRunning(Number(readFileSync(installingMark, 'utf8'))))
-    for (const part of [root, join(root, 'apps', 'server'), web])
-      rmSync(join(part, 'node_modules'), { recursive: true, force: true, maxRetries: 5 });
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.filter((name) => /\.installing-\d+$/.test(name)).map((name) => join(folder, name));
 }
 
-function isRunning(pid) {
-  try {
-    process.kill(pid || process.pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === 'EPERM';
-  }
+/** Removes what interrupted installations have left. */
+async function removeUnfinished() {
+  rmSync(addressedLock, { force: true });
+  const modules = existsSync(installingMark) ? [root, join(root, 'apps', 'server'), web].map((part) => join(part, 'node_modules')) : [];
+  const parts = modules.flatMap((folder) => (existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []));
+  // The mark stays: this may be interrupted too. Meanwhile the lock is renewed.
+  for (const path of [...unfinishedRuntimes(), ...parts])
+    if (path !== installingMark) await rm(path, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** Content of the stamp file of an installation. @param part "all" or "production" */
@@ -134,7 +134,7 @@ async function installDependencies(part) {
       : // Production dependencies need no install scripts: native code is prebuilt.
         (stderr) => npmOfMachine([...flags, '--omit=dev', '--ignore-scripts', '--workspace=apps/server'], root, stderr);
   mkdirSync(dirname(installingMark), { recursive: true });
-  writeFileSync(installingMark, String(process.pid));
+  writeFileSync(installingMark, '');
   const first = await installWithAddresses(() => install('ignore'));
   // An npm that ends by itself restores what was installed before. One that was killed does not: the next run deletes what it has left.
   const code = first === 0 || first === null ? first : await install('inherit');
@@ -178,6 +178,8 @@ function npmOfMachine(args, cwd, stderr = 'inherit') {
 /** Processes that install or build. */
 const running = new Set();
 let stopSignal = null;
+/** Releases the lock; null while another process may install or build. */
+let unlock = null;
 
 /** Resolves with the exit code of a process that installs or builds. Never settles when a signal stops this process. */
 function ended(child) {
@@ -204,14 +206,24 @@ function stop(signal) {
 }
 
 function exitStopped() {
-  rmSync(addressedLock, { force: true });
+  if (unlock) rmSync(addressedLock, { force: true });
   process.exit(task === 'up' ? 0 : stopSignal === 'SIGINT' ? 130 : 143);
+}
+
+function isRuntimeInstalled(part) {
+  return existsSync(node) && (part !== 'all' || existsSync(npmCli));
+}
+
+/** Whether everything that a task needs is installed, and nothing is left of an interrupted installation. */
+function isPrepared(part) {
+  const isInterrupted = existsSync(installingMark) || existsSync(addressedLock) || unfinishedRuntimes().length > 0;
+  return !isInterrupted && isRuntimeInstalled(part) && isInstalled(part);
 }
 
 /** Installs the runtime and the dependencies that a task needs, with a progress line. */
 async function prepare(part) {
-  removeUnfinished();
-  const hasRuntime = existsSync(node) && (part !== 'all' || existsSync(npmCli));
+  await removeUnfinished();
+  const hasRuntime = isRuntimeInstalled(part);
   const hasDependencies = isInstalled(part);
   if (hasRuntime && hasDependencies) return;
   const stopProgress = showProgress(part, hasRuntime);
@@ -247,14 +259,19 @@ function showProgress(part, hasRuntime) {
 
 /** Bundles the packages that consist of many small modules, if they are not bundled. Without bundles, everything works and starts take longer. */
 async function bundlePackages() {
-  const folder = join(root, 'platform', 'processes');
-  const script = join(folder, 'bundle-process.ts');
-  const source = fingerprint([join(root, 'package-lock.json'), script, join(folder, 'bundled-packages.ts')]);
-  if (existsSync(bundledStamp) && readFileSync(bundledStamp, 'utf8') === source) return;
+  if (isBundled()) return;
   const code = await ended(
-    spawn(node, [script, source], { cwd: root, env: pinnedNodeEnvironment(), stdio: ['ignore', 'ignore', 'inherit'] }),
+    spawn(node, [bundleProcess, bundleSources()], { cwd: root, env: pinnedNodeEnvironment(), stdio: ['ignore', 'ignore', 'inherit'] }),
   );
   if (code !== 0) console.error('millrace: packages could not be bundled, so each start takes longer; the reason is above');
+}
+
+function bundleSources() {
+  return fingerprint([join(root, 'package-lock.json'), bundleProcess, join(dirname(bundleProcess), 'bundled-packages.ts')]);
+}
+
+function isBundled() {
+  return existsSync(bundledStamp) && readFileSync(bundledStamp, 'utf8') === bundleSources();
 }
 
 /** Hash of the console's sources. The console is built when it changes; the build output is part of the repository. */
@@ -337,11 +354,19 @@ if (task === 'console' && rest.includes('--check')) {
 for (const signal of SIGNALS) process.on(signal, stop);
 // To run, production dependencies suffice if the console in the repository is up to date. Installed development dependencies are not removed.
 const hadAll = existsSync(installedStamp) && readFileSync(installedStamp, 'utf8').startsWith('all');
-const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 'production' : 'all';
-await prepare(part);
-await bundlePackages();
+const isBuilt = isConsoleBuilt();
+const part = ['up', 'millrace'].includes(task) && isBuilt && !hadAll ? 'production' : 'all';
 // Checking and formatting must work even when the sources do not build.
-if (!['check', 'fix', 'docs', 'mutate', 'pack-client'].includes(task)) await buildConsole();
+const needsConsole = !['check', 'fix', 'docs', 'mutate', 'pack-client'].includes(task);
+if (!isPrepared(part) || !isBundled() || (needsConsole && !isBuilt)) {
+  unlock = await lockFile(preparingLock, (holder) =>
+    console.error(`millrace: waiting for process ${holder}, which installs or builds in this folder`),
+  );
+  await prepare(part);
+  await bundlePackages();
+  if (needsConsole) await buildConsole();
+  unlock();
+}
 if (task === 'up' && !rest.includes('gateway') && !existsSync(join(root, '.runtime', 'empty-databases'))) {
   // Creates the empty databases, the longest step of a first start, in parallel. The server waits for them, or creates them itself.
   const initialize = join(root, 'platform', 'database', 'initialize-process.ts');

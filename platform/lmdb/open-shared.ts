@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -13,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type Key, open, type RootDatabase, type RootDatabaseOptions } from 'lmdb';
+import { checkSpace } from './commit.ts';
 import { PageDamaged, PageFile } from './pages.ts';
 
 const DATA_FILE = 'data.mdb';
@@ -22,12 +24,18 @@ const DATA_FILE = 'data.mdb';
  * Each commit is flushed within its transaction: with `overlappingSync`, lmdb 3.5 flushes under a second lock. When a process dies that holds it, the next
  * one sets the number of the newest transaction without being the writer, which may undo a commit of a third process.
  * @param folder folder of `data.mdb`, created if missing
+ * @throws when there is no store yet, and its creation could fill the disk
  */
 export function openShared<Value = unknown, ByKey extends Key = Key>(
   folder: string,
   options: Omit<RootDatabaseOptions, 'path'> = {},
 ): RootDatabase<Value, ByKey> {
-  goBackToFlushed(folder);
+  const path = join(folder, DATA_FILE);
+  if (existsSync(path) && statSync(path).size > 0) goBackToFlushed(path);
+  else {
+    mkdirSync(folder, { recursive: true });
+    checkSpace('a new store', folder);
+  }
   return open<Value, ByKey>({ path: folder, ...options, overlappingSync: false, eventTurnBatching: false, noSubdir: false });
 }
 
@@ -146,9 +154,7 @@ function linkOf(path: string): string {
  * Resets a store to its last flushed transaction, if needed. Earlier versions wrote with `overlappingSync`. After a power cut the newest transactions of
  * such a store may point to pages that were not written. LMDB with that option goes back by itself; without it the meta pages have to be rewritten.
  */
-function goBackToFlushed(folder: string): void {
-  const path = join(folder, DATA_FILE);
-  if (!existsSync(path) || statSync(path).size === 0) return;
+function goBackToFlushed(path: string): void {
   let pages: readonly { readonly at: number; readonly bytes: Buffer }[] = [];
   const file = new PageFile(path);
   try {

@@ -143,6 +143,27 @@ describe('a consumer group', () => {
     await consumer.stop();
   });
 
+  test('reports no failure any more when its offsets can be stored and read again, although nothing happens', async (context) => {
+    const clock = new ManualClock();
+    const note = log.consumers.note.bind(log.consumers);
+    let failure: string | null = 'the log cannot be written: no space left on device';
+    context.mock.method(log.consumers, 'note', async (...given: Parameters<typeof note>) => {
+      if (failure !== null) throw new Error(failure);
+      return note(...given);
+    });
+    const consumer = new ConsumerGroup(log, table, clock);
+    await consumer.start();
+    await passing(clock, () => consumer.stats().failure === failure);
+    failure = null;
+    await passing(clock, () => consumer.stats().failure === null);
+    const readFrom = log.readFrom.bind(log);
+    const read = context.mock.method(log, 'readFrom', () => Promise.reject(new Error('the disk fails')));
+    await passing(clock, () => consumer.stats().failure === 'the disk fails');
+    read.mock.mockImplementation(readFrom);
+    await passing(clock, () => consumer.stats().failure === null);
+    await consumer.stop();
+  });
+
   test('starts when its store can be read again, and can be stopped before', async () => {
     const clock = new ManualClock();
     const messages: string[] = [];

@@ -33,9 +33,8 @@ export class ConsumerGroup {
   #applied = 0;
   #deadLetters = 0;
   #failure: string | null = null;
-  /** Reason why the stored offsets could not be checked. */
+  /** Reasons why the stored offsets could not be checked, and why the offsets could not be saved to the log. */
   #checkFailure: string | null = null;
-  /** Reason why the group’s offsets could not be saved. */
   #noteFailure: string | null = null;
   #checkedAt = 0;
   #running: Promise<void> | null = null;
@@ -93,7 +92,7 @@ export class ConsumerGroup {
   async #register(): Promise<void> {
     await this.#log.consumers
       .note(this.#projection.name, this.#offsets)
-      .catch((error) => this.#note(`${this.#projection.name} could not be registered with the log`, error));
+      .catch((error) => this.#onFailure(`${this.#projection.name} could not be registered with the log: ${this.#reasonOf(error)}`));
   }
 
   async stop(): Promise<void> {
@@ -172,7 +171,6 @@ export class ConsumerGroup {
       });
       const events = await this.#retried(() => this.#readOnce());
       if (events === null) break;
-      if (this.#overtaken.size === 0) this.#failure = null;
       if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
         this.#notedAt = this.#clock.elapsed();
         this.#noteFailure = await this.#noteProgress().then(() => null, this.#reasonOf);
@@ -339,7 +337,9 @@ export class ConsumerGroup {
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
     while (!this.#stopped) {
       try {
-        return await work();
+        const result = await work();
+        if (this.#overtaken.size === 0) this.#failure = null;
+        return result;
       } catch (error) {
         const waitMs = backoff.next();
         this.#note(`${this.#projection.name} failed, trying again in ${waitMs} ms`, error);

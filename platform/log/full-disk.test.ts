@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -80,6 +80,11 @@ describe('fault 19: a full disk', {
       log.deadLetters.put({ group: 'g', partition: 0, offset: 0, zone: ZONE, seq: 1, reason: 'x', createdAt: 1 }, events(1, 1)),
       /cannot be written/,
     );
+    let isPaused = false;
+    await log.pauseWrites(async () => {
+      isPaused = true;
+    });
+    assert.ok(isPaused, 'another process may open the log: without that it would wait without end');
     const seqs = async () => {
       let last = 0;
       for await (const batch of log.read(ZONE, 0, null)) {
@@ -127,6 +132,21 @@ describe('fault 19: a full disk', {
     assert.equal((await store.list(ZONE))[0]?.seq, 3);
     await store.close();
     assert.deepEqual(unhandled, []);
+  });
+
+  test('does not create a store that could fill the disk, and creates it when there is space', async () => {
+    writeFileSync(ballast, Buffer.alloc(free() - RESERVED_BYTES / 2));
+    const path = join(folder, 'new');
+    assert.throws(
+      () => openLmdbLog(path),
+      /^Error: a new store cannot be written: no space left on device: 8 MiB are free on the disk of .* Make room/,
+    );
+    assert.throws(() => openLmdbSnapshots(path), /a new store cannot be written/);
+    assert.deepEqual(readdirSync(path), []);
+    rmSync(ballast);
+    const log = openLmdbLog(path);
+    assert.deepEqual(await log.claim(ZONE), { epoch: 1, lastSeq: 0 });
+    await log.close();
   });
 
   test('does not begin a repair that could fill the disk', async () => {

@@ -120,7 +120,7 @@ class LmdbLog implements EventLog {
   }
 
   claim(zone: ZoneAddress): Promise<Claim> {
-    return this.#serialize(async () => {
+    return this.#write(async () => {
       const { head, version } = await inTransaction(this.#root, () => {
         this.#refresh();
         const before = this.#headOf(zone);
@@ -137,7 +137,7 @@ class LmdbLog implements EventLog {
 
   /** Resolves when the commit is flushed, so that it survives a crash of the machine. The next commit does not wait for the flush. */
   async append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
-    const outcome = await this.#serialize(() => this.#appendSerialized(batches));
+    const outcome = await this.#write(() => this.#appendSerialized(batches));
     onTaken?.();
     this.#notifyListeners();
     await this.#root.flushed;
@@ -279,6 +279,7 @@ class LmdbLog implements EventLog {
     return { keys, events, start: kept };
   }
 
+  /** Writes nothing, so it needs no space: a process that may not open the log would wait without end. */
   pauseWrites(work: () => Promise<void>): Promise<void> {
     return this.#serialize(() => pauseWrites(this.#root, work));
   }
@@ -351,9 +352,13 @@ class LmdbLog implements EventLog {
     this.#known.clear();
   }
 
+  #write<T>(work: () => Promise<T>): Promise<T> {
+    return this.#serialize(() => this.#writer.commit(work));
+  }
+
   /** Runs one write at a time: each depends on the state after the one before. */
   #serialize<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#appending.then(() => this.#writer.commit(work));
+    const done = this.#appending.then(work);
     this.#appending = done.catch(() => {});
     return done;
   }

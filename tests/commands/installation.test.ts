@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
 import { until } from '@millrace/testing';
 
-const RUN = join(import.meta.dirname, '..', '..', 'scripts', 'run.mjs');
+const SCRIPTS = join(import.meta.dirname, '..', '..', 'scripts');
 const LOCK = JSON.stringify({ packages: { 'node_modules/one': { version: '1.0.0' } } });
 /** Behaves as npm: a package that has a package.json counts as installed. Without `COMPLETE` it never ends, with half of the files. */
 const NPM = `
@@ -33,7 +33,7 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'millrace-installation-'));
   pids = join(root, 'pids');
   for (const folder of ['scripts', 'pids', 'apps/web/dist', '.runtime/empty-databases']) mkdirSync(join(root, folder), { recursive: true });
-  cpSync(RUN, join(root, 'scripts', 'run.mjs'));
+  for (const script of ['run.mjs', 'lock-file.mjs']) cpSync(join(SCRIPTS, script), join(root, 'scripts', script));
   writeFileSync(join(root, 'npm.mjs'), NPM);
   writeFileSync(join(root, 'package-lock.json'), LOCK);
   writeFileSync(join(root, 'apps/web/dist/.millrace-built'), createHash('sha256').update('/package-lock.json').update(LOCK).digest('hex'));
@@ -48,7 +48,7 @@ const isRunning = (pid: string) => existsSync(`/proc/${pid}`);
 function start(env: Record<string, string>): ChildProcess {
   return spawn(process.execPath, [join(root, 'scripts', 'run.mjs'), 'up'], {
     env: { ...process.env, npm_execpath: join(root, 'npm.mjs'), PIDS: pids, ...env },
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
 
@@ -69,6 +69,32 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
     assert.equal(readFileSync(join(root, 'node_modules/one/bin/node'), 'utf8'), 'complete');
     assert.deepEqual(readdirSync(join(root, '.runtime')).sort(), ['empty-databases', 'node-24.21.0']);
   });
+
+test('of two starts at once, one installs and the other one waits for it', async () => {
+  const first = start({});
+  await until(() => readdirSync(pids).length === 2, 'the first one installs');
+  const second = start({ COMPLETE: '1' });
+  let log = '';
+  second.stderr?.on('data', (lines) => {
+    log += lines;
+  });
+  await until(() => log.includes(`waiting for process ${first.pid},`), 'the second one waits');
+  assert.equal(readdirSync(pids).length, 2);
+  first.kill('SIGTERM');
+  assert.equal(await text(second.stdout as NodeJS.ReadableStream), 'started\n');
+  assert.equal(readFileSync(join(root, 'node_modules/one/bin/node'), 'utf8'), 'complete');
+});
+
+test('a start takes the lock of a process that was killed, also when another one has its id', async () => {
+  await interrupt('SIGKILL');
+  for (const pid of readdirSync(pids)) if (isRunning(pid)) process.kill(Number(pid), 'SIGKILL');
+  const lock = join(root, '.runtime/preparing');
+  writeFileSync(lock, String(process.pid));
+  const minuteAgo = new Date(Date.now() - 60_000);
+  utimesSync(lock, minuteAgo, minuteAgo);
+  assert.equal(await text(start({ COMPLETE: '1' }).stdout as NodeJS.ReadableStream), 'started\n');
+  assert.equal(readFileSync(join(root, 'node_modules/one/bin/node'), 'utf8'), 'complete');
+});
 
 test('a stopped installation ends in order, with its processes', async () => {
   assert.deepEqual(await interrupt('SIGTERM'), [0, null]);

@@ -24,7 +24,8 @@ describe('fault 19: a server on a full disk', {
     const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', folder]);
     assert.equal(mounted.status, 0, String(mounted.stderr));
     const simulator = { id: 'simulator', type: 'simulator', instruments: ['BTC-USDT'], historyMinutes: 1 };
-    const config = { sources: [simulator], worlds: { enabled: false }, alerts: { diskFreeMiB: 8, diskFreePercent: 1, unrecordedForMs: 1 } };
+    const worlds = { columns: 1, rows: 1, hosts: 1, standby: 0, monsters: 0, items: 4 };
+    const config = { sources: [simulator], worlds, alerts: { diskFreeMiB: 8, diskFreePercent: 1, unrecordedForMs: 1 } };
     writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify(config));
   });
   after(async () => {
@@ -81,7 +82,8 @@ describe('fault 19: a server on a full disk', {
     assert.match(server.errors(), /the log cannot be written: no space left on device: \d+ MiB are free/);
     assert.doesNotMatch(server.errors(), /mdb_/, 'lmdb must not meet a full disk: it damages the memory of the process');
     rmSync(ballast);
-    await until<Health>('/health/ready', (answer) => ['disk', 'log', 'spool'].every((name) => checkOf(answer, name)?.status === 'ok'));
+    const recovered = ['disk', 'log', 'spool', 'worlds'];
+    await until<Health>('/health/ready', (answer) => recovered.every((name) => checkOf(answer, name)?.status === 'ok'));
     await until<{ group: string; lag: number }[]>('/api/v1/consumer-groups', (groups) => groups.every(({ lag }) => lag < 100));
     const { rows } = await get<{ rows: number[][] }>(candles);
     await until<{ rows: number[][] }>(candles, (answer) => String(answer.rows) !== String(rows));

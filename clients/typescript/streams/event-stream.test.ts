@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -51,6 +52,47 @@ test('the response of a stream that the server has ended is closed', async () =>
   client.watch(['tickers'], () => {});
   try {
     await closed.promise;
+  } finally {
+    close();
+  }
+});
+
+test('channels with positions of different ages share one response, and each gets the events after its own', async () => {
+  const done = eventually<void>('message');
+  const requests: (string | undefined)[] = [];
+  const { client, close } = await open((request, response) => {
+    requests.push(request.headers['last-event-id'] as string | undefined);
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('id: e-1\nevent: ready\ndata: {}\n\n');
+    const send = (event: string, channel: string, position: string, data: object) =>
+      response.write(`id: ${position}\nevent: ${event}\ndata: ${JSON.stringify({ channel, data })}\n\n`);
+    for (const [channel, to] of [
+      ['tickers', 'e-3'],
+      ['sources', 'e-6'],
+    ] as const)
+      send('gap', channel, 'e-1', { channel, from: 'e-1', to, reason: 'evicted' });
+    for (const [channel, position] of [
+      ['tickers', 'e-4'],
+      ['world', 'e-5'],
+      ['tickers', 'e-6'],
+      ['sources', 'e-7'],
+      ['world', 'e-8'],
+    ] as const)
+      send('x', channel, position, {});
+  });
+  const received: string[] = [];
+  const from = { world: 'e-1', tickers: 'e-5', sources: 'e-4' };
+  client.watch(
+    ['world', 'tickers', 'sources'],
+    ({ channel, event, data, position }) => {
+      received.push([channel, position, ...(event === 'gap' ? [data.from, data.to] : [])].join(' '));
+      if (position === 'e-8') done.resolve();
+    },
+    { from },
+  );
+  try {
+    await done.promise;
+    assert.deepEqual(requests, ['e-1']);
+    assert.deepEqual(received, ['sources e-4 e-4 e-6', 'world e-5', 'tickers e-6', 'sources e-7', 'world e-8']);
   } finally {
     close();
   }

@@ -1,8 +1,9 @@
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
 import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Subscription } from './message.ts';
+import { epochOf, isPartial, isUpTo } from './position.ts';
 
-/** Channels of a subscription that one response carries, because they begin at the same position; undefined for the current state. */
+/** Channels of a subscription that one response carries. It begins at the oldest of their positions; undefined for the current state. */
 interface Part {
   readonly id: number;
   readonly channels: readonly string[];
@@ -11,7 +12,7 @@ interface Part {
 
 /**
  * Server-sent events over fetch, which unlike EventSource can send a token. A response resumes all of its channels from one position, so a subscription has
- * one response, or one for each different position of its channels.
+ * one response; or several, if its channels have positions in different histories, or some have none.
  * @param timeoutMs timeout of the response headers, and of an error response, ms
  */
 export function openEventStreams(
@@ -57,9 +58,8 @@ export function openEventStreams(
         clearTimeout(silent);
         silent = setTimeout(silence, SILENT_MS_MAX);
       })) {
-        // It covers all earlier events of all channels of the response.
-        events.covered(id, channels, position);
         if (event === 'ready') {
+          events.covered(id, channels, position);
           const left = (beginning.get(id) ?? 1) - 1;
           beginning.set(id, left);
           if (left === 0) events.subscribed(id, position);
@@ -71,6 +71,8 @@ export function openEventStreams(
           throw unreachable(content.reason ?? 'The server ended the stream.');
         }
         events.message(content.channel, event, content.data, position, id);
+        // It covers all earlier events of all channels of the response.
+        events.covered(id, channels, position);
       }
     } finally {
       clearTimeout(silent);
@@ -117,14 +119,19 @@ export function openEventStreams(
 }
 
 function partsOf({ id, channels, from }: Subscription): Part[] {
-  const parts = new Map<string | undefined, string[]>();
+  const parts = new Map<string | undefined, { channels: string[]; from: string | undefined }>();
   for (const channel of channels) {
     const position = from(channel);
-    const same = parts.get(position);
-    if (same) same.push(channel);
-    else parts.set(position, [channel]);
+    // After a partial position follows the current state, which a reader of an older position does not get.
+    const key = position === undefined || isPartial(position) ? position : epochOf(position);
+    const part = parts.get(key);
+    if (!part) parts.set(key, { channels: [channel], from: position });
+    else {
+      part.channels.push(channel);
+      if (position !== undefined && part.from !== undefined && isUpTo(position, part.from)) part.from = position;
+    }
   }
-  return [...parts].map(([position, some]) => ({ id, channels: some, from: position }));
+  return [...parts.values()].map((part) => ({ id, ...part }));
 }
 
 /** Parses the events of a response body (HTML Standard, “Server-sent events”). `received` is called for each chunk. */

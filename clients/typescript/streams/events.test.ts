@@ -99,3 +99,24 @@ test('fault 35: an aborted signal ends the loop with its reason, while it waits 
   assert.equal(state.isStopped, true);
   await assert.rejects(eventsOf(watch, ['tickers'], { signal: abort.signal }).next(), /enough/);
 });
+
+test('a gap that is dropped from the buffer is missing up to its end', async () => {
+  const { state, watch } = controlled();
+  const loop = eventsOf(watch, ['tickers', 'sources'], { from: { tickers: 'e-1' } });
+  const first = loop.next();
+  state.send({ channel: 'sources', event: 'x', data: null, position: 'e-2' });
+  await first;
+  state.send({
+    channel: 'tickers',
+    event: 'gap',
+    data: { channel: 'tickers', from: 'e-1', to: 'f-7', reason: 'epoch-changed' },
+    position: 'e-1',
+  });
+  for (let index = 0; index < 10_000; index++) state.send({ channel: 'sources', event: 'x', data: null, position: `f-${index + 8}` });
+  const { value } = await loop.next();
+  assert.deepEqual(
+    [value?.channel, value?.data, value?.position],
+    ['tickers', { channel: 'tickers', from: 'e-1', to: 'f-7-partial', reason: 'slow-reader' }, 'f-7-partial'],
+  );
+  await loop.return(undefined);
+});

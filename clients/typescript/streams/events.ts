@@ -1,5 +1,6 @@
 import type { ChannelName } from '@millrace/contracts';
 import type { AnyMessage, Gap, StreamMessage } from './message.ts';
+import { endOf, partialOf } from './position.ts';
 import type { Streams, WatchOptions } from './streams.ts';
 
 /** Maximum number of buffered messages; beyond it the oldest are dropped. */
@@ -70,8 +71,9 @@ class MessageBuffer {
   add(message: AnyMessage): void {
     this.#messages.push(message);
     if (this.#messages.length - this.#start > BUFFERED_MAX) {
-      const { channel, position } = this.#next() as AnyMessage;
-      this.#droppedTo.set(channel, position);
+      const { channel, event, data, position } = this.#next() as AnyMessage;
+      // After a gap follows the current state or the remaining history. What is missing ends there.
+      this.#droppedTo.set(channel, event === 'gap' ? partialOf(endOf(data as Gap, position)) : position);
     }
   }
 

@@ -34,7 +34,7 @@ export interface ConnectionEvents {
   received(): void;
   /** @param only id of the only subscription that receives the message; default: all subscriptions of the channel */
   message(channel: string, event: string, data: unknown, position: string, only?: number): void;
-  /** A subscription has all events of these channels up to a position. Called before the message at that position. */
+  /** A subscription has all events of these channels up to a position. Called after the message at that position. */
   covered(id: number, channels: readonly string[], position: string): void;
   /** The server accepted the channels of a subscription. @param position current position of the server */
   subscribed(id: number, position: string): void;

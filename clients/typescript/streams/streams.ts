@@ -3,7 +3,7 @@ import { callListener } from '../call-listener.ts';
 import { backoffMs } from '../rest/backoff.ts';
 import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
 import type { AnyMessage, Connection, ConnectionEvents, StreamMessage, StreamStatus } from './message.ts';
-import { isPartial, isUpTo, partialOf } from './position.ts';
+import { endOf, isPartial, isUpTo, newerOf, partialOf } from './position.ts';
 
 const RETRY_FIRST_MS = 250;
 const OWN_CHANNEL = 'user';
@@ -167,13 +167,15 @@ export class Streams {
       },
       message: (channel, event, data, position, only) => {
         if (this.#connection !== connection) return;
+        // A listener before this one may have ended the subscription.
         for (const watcher of [...this.#watchers.values()])
-          if (only === watcher.id || (only === undefined && !this.#beginning.has(watcher)))
+          if (this.#watchers.has(watcher.id) && (only === watcher.id || (only === undefined && !this.#beginning.has(watcher))))
             deliver(watcher, { channel, event, data, position }, only === undefined);
       },
       covered: (id, channels, position) => {
         if (this.#connection !== connection) return;
-        for (const channel of channels) this.#watchers.get(id)?.positions.set(channel, position);
+        const positions = this.#watchers.get(id)?.positions;
+        for (const channel of channels) positions?.set(channel, newerOf(position, positions.get(channel)));
       },
       subscribed: (id, position) => {
         this.#attempts = 0;
@@ -246,11 +248,11 @@ export class Streams {
   }
 }
 
-/** Calls `onStatus` once per change of status. */
+/** Calls `onStatus` once per change of status. `closed` is the last one, also when a callback ends other subscriptions while they are notified. */
 function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['notify'] {
   let last: StreamStatus | null = null;
   return (status, reason) => {
-    if (status === last) return;
+    if (status === last || last === 'closed') return;
     last = status;
     callListener(() => onStatus(status, reason ?? null));
   };
@@ -262,23 +264,30 @@ function deliver(watcher: Watcher, { channel, event, data, position }: AnyMessag
   // Messages of `user` arrive on users:{user}; a client can subscribe only to that of its own user.
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
-  if (!isShared) positions.set(name, position);
-  else if (!goesOn(positions, name, event, data, position)) return;
-  callListener(() => listener({ channel: name, event, data, position }));
+  const known = positions.get(name);
+  if (isShared ? !goesOn(positions, name, event, data, position) : !isNew(known, event, data, position)) return;
+  if (!isShared) positions.set(name, newerOf(position, known));
+  // A gap has the position at which the server began the channel. This subscription may have events after it.
+  if (event === 'gap' && known !== undefined && isUpTo(position, known))
+    callListener(() => listener({ channel: name, event, data: { ...(data as GapNotice), from: known }, position: known }));
+  else callListener(() => listener({ channel: name, event, data, position }));
 }
 
-/** Goes on to the position of a message. @returns false when the message was received before: another subscription of the channel begins before this one */
+/** Goes on to the position of a message. @returns false when the subscription begins after it, or received it before: another one of the channel begins earlier */
 function goesOn(positions: Watcher['positions'], name: string, event: string, data: unknown, position: string): boolean {
   const known = positions.get(name);
-  const isGap = event === 'gap';
-  const end = isGap ? endOf(data as GapNotice, position) : position;
-  if (known !== undefined && !isPartial(known) && isUpTo(end, known) && (!isGap || position !== known)) return false;
+  // The server has not accepted it yet. The current state follows, even when nothing has happened since this message.
+  if (known === undefined || !isNew(known, event, data, position)) return false;
   // The current state or the remaining history of the channel follows a gap.
-  positions.set(name, isGap ? partialOf(end) : position);
+  positions.set(name, event === 'gap' ? partialOf(endOf(data as GapNotice, position)) : position);
   return true;
 }
 
-/** Position after which events follow a gap. A gap that is reported while the connection is open is an event with its own position. */
-function endOf({ to }: GapNotice, position: string): string {
-  return isUpTo(to, position) ? position : to;
+/** Whether a message has more than what is known. A gap from the position of the reader always has. */
+function isNew(known: string | undefined, event: string, data: unknown, position: string): boolean {
+  const isGap = event === 'gap';
+  const end = isGap ? endOf(data as GapNotice, position) : position;
+  if (known === undefined || !isUpTo(end, known) || (isGap && position === known)) return true;
+  // More of the current state follows at the same position. Earlier messages are those of a subscription that begins earlier.
+  return isPartial(known) && isUpTo(known, end);
 }

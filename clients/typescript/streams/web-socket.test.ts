@@ -13,11 +13,17 @@ const DEADLINE_MS = 5_000;
 /** A stream server that can stop replying without closing its connections, like a hung process. */
 async function startServer() {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  const state = { hangs: false, pings: 0 };
+  const state = { hangs: false, pings: 0, subscribed: new Set<string>() };
   server.on('connection', (socket) => {
+    state.subscribed.clear();
     socket.on('message', (text) => {
-      const { id, op } = JSON.parse(String(text)) as { id: number; op: string };
+      const { id, op, channels = [] } = JSON.parse(String(text)) as { id: number; op: string; channels?: string[] };
       if (op === 'ping') state.pings++;
+      const error = { code: 'FORBIDDEN', detail: 'no', remedy: '' };
+      if (op === 'subscribe' && channels.includes('operations')) return socket.send(JSON.stringify({ id, ok: false, error }));
+      for (const channel of channels)
+        if (op === 'subscribe') state.subscribed.add(channel);
+        else state.subscribed.delete(channel);
       if (!state.hangs) socket.send(JSON.stringify({ id, ok: true, op, position: 'e-0' }));
     });
   });
@@ -121,4 +127,25 @@ test('a connection that is closed while its token is fetched renews no token', a
   const renewals = timers.mock.calls.filter(({ arguments: [, ms] }) => Number(ms) > 30_000);
   assert.equal(renewals.length, 0);
   server.close();
+});
+
+test('a subscription that is refused takes no channel from another one', async () => {
+  const server = await startServer();
+  const client = createClient({ url: server.url, retryMsMax: 250, onError: () => {} });
+  const first = statuses();
+  const refused = statuses();
+  try {
+    const live = first.next('live');
+    client.watch(['tickers'], () => {}, { onStatus: first.onStatus, from: { tickers: 'e-5' } });
+    await live;
+    const closed = refused.next('closed');
+    const again = first.next('live');
+    client.watch(['tickers', 'operations'], () => {}, { onStatus: refused.onStatus, from: { tickers: 'e-1' } });
+    await closed;
+    await again;
+    assert.deepEqual([...server.state.subscribed], ['tickers']);
+  } finally {
+    client.close();
+    server.close();
+  }
 });

@@ -22,8 +22,10 @@ export function openWebSocket(
 ): Connection {
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
   const waiting: Subscription[] = [];
-  /** Subscription id of each pending request; 0 for `authenticate`. */
+  /** Subscription id of each pending request; 0 for `authenticate`, and for `unsubscribe` of channels that begin again. */
   const pending = new Map<number, number>();
+  /** Subscriptions that made channels of others begin again, until the server has accepted them. */
+  const beginAgain = new Set<number>();
   let requests = 0;
   let isReady = false;
   /** The token that was sent last. */
@@ -39,7 +41,10 @@ export function openWebSocket(
   };
   const subscribe = ({ id, channels, from, sent }: Subscription) => {
     const again = sent();
-    if (again.length > 0) send({ op: 'unsubscribe', channels: again });
+    if (again.length > 0) {
+      pending.set(send({ op: 'unsubscribe', channels: again }), 0);
+      beginAgain.add(id);
+    }
     const positions = Object.fromEntries(channels.flatMap((name) => (from(name) === undefined ? [] : [[name, from(name)]])));
     pending.set(send({ op: 'subscribe', channels, from: positions }), id);
   };
@@ -86,8 +91,12 @@ export function openWebSocket(
     pending.delete(message.id as number);
     if (watcher === undefined) return;
     const error = message.error && new MillraceError({ ...message.error, status: 0 });
-    if (error && watcher > 0 && isFinal(error)) events.refused(watcher, error);
-    else if (error) fail(error);
+    const hasBegunAgain = beginAgain.delete(watcher);
+    if (error && watcher > 0 && isFinal(error)) {
+      events.refused(watcher, error);
+      // The other subscriptions of its channels have lost them.
+      if (hasBegunAgain) fail(unreachable('A subscription was refused. Channels that it shared begin again.'));
+    } else if (error) fail(error);
     else if (watcher > 0) events.subscribed(watcher, message.position ?? '');
     else becomeReady();
   };

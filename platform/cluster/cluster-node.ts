@@ -1,8 +1,12 @@
 import { type Clock, messageOf, type ZoneAddress, type ZoneHost, type ZoneStatus } from '@millrace/kernel';
+import { Backoff } from '@millrace/resilience';
 import type { Assignment, Heartbeat, HostId } from './messages.ts';
 
 /** Heartbeats per lease. If so many in a row are lost, the lease expires. */
 const HEARTBEATS_PER_LEASE = 5;
+/** First and maximum wait before a zone that could not be opened is tried again, ms. */
+const RETRY_FIRST_MS = 200;
+const RETRY_MOST_MS = 2_000;
 /** Heartbeats whose sending time is kept. An assignment for an older one does not extend the lease. */
 const HEARTBEATS_KEPT = 64;
 
@@ -33,6 +37,8 @@ export class ClusterNode {
   readonly #options: ClusterNodeOptions;
   readonly #clock: Clock;
   readonly #held = new Map<ZoneAddress, Held>();
+  /** Assigned zones that could not be opened, and when each is tried again, ms of the clock’s `elapsed`. */
+  readonly #failed = new Map<ZoneAddress, { readonly backoff: Backoff; until: number }>();
   #assigned: ReadonlySet<ZoneAddress> = new Set();
   #version = 0;
   #number = 0;
@@ -115,7 +121,9 @@ export class ClusterNode {
   }
 
   #applyAssignment(): void {
-    for (const zone of this.#assigned) if (!this.#held.has(zone)) this.#open(zone);
+    for (const zone of [...this.#failed.keys()]) if (!this.#assigned.has(zone)) this.#failed.delete(zone);
+    for (const zone of this.#assigned)
+      if (!this.#held.has(zone) && this.#clock.elapsed() >= (this.#failed.get(zone)?.until ?? 0)) this.#open(zone);
     for (const zone of this.#settled) if (!this.#assigned.has(zone)) void this.#release(zone);
   }
 
@@ -124,6 +132,7 @@ export class ClusterNode {
     this.#held.set(zone, held);
     this.#options.host.open(zone).then(
       () => {
+        this.#failed.delete(zone);
         if (!this.#held.has(zone)) return this.#options.host.abandon(zone);
         if (this.#held.get(zone) !== held) return;
         held.state = 'open';
@@ -133,6 +142,9 @@ export class ClusterNode {
       },
       (error) => {
         if (this.#held.get(zone) === held) this.#held.delete(zone);
+        const failed = this.#failed.get(zone) ?? { backoff: new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none'), until: 0 };
+        failed.until = this.#clock.elapsed() + failed.backoff.next();
+        this.#failed.set(zone, failed);
         this.#options.onFailure(`${zone} could not be opened: ${messageOf(error)}`);
       },
     );

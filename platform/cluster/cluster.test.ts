@@ -9,13 +9,14 @@ const ZONES = ['world/0-0', 'world/1-0', 'world/2-0', 'world/3-0', 'world/4-0', 
 const LEASE_MS = 1_000;
 
 /** Hosts that open and release zones immediately, on one clock, with a network that can be cut. */
-function cluster(hostsExpected: number, broken: readonly string[] = []) {
+function cluster(hostsExpected: number, broken: string[] = []) {
   const clock = new ManualClock(1_000);
   const nodes = new Map<HostId, ClusterNode>();
   const cut = new Set<HostId>();
   const placed = new Map<string, HostId | null>();
   const hostEvents: string[] = [];
   const held = new Map<HostId, Set<string>>();
+  const attempts: { zone: string; at: number }[] = [];
   const coordinator: Coordinator = new Coordinator({
     clock,
     zones: ZONES,
@@ -35,6 +36,7 @@ function cluster(hostsExpected: number, broken: readonly string[] = []) {
       leaseMs: LEASE_MS,
       host: {
         open: async (zone) => {
+          attempts.push({ zone, at: clock.elapsed() });
           if (broken.includes(zone)) throw new Error(`${zone} cannot be opened`);
           mine.add(zone);
         },
@@ -50,7 +52,7 @@ function cluster(hostsExpected: number, broken: readonly string[] = []) {
     return node;
   };
   const zonesOf = (id: HostId) => [...placed].filter(([, host]) => host === id).map(([zone]) => zone);
-  return { clock, coordinator, join, cut, hostEvents, held, zonesOf };
+  return { clock, coordinator, join, cut, hostEvents, held, zonesOf, attempts };
 }
 
 describe('placement', () => {
@@ -126,6 +128,21 @@ describe('placement', () => {
     assert.deepEqual([...(held.get('a') ?? [])], []);
     assert.deepEqual([...(held.get('b') ?? [])].sort(), ZONES.slice(4));
     assert.equal(coordinator.hosts().find(({ id }) => id === 'a')?.zones, 0);
+  });
+
+  test('a zone that cannot be opened is tried again at growing intervals of at most 2 s, without end', async () => {
+    const broken = ZONES.slice(0, 1);
+    const { clock, join, held, attempts } = cluster(1, broken);
+    join('one');
+    await clock.advance(60_000);
+    const times = attempts.filter(({ zone }) => zone === ZONES[0]).map(({ at }) => at);
+    const waits = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    assert.ok(Math.max(...waits) <= 2_000 + LEASE_MS / 5, `${waits}`);
+    assert.ok(times.length >= 27 && times.length <= 35, `${times.length} attempts in 60 s`);
+    assert.equal(attempts.filter(({ zone }) => zone === ZONES[1]).length, 1);
+    broken.length = 0;
+    await clock.advance(2_400);
+    assert.deepEqual([...(held.get('one') ?? [])].sort(), [...ZONES].sort());
   });
 
   test('a host that was paused abandons its zones before anything else, because its lease has expired', async () => {

@@ -236,6 +236,32 @@ describe('requests over a WebSocket', () => {
     assert.match(replies.at(-1)?.error?.detail ?? '', /1025 channels exceed/);
   });
 
+  test('the refusal of an invalid request says what is wrong, and repeats no token', async () => {
+    const messages = [
+      { id: 1, op: 'subscribe', channels: Array.from({ length: 257 }, (_none, index) => `c${index}`) },
+      { id: 2, op: 'subscribe', channels: ['a/b'], from: { 'a/b': 'x'.repeat(1_000) } },
+      { id: 3, op: 'subscribe', channels: 'tickers' },
+      { id: 4, op: 'authenticate', token: 7 },
+      { id: 5, op: 'subscribe' },
+      { id: 6, op: 'publish' },
+    ];
+    const { replies } = await send(
+      '',
+      messages.map((message) => JSON.stringify(message)),
+    );
+    assert.deepEqual(
+      replies.map(({ id, error }) => `${id} ${error?.code} ${error?.detail}`),
+      [
+        '1 BAD_REQUEST "subscribe": "channels" has 257 channels.',
+        `2 BAD_REQUEST "subscribe": "from" has "${'x'.repeat(64)}…" for "a/b", which is not a valid position.`,
+        '3 BAD_REQUEST "subscribe": "channels" must be array, not "tickers".',
+        '4 BAD_REQUEST "authenticate": "token" must be string.',
+        '5 BAD_REQUEST "subscribe" must have required properties channels.',
+        '6 BAD_REQUEST Unknown op "publish".',
+      ],
+    );
+  });
+
   test('a request has at most 256 channels, and 64 requests wait while a credential is checked', async () => {
     const channels = (count: number) =>
       JSON.stringify({ op: 'subscribe', id: 1, channels: Array.from({ length: count }, (_none, index) => `c${index}`) });

@@ -1,15 +1,15 @@
 import type { Duplex } from 'node:stream';
-import { type Principal, SocketRequest } from '@millrace/contracts';
+import type { Principal, SocketRequest } from '@millrace/contracts';
 import { type Channel, type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '@millrace/streams';
 import type { FastifyRequest } from 'fastify';
 import { pack, unpack } from 'msgpackr';
-import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Identify } from './caller.ts';
 import { onceClosed, WEB_SOCKET_OPTIONS } from './closing.ts';
 import type { StreamRegistration } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, requestsOfOne } from './rate-limit.ts';
+import { isSocketRequest, mistakeIn } from './socket-request.ts';
 
 /** Maximum size of a request, bytes: enough for 256 channel names with positions. */
 const REQUEST_BYTES_MAX = 64 * 1024;
@@ -36,7 +36,6 @@ const POLICY_VIOLATION = 1008;
 const CLOSE_REASON_MAX = 120;
 
 const MSGPACK = 'millrace.msgpack';
-const requestSchema = Compile(SocketRequest);
 
 /** A channel by its own name, which differs from an alias, and its delivery. */
 interface ResolvedChannel {
@@ -213,13 +212,10 @@ class SocketSession {
       const { requestsPerSecond, burst } = REQUEST_RATE;
       return this.#refuse(id, 'RATE_LIMITED', `${burst} requests at once, ${requestsPerSecond} a second.`, `Wait ${Math.ceil(waitMs)} ms.`);
     }
-    if (!requestSchema.Check(message))
-      return this.#refuse(
-        id,
-        'BAD_REQUEST',
-        `"${op}" with these fields is no request.`,
-        'Use op subscribe, unsubscribe, authenticate or ping; see /docs.',
-      );
+    if (!isSocketRequest(message)) {
+      const { detail, remedy } = mistakeIn(message, op);
+      return this.#refuse(id, 'BAD_REQUEST', detail, remedy);
+    }
     if (!this.#isAuthenticating) return this.#handle(message);
     if (this.#waiting.length >= WAITING_MAX)
       return this.#refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');

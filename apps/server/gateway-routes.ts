@@ -83,7 +83,7 @@ function forwardGraphQl(app: FastifyInstance, forwarding: Forwarding): void {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
     scope.post(GRAPHQL_PATH, { config: { access: 'fields' } }, (request, reply) =>
-      forward(forwarding, { world: false, transport: 'graphql-sse' }, request, reply),
+      forward(forwarding, { world: false, transport: 'graphql-sse', isBodyText: true }, request, reply),
     );
   };
   void app.register(graphql);

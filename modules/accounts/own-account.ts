@@ -19,6 +19,8 @@ interface OwnAccountParts {
 /** Accounts as zones, opened on demand. On every server a zone agrees with the record in the relational store. */
 export class OwnAccounts {
   readonly #parts: OwnAccountParts;
+  /** Users whose account is being read for their channel. */
+  readonly #reading = new Set<string>();
 
   constructor(parts: OwnAccountParts) {
     this.#parts = parts;
@@ -44,10 +46,15 @@ export class OwnAccounts {
     const state = zones.view(user)?.state;
     // Another server may have recorded a newer snapshot.
     if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStatus(state) }];
-    this.status(user).then(
-      (status) => status && this.#publish(user, status),
-      (error) => onFailure('an account cannot be opened', error),
-    );
+    // Published once, also when several streams begin meanwhile.
+    if (this.#reading.has(user)) return [];
+    this.#reading.add(user);
+    this.status(user)
+      .finally(() => this.#reading.delete(user))
+      .then(
+        (status) => status && this.#publish(user, status),
+        (error) => onFailure('an account cannot be opened', error),
+      );
     return [];
   }
 

@@ -79,6 +79,8 @@ export interface Forwarded {
   readonly isIdempotencyKeyTaken?: boolean;
   /** Changes the body of a JSON response with status 200. */
   readonly rewrite?: (response: Record<string, unknown>) => Record<string, unknown>;
+  /** True if the body was not parsed, although its type is JSON. */
+  readonly isBodyText?: boolean;
   /** Transport of the stream, if the request is an upgrade or its response is an event stream. */
   readonly transport: Transport;
 }
@@ -94,10 +96,9 @@ export async function forward(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const { body } = request;
   const disconnected = new AbortController();
   onceClosed(reply.raw, () => disconnected.abort());
-  const text = body === undefined || body === null ? '' : typeof body === 'string' ? body : JSON.stringify(body);
+  const text = bodyTextOf(request, forwarded);
   const { rewrite } = forwarded;
   const requestFor = (server: BackServer): Dispatcher.RequestOptions => {
     const headers = headersFor(forwarding, request, server, text);
@@ -117,14 +118,16 @@ export async function forward(
   const close = server.begin();
   finished(upstream.body, close);
   void reply.code(upstream.statusCode);
+  passHeaders(reply, upstream.headers);
   if (rewrite && upstream.statusCode === 200) {
+    // The length of the response that a GET gets is not known.
+    if (request.method === 'HEAD') return reply.send(upstream.body);
     const response = await upstream.body.json().catch((error: unknown) => {
       if (disconnected.signal.aborted) return null;
       throw error;
     });
     return response === null ? reply.hijack() : reply.send(rewrite(response as Record<string, unknown>));
   }
-  passHeaders(reply, upstream.headers);
   const { 'content-length': length } = upstream.headers;
   if (length !== undefined) void reply.header('content-length', length);
   if (!String(upstream.headers['content-type']).startsWith('text/event-stream')) return reply.send(upstream.body);
@@ -149,6 +152,14 @@ export async function forward(
   forwarding.tunnels.add(tunnel);
   pipeline(upstream.body, reply.raw, () => forwarding.tunnels.delete(tunnel));
   return reply;
+}
+
+/** The body of a request as it was received: `null` and a string are JSON, too. Empty when there is none. */
+function bodyTextOf({ body, headers }: FastifyRequest, { isBodyText = false }: Forwarded): string {
+  if (body === undefined) return '';
+  const isText = isBodyText || !/^application\/([\w.-]+\+)?json/i.test(headers['content-type'] ?? '');
+  if (isText && (body === null || typeof body === 'string')) return body ?? '';
+  return JSON.stringify(body);
 }
 
 /** Forwards a WebSocket upgrade to a server, then all bytes in both directions. @throws ApiProblem as `forward` does */

@@ -65,6 +65,39 @@ describe('servers behind a gateway', () => {
     for (const { headers, url } of [...one.received, ...two.received]) assert.equal(headers['idempotency-key'], 'a-key', url);
   });
 
+  test('a server gets the JSON that the client has sent, also null and a string', async () => {
+    const bodies: string[] = [];
+    const { address } = await behind((request, response) => {
+      let text = '';
+      request.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      request.once('end', () => {
+        bodies.push(text);
+        respond(response, {});
+      });
+    });
+    const { app } = await gateway([address]);
+    const post = (type: string | null, body: string | null) =>
+      fetch(`${urlOf(app)}/orders`, { method: 'POST', headers: type === null ? {} : { 'content-type': type }, body });
+    for (const body of ['null', '"abc"', '{"a":[1]}', '0', 'false']) await post('application/json', body);
+    await post('text/plain', 'plain');
+    await post(null, null);
+    assert.deepEqual(bodies, ['null', '"abc"', '{"a":[1]}', '0', 'false', 'plain', '']);
+  });
+
+  test('a response that the gateway changes has the headers of the server; HEAD has them, too', async () => {
+    const { address } = await behind((_request, response) => {
+      response.setHeader('x-of-server', 'yes');
+      respond(response, { name: 'world', tcpPort: 1 });
+    });
+    const { app } = await gateway([address]);
+    const got = await fetch(`${urlOf(app)}/rewritten`);
+    assert.deepEqual([got.status, got.headers.get('x-of-server'), await got.json()], [200, 'yes', { name: 'world', tcpPort: 7 }]);
+    const head = await fetch(`${urlOf(app)}/rewritten`, { method: 'HEAD' });
+    assert.deepEqual([head.status, head.headers.get('x-of-server'), head.headers.get('content-length')], [200, 'yes', null]);
+  });
+
   test('a POST to a server that cannot be reached is sent to another server', async () => {
     const [one, two] = await Promise.all([1, 2].map((name) => behind((_request, response) => respond(response, { name }))));
     const { app } = await gateway([one?.address ?? '', two?.address ?? '']);

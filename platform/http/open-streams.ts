@@ -17,7 +17,10 @@ interface OpenStream {
 export interface StreamRegistration {
   /** Removes the stream when its connection has closed. Further calls do nothing. */
   close(): void;
-  /** Counts the stream for another principal, after the client authenticated again. */
+  /**
+   * Counts the stream for another principal, after the client authenticated again.
+   * @throws ApiProblem TOO_MANY_CONNECTIONS at the limit of its tier; the stream then still counts for the one before
+   */
   setPrincipal(principal: Principal): void;
 }
 
@@ -62,13 +65,7 @@ export class OpenStreams {
     if (this.#open.size >= this.#most)
       throw new ApiProblem('TOO_MANY_CONNECTIONS', `${this.#most} streams are open.`, 'Close some, or raise streams.connectionsMax.');
     const key = keyOf(principal, remote);
-    const open = this.#counts.get(key) ?? 0;
-    if (principal.kind !== 'demo' && open >= TIERS[principal.tier as Tier].streams)
-      throw new ApiProblem(
-        'TOO_MANY_CONNECTIONS',
-        `${principal.name} has ${open} streams open, the limit of the tier ${principal.tier}.`,
-        'Close some, or subscribe to more channels on one stream.',
-      );
+    this.#requireBelowLimit(principal, key);
     const stream: OpenStream = { principal, key, transport, since: this.#now(), end };
     this.#open.add(stream);
     this.#count(key, 1);
@@ -78,9 +75,11 @@ export class OpenStreams {
       },
       setPrincipal: (newer) => {
         if (!this.#open.has(stream)) return;
+        const newerKey = keyOf(newer, remote);
+        if (newerKey !== stream.key) this.#requireBelowLimit(newer, newerKey);
         this.#count(stream.key, -1);
         stream.principal = newer;
-        stream.key = keyOf(newer, remote);
+        stream.key = newerKey;
         this.#count(stream.key, 1);
       },
     };
@@ -132,6 +131,16 @@ export class OpenStreams {
     }
     const users = [...lines.values()].sort((one, other) => other.streams - one.streams);
     return { nodes: [{ node, streams: this.#open.size, transports }], users: users.slice(0, LISTED_MAX) };
+  }
+
+  #requireBelowLimit(principal: Principal, key: string): void {
+    const open = this.#counts.get(key) ?? 0;
+    if (principal.kind !== 'demo' && open >= TIERS[principal.tier as Tier].streams)
+      throw new ApiProblem(
+        'TOO_MANY_CONNECTIONS',
+        `${principal.name} has ${open} streams open, the limit of the tier ${principal.tier}.`,
+        'Close some, or subscribe to more channels on one stream.',
+      );
   }
 
   #count(key: string, change: 1 | -1): void {

@@ -41,7 +41,14 @@ interface Reply {
 }
 
 describe('requests over a WebSocket', () => {
-  const hub = new Hub({ clock: systemClock, epoch: 'e', historyEvents: 10, initial: () => [] });
+  /** Size of the state of the channel `large`, bytes. */
+  const LARGE_BYTES = 300 * 1024;
+  const hub = new Hub({
+    clock: systemClock,
+    epoch: 'e',
+    historyEvents: 10,
+    initial: (name) => (name === 'large' ? [{ event: 'now', key: '', data: 'x'.repeat(LARGE_BYTES) }] : []),
+  });
   const failures: unknown[] = [];
   const sockets = createSocketServer(
     hub,
@@ -53,8 +60,11 @@ describe('requests over a WebSocket', () => {
   /** Ends the newest connection with a reason. */
   let endNewest: (reason: string) => void = () => {};
   let server: Server;
+  /** The newest connection at the server. */
+  let newest: Duplex;
   before(async () => {
     server = createServer().on('upgrade', (raw, socket, head) => {
+      newest = socket;
       const request = { raw, ip: '127.0.0.1', principal: GUEST } as never;
       endNewest = sockets.upgrade(request, { socket, head }, { close: () => {}, setPrincipal: () => {} });
     });
@@ -234,6 +244,60 @@ describe('requests over a WebSocket', () => {
       [true, true, true, true, true, false],
     );
     assert.match(replies.at(-1)?.error?.detail ?? '', /1025 channels exceed/);
+  });
+
+  test('the refusal of an invalid request says what is wrong, and repeats no token', async () => {
+    const messages = [
+      { id: 1, op: 'subscribe', channels: Array.from({ length: 257 }, (_none, index) => `c${index}`) },
+      { id: 2, op: 'subscribe', channels: ['a/b'], from: { 'a/b': 'x'.repeat(1_000) } },
+      { id: 3, op: 'subscribe', channels: 'tickers' },
+      { id: 4, op: 'authenticate', token: 7 },
+      { id: 5, op: 'subscribe' },
+      { id: 6, op: 'publish' },
+    ];
+    const { replies } = await send(
+      '',
+      messages.map((message) => JSON.stringify(message)),
+    );
+    assert.deepEqual(
+      replies.map(({ id, error }) => `${id} ${error?.code} ${error?.detail}`),
+      [
+        '1 BAD_REQUEST "subscribe": "channels" has 257 channels.',
+        `2 BAD_REQUEST "subscribe": "from" has "${'x'.repeat(64)}…" for "a/b", which is not a valid position.`,
+        '3 BAD_REQUEST "subscribe": "channels" must be array, not "tickers".',
+        '4 BAD_REQUEST "authenticate": "token" must be string.',
+        '5 BAD_REQUEST "subscribe" must have required properties channels.',
+        '6 BAD_REQUEST Unknown op "publish".',
+      ],
+    );
+  });
+
+  test('requests of a client that does not read wait, so that their states take a bounded memory; none is lost', async (context) => {
+    const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await once(socket, 'open');
+    context.after(() => socket.terminate());
+    let unsentMost = 0;
+    const write = newest.write.bind(newest) as (bytes: Buffer) => boolean;
+    context.mock.method(newest, 'write', (bytes: Buffer) => {
+      const isTaken = write(bytes);
+      unsentMost = Math.max(unsentMost, newest.writableLength);
+      return isTaken;
+    });
+    socket.pause();
+    const ids = Array.from({ length: 200 }, (_none, index) => index);
+    for (const id of ids) socket.send(JSON.stringify({ id, op: 'subscribe', channels: ['large'] }));
+    await until(() => newest.isPaused(), 'the server receives no more requests');
+    const replied: unknown[] = [];
+    let states = 0;
+    socket.on('message', (raw) => {
+      const message = JSON.parse(String(raw)) as Partial<Reply>;
+      if (message.ok === undefined) states++;
+      else replied.push(message.id);
+    });
+    socket.resume();
+    await until(() => states === ids.length, 'all states');
+    assert.deepEqual(replied, ids);
+    assert.ok(unsentMost < 1024 * 1024 + 2 * LARGE_BYTES, `${unsentMost} bytes`);
   });
 
   test('a request has at most 256 channels, and 64 requests wait while a credential is checked', async () => {

@@ -1,15 +1,15 @@
 import type { Duplex } from 'node:stream';
-import { type Principal, SocketRequest } from '@millrace/contracts';
+import type { Principal, SocketRequest } from '@millrace/contracts';
 import { type Channel, type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '@millrace/streams';
 import type { FastifyRequest } from 'fastify';
 import { pack, unpack } from 'msgpackr';
-import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Identify } from './caller.ts';
 import { onceClosed, WEB_SOCKET_OPTIONS } from './closing.ts';
 import type { StreamRegistration } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, requestsOfOne } from './rate-limit.ts';
+import { isSocketRequest, mistakeIn } from './socket-request.ts';
 
 /** Maximum size of a request, bytes: enough for 256 channel names with positions. */
 const REQUEST_BYTES_MAX = 64 * 1024;
@@ -20,6 +20,8 @@ const REQUEST_RATE = { requestsPerSecond: 50, burst: CHANNELS_MAX + 256 } as con
 const EXCESS_MAX = 1_000;
 /** Maximum size of unread replies, bytes. Events of channels have a limit of their own. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
+/** Unsent bytes at which further requests wait: each `subscribe` may be followed by the state or the history of its channels. */
+const UNSENT_BYTES_MAX = 1024 * 1024;
 /** Maximum length of what a refusal repeats of an invalid request. */
 const OP_CHARACTERS_MAX = 64;
 const ID_CHARACTERS_MAX = 64;
@@ -36,7 +38,6 @@ const POLICY_VIOLATION = 1008;
 const CLOSE_REASON_MAX = 120;
 
 const MSGPACK = 'millrace.msgpack';
-const requestSchema = Compile(SocketRequest);
 
 /** A channel by its own name, which differs from an alias, and its delivery. */
 interface ResolvedChannel {
@@ -124,7 +125,7 @@ class SocketSession {
   /** Bytes of replies since the socket was last drained. */
   #unreadBytes = 0;
   #excessRequests = 0;
-  /** Requests that wait until the client is authenticated. */
+  /** Requests that wait until the client is authenticated, or has read enough. */
   readonly #waiting: SocketRequest[] = [];
   #isAuthenticating = false;
 
@@ -143,7 +144,10 @@ class SocketSession {
     };
     // An unexpected error in a message ends the connection, never the server.
     connection.on('message', (raw) => this.#attempt(null, () => this.#read(raw as Buffer)));
-    socket.on('drain', () => hub.drained(this.#reader));
+    socket.on('drain', () => {
+      hub.drained(this.#reader);
+      this.#handleWaiting();
+    });
     connection.on('close', () => hub.leave(this.#reader));
     connection.on('error', () => hub.leave(this.#reader));
   }
@@ -213,17 +217,26 @@ class SocketSession {
       const { requestsPerSecond, burst } = REQUEST_RATE;
       return this.#refuse(id, 'RATE_LIMITED', `${burst} requests at once, ${requestsPerSecond} a second.`, `Wait ${Math.ceil(waitMs)} ms.`);
     }
-    if (!requestSchema.Check(message))
-      return this.#refuse(
-        id,
-        'BAD_REQUEST',
-        `"${op}" with these fields is no request.`,
-        'Use op subscribe, unsubscribe, authenticate or ping; see /docs.',
-      );
-    if (!this.#isAuthenticating) return this.#handle(message);
-    if (this.#waiting.length >= WAITING_MAX)
+    if (!isSocketRequest(message)) {
+      const { detail, remedy } = mistakeIn(message, op);
+      return this.#refuse(id, 'BAD_REQUEST', detail, remedy);
+    }
+    if (this.#isAuthenticating && this.#waiting.length >= WAITING_MAX)
       return this.#refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');
     this.#waiting.push(message);
+    this.#handleWaiting();
+  }
+
+  /** Handles the requests that wait, in order. While the client does not read, no further requests are received. */
+  #handleWaiting(): void {
+    const { connection, socket } = this.#parts;
+    while (!this.#isAuthenticating && socket.writableLength < UNSENT_BYTES_MAX) {
+      const next = this.#waiting.shift();
+      if (!next) break;
+      this.#handle(next);
+    }
+    if (socket.writableLength < UNSENT_BYTES_MAX) connection.resume();
+    else connection.pause();
   }
 
   #handle(message: SocketRequest): void {
@@ -246,7 +259,7 @@ class SocketSession {
       )
       .finally(() => {
         this.#isAuthenticating = false;
-        for (let next = this.#waiting.shift(); next; next = this.#isAuthenticating ? undefined : this.#waiting.shift()) this.#handle(next);
+        this.#handleWaiting();
       });
   }
 

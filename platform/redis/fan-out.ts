@@ -18,6 +18,8 @@ interface FanOutMessage {
   readonly count: number;
   /** Missing in a message with the count only. */
   readonly event?: { readonly channel: string; readonly event: string; readonly data: unknown };
+  /** True in the last message of a server that stops: it does not fall silent. */
+  readonly isLast?: boolean;
 }
 
 /** Publishes to the readers of lossless channels at all servers of the installation. */
@@ -47,9 +49,10 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
   if (!redis) return { publish, close: () => {} };
 
   const senders = new Map<string, { count: number; silentFor: number }>();
-  const receive = ({ sender, count, event }: FanOutMessage) => {
+  const receive = ({ sender, count, event, isLast = false }: FanOutMessage) => {
     const expected = (senders.get(sender)?.count ?? 0) + (event ? 1 : 0);
-    senders.set(sender, { count, silentFor: 0 });
+    if (isLast) senders.delete(sender);
+    else senders.set(sender, { count, silentFor: 0 });
     if (count > expected) publishGap();
     if (event) publish(event.channel, event.event, event.data);
   };
@@ -73,6 +76,7 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
     },
     close: () => {
       clearInterval(counting);
+      others.publish({ sender: self, count, isLast: true });
       others.close();
     },
   };

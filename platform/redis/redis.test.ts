@@ -227,6 +227,38 @@ describe('several servers and one Redis', left, () => {
     assert.deepEqual(received.at(-1), { event: 'audited', data: 3 });
   });
 
+  test('readers get no gap when another server stops', async (context) => {
+    const hubs = [0, 1, 2].map((index) => new Hub({ clock: systemClock, epoch: `epoch${index}`, historyEvents: 100, initial: () => [] }));
+    const redis = [await connected(), await connected(), await connected()];
+    const feeds = hubs.map((hub, index) => fanOut(hub, redis[index] as Redis, ['tenants:'], 50));
+    const [stopping, staying] = feeds as [FanOut, FanOut];
+    context.after(() => {
+      for (const feed of feeds.slice(1)) feed.close();
+      for (const hub of hubs) hub.close('the test is over');
+    });
+    const received: string[] = [];
+    const write: Reader['write'] = (_bytes, entries) => received.push(...entries.map(({ event }) => event));
+    hubs[2]?.subscribe(
+      { format: 'entries', backlog: 0, write, end: () => {} },
+      [{ name: 'tenants:main', delivery: 'lossless' }],
+      () => null,
+    );
+    const publishing = setInterval(() => {
+      stopping.publish('tenants:main', 'of-stopping', 0);
+      staying.publish('tenants:main', 'of-staying', 0);
+    }, 50);
+    await until(() => received.includes('of-stopping') && received.includes('of-staying'), 'events of both');
+    clearInterval(publishing);
+    stopping.close();
+    redis[0]?.disconnect();
+    received.length = 0;
+    // More counts than those after which a server counts as silent.
+    const counting = setInterval(() => staying.publish('tenants:main', 'of-staying', 0), 50);
+    context.after(() => clearInterval(counting));
+    await until(() => received.filter((event) => event === 'of-staying').length > 15 || received.includes('gap'), 'more events');
+    assert.ok(!received.includes('gap'), String(received));
+  });
+
   test('count alone while Redis is unavailable, and together again when it is back', async () => {
     const redis = await connected();
     const counting = limiter(redis);

@@ -133,6 +133,16 @@ describe('the hub', () => {
     assert.deepEqual(again.numbers, [1]);
   });
 
+  test('a reader has the events before a position that it gets', () => {
+    const { hub } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, lossless, () => null);
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    const position = hub.startOf([]);
+    assert.equal(reader.lastId, position);
+    assert.deepEqual(reader.numbers, [1]);
+  });
+
   test('a reader that is cut off anywhere lacks no event, or has got the gap', async () => {
     const { hub, clock } = hubWith(3);
     const both = [...lossless, { name: 'calm', delivery: 'lossless' as const }];

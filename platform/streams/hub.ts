@@ -92,6 +92,8 @@ export class Hub {
 
   /** The position of a new reader of these channels before its first event. Resumed from here, it lacks neither events nor the current state. */
   startOf(channels: readonly Channel[]): string {
+    // A reader that resumes from here must have got the events before it.
+    this.flush();
     for (const { name, delivery } of channels) this.#stateOf(name, delivery);
     const isPartial = channels.some(({ name }) => this.#hasState(name));
     return this.#formatted(this.#offset, isPartial);
@@ -228,27 +230,23 @@ export class Hub {
     }
   }
 
-  /** Adds what a reader gets first from a channel: the events after its position, or else a gap notice and the current state. */
+  /** Adds what a reader gets first from a channel: the events after its position, or else a gap notice; and the current state, if it lacks it. */
   #catchUp(state: ChannelState, from: HubPosition | null, first: FirstEvents): void {
-    const current = from !== null && from.epoch === this.epoch && from.offset <= this.#offset;
-    // The connection was lost while the state was sent: it is sent again.
-    const isNew = from === null || (current && from.isPartial && this.#hasState(state.name));
-    if (current && !isNew && from.offset >= state.missedUpTo) {
-      for (const entry of entriesOf(state)) if (entry.offset > from.offset) first.events.push(entry);
-      return;
-    }
-    if (!isNew) {
+    const isCurrent = from !== null && from.epoch === this.epoch && from.offset <= this.#offset;
+    const hasHistory = isCurrent && from.offset >= state.missedUpTo;
+    const hasEvents = isCurrent && (hasHistory || state.delivery === 'lossless');
+    if (from !== null && !hasHistory) {
       this.#gaps++;
-      const follows = current && state.delivery === 'lossless' ? state.missedUpTo : this.#offset;
-      const reason = current ? 'evicted' : 'epoch-changed';
-      const notice: GapNotice = { channel: state.name, from: formatPosition(from), to: this.#formatted(follows), reason };
+      const to = this.#formatted(hasEvents ? state.missedUpTo : this.#offset);
+      const reason = isCurrent ? 'evicted' : 'epoch-changed';
+      const notice: GapNotice = { channel: state.name, from: formatPosition(from), to, reason };
       // It keeps the position of the reader, which gets it again if the connection is lost before the events.
       first.gaps.push(new Entry(from, state.name, 'gap', '', false, notice));
-      if (state.delivery === 'lossless' && current) {
-        for (const entry of entriesOf(state)) first.events.push(entry);
-        return;
-      }
     }
+    if (hasEvents) for (const entry of entriesOf(state)) if (entry.offset > from.offset) first.events.push(entry);
+    // The connection was lost while the state was sent: it follows again. It does not replace the events: the state of an account lacks what happened to
+    // it, and that of candles is the newest candle only.
+    if (hasEvents && !from.isPartial) return;
     for (const { event, key, data } of this.#options.initial(state.name))
       first.state.push(new Entry(this.#at(this.#offset), state.name, event, key, true, this.#convert(state.name, event, data)));
   }

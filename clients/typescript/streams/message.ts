@@ -49,6 +49,8 @@ export interface Subscription {
   readonly id: number;
   readonly channels: readonly string[];
   from(channel: string): string | undefined;
+  /** Whether the server must begin some of its channels again: see `sent`. */
+  beginsAgain(): boolean;
   /** Call it when the subscription is sent on a shared connection. @returns its channels that the server must begin again: others have them from later positions */
   sent(): readonly string[];
 }
@@ -59,6 +61,12 @@ export interface Connection {
   remove(id: number, unused: readonly string[]): void;
   close(): void;
 }
+
+/** Alias for the channel of the client’s own user. */
+export const OWN_CHANNEL = 'user';
+
+/** Identifies the channel of a name. A client can subscribe only to the channel of its own user: all names of such a channel mean the same one. */
+export const channelKeyOf = (name: string) => (name.startsWith('users:') ? OWN_CHANNEL : name);
 
 /** Silence after which a connection counts as lost, ms. Servers send a heartbeat every 25 s. */
 export const SILENT_MS_MAX = 60_000;

@@ -109,3 +109,28 @@ test('a subscription that the callback of another one ends gets no message after
   server().closed(unreachable('The connection was lost.'));
   assert.deepEqual(received, ['connecting', 'connecting', 'live', 'live', 'closed', 'e-2', 'closed']);
 });
+
+test('the channel of the own user stays while a subscription has it, by either name', () => {
+  const removed: (readonly string[])[] = [];
+  const begun: (readonly string[])[] = [];
+  let server: ConnectionEvents | undefined;
+  const open = (events: ConnectionEvents) => {
+    server = events;
+    return {
+      add: (subscription: Subscription) => void begun.push(subscription.sent()),
+      remove: (_id: number, unused: readonly string[]) => void removed.push(unused),
+      close: () => {},
+    };
+  };
+  const streams = new Streams(open, () => {}, 1_000, 1_000);
+  const stop = streams.watch(['user'], () => {});
+  server?.subscribed(1, 'e-5');
+  const stopOwn = streams.watch(['users:kim'], () => {}, { from: { 'users:kim': 'e-2' } });
+  assert.deepEqual(begun, [[], ['users:kim']], 'events from position 2 on');
+  server?.subscribed(2, 'e-5');
+  streams.watch(['world'], () => {});
+  stop();
+  stopOwn();
+  assert.deepEqual(removed, [[], ['users:kim']]);
+  streams.close();
+});

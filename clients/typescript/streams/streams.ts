@@ -2,11 +2,18 @@ import type { ChannelName, GapNotice } from '@millrace/contracts';
 import { callListener } from '../call-listener.ts';
 import { backoffMs } from '../rest/backoff.ts';
 import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
-import type { AnyMessage, Connection, ConnectionEvents, StreamMessage, StreamStatus } from './message.ts';
+import {
+  type AnyMessage,
+  type Connection,
+  type ConnectionEvents,
+  channelKeyOf,
+  OWN_CHANNEL,
+  type StreamMessage,
+  type StreamStatus,
+} from './message.ts';
 import { endOf, isPartial, isUpTo, newerOf, partialOf } from './position.ts';
 
 const RETRY_FIRST_MS = 250;
-const OWN_CHANNEL = 'user';
 
 export interface WatchOptions {
   /** Called when the status of the connection changes; with `waiting` also the reason. */
@@ -217,35 +224,49 @@ export class Streams {
 
   #subscribe(watcher: Watcher): void {
     const { id, channels, positions } = watcher;
-    this.#connection?.add({ id, channels, from: (channel) => positions.get(channel), sent: () => this.#sent(watcher) });
+    this.#connection?.add({
+      id,
+      channels,
+      from: (channel) => positions.get(channel),
+      beginsAgain: () => this.#channelsToBegin(watcher).length > 0,
+      sent: () => {
+        const again = this.#channelsToBegin(watcher);
+        this.#onConnection.add(watcher);
+        if (again.length > 0) this.#beginning.add(watcher);
+        return again;
+      },
+    });
   }
 
-  #sent(watcher: Watcher): readonly string[] {
-    const { channels, positions } = watcher;
+  /** Channels of a subscription that the connection has, but not from its position on. */
+  #channelsToBegin({ channels, positions }: Watcher): readonly string[] {
     const shared = channels.filter((channel) => positions.has(channel) && this.#isShared(channel));
     // Until they begin again, the messages of all of them are later ones.
-    const again = shared.some((channel) => this.#isLacking(channel, positions.get(channel) as string)) ? shared : [];
-    this.#onConnection.add(watcher);
-    if (again.length > 0) this.#beginning.add(watcher);
-    return again;
+    return shared.some((channel) => this.#isLacking(channel, positions.get(channel) as string)) ? shared : [];
   }
 
   #isShared(channel: string): boolean {
-    return [...this.#onConnection].some(({ channels }) => channels.includes(channel));
+    return [...this.#onConnection].some((watcher) => nameIn(watcher, channel) !== undefined);
   }
 
   /** Whether the connection has a channel of other subscriptions, but not from this position on. */
   #isLacking(channel: string, position: string): boolean {
     return ![...this.#onConnection].some((other) => {
-      const known = other.channels.includes(channel) && !this.#beginning.has(other) ? other.positions.get(channel) : undefined;
+      const name = nameIn(other, channel);
+      const known = name !== undefined && !this.#beginning.has(other) ? other.positions.get(name) : undefined;
       return known === position || (known !== undefined && !isPartial(position) && isUpTo(known, position));
     });
   }
 
   #isWatched(channel: string): boolean {
-    for (const { channels } of this.#watchers.values()) if (channels.includes(channel)) return true;
+    for (const watcher of this.#watchers.values()) if (nameIn(watcher, channel) !== undefined) return true;
     return false;
   }
+}
+
+/** The name of a subscription for a channel: its own name or an alias. Undefined if it has not subscribed to the channel. */
+function nameIn({ channels }: Pick<Watcher, 'channels'>, channel: string): string | undefined {
+  return channels.includes(channel) ? channel : channels.find((name) => channelKeyOf(name) === channelKeyOf(channel));
 }
 
 /** Calls `onStatus` once per change of status. `closed` is the last one, also when a callback ends other subscriptions while they are notified. */
@@ -262,7 +283,11 @@ function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['no
 function deliver(watcher: Watcher, { channel, event, data, position }: AnyMessage, isShared: boolean): void {
   const { channels, positions, listener } = watcher;
   // Messages of `user` arrive on users:{user}; a client can subscribe only to that of its own user.
-  const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
+  const name = channels.includes(channel)
+    ? channel
+    : channelKeyOf(channel) === OWN_CHANNEL && channels.includes(OWN_CHANNEL)
+      ? OWN_CHANNEL
+      : null;
   if (name === null) return;
   const known = positions.get(name);
   if (isShared ? !goesOn(positions, name, event, data, position) : !isNew(known, event, data, position)) return;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
@@ -30,6 +31,10 @@ async function startServer() {
   await once(server, 'listening');
   return {
     state,
+    /** From now on it reads nothing. */
+    hang: () => {
+      for (const socket of server.clients) socket.pause();
+    },
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     close: () => {
       for (const socket of server.clients) socket.terminate();
@@ -146,6 +151,31 @@ test('a subscription that is refused takes no channel from another one', async (
     assert.deepEqual([...server.state.subscribed], ['tickers']);
   } finally {
     client.close();
+    server.close();
+  }
+});
+
+test('a Node process ends after close(), although the server does not close the connection', async () => {
+  const server = await startServer();
+  const program = `
+    import { createClient } from ${JSON.stringify(new URL('../index.ts', import.meta.url).href)};
+    const credentials = { token: async () => null, renewAt: null, refused: () => false };
+    const client = createClient({ url: ${JSON.stringify(server.url)}, credentials });
+    client.watch(['tickers'], () => {}, { onStatus: (status) => status === 'live' && process.send('live') });
+    process.on('message', () => {
+      process.disconnect();
+      client.close();
+    });
+  `;
+  const client = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const late = setTimeout(() => client.kill('SIGKILL'), 4 * DEADLINE_MS);
+  try {
+    await once(client, 'message');
+    server.hang();
+    client.send('close');
+    assert.deepEqual(await once(client, 'exit'), [0, null]);
+  } finally {
+    clearTimeout(late);
     server.close();
   }
 });

@@ -1,8 +1,11 @@
 import type { SocketEvent, SocketReply } from '@millrace/contracts';
 import type { Credentials } from '../rest/credentials.ts';
-import { asError, isFinal, MillraceError, unreachable } from '../rest/error.ts';
-import { type Connection, type ConnectionEvents, needsNewCredential, type Subscription } from './message.ts';
+import { asError, MillraceError, unreachable } from '../rest/error.ts';
+import { type Connection, type ConnectionEvents, needsNewCredential } from './message.ts';
+import { unrefWebSockets } from './node-sockets.ts';
+import { SubscribeQueue } from './subscribe-queue.ts';
 
+const PATH = '/api/v1/socket';
 /** Maximum interval of pings, ms. */
 const PING_MS_MAX = 25_000;
 /** Pings within `silentMsMax`. */
@@ -20,14 +23,12 @@ export function openWebSocket(
   silentMsMax: number,
   events: ConnectionEvents,
 ): Connection {
-  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
-  const waiting: Subscription[] = [];
-  /** Subscription id of each pending request; 0 for `authenticate`, and for `unsubscribe` of channels that begin again. */
-  const pending = new Map<number, number>();
-  /** Subscriptions that made channels of others begin again, until the server has accepted them. */
-  const beginAgain = new Set<number>();
+  // While it is open, its timer keeps the process from ending.
+  unrefWebSockets(PATH);
+  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}${PATH}`);
+  /** Ids of requests `authenticate` without a reply. */
+  const authentications = new Set<number>();
   let requests = 0;
-  let isReady = false;
   /** The token that was sent last. */
   let token: string | null = null;
   /** Time of the first ping since the last message from the server, epoch ms; null when no reply is due. */
@@ -39,19 +40,10 @@ export function openWebSocket(
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ id, ...message }));
     return id;
   };
-  const subscribe = ({ id, channels, from, sent }: Subscription) => {
-    const again = sent();
-    if (again.length > 0) {
-      pending.set(send({ op: 'unsubscribe', channels: again }), 0);
-      beginAgain.add(id);
-    }
-    const positions = Object.fromEntries(channels.flatMap((name) => (from(name) === undefined ? [] : [[name, from(name)]])));
-    pending.set(send({ op: 'subscribe', channels, from: positions }), id);
-  };
+  const subscriptions = new SubscribeQueue(send, events);
   const becomeReady = () => {
-    isReady = true;
     clearTimeout(late);
-    for (const subscription of waiting.splice(0)) subscribe(subscription);
+    subscriptions.begin();
   };
   /** Sends a token, and a new one before it expires. */
   const authenticate = async () => {
@@ -59,7 +51,7 @@ export function openWebSocket(
     // It was closed while the token was fetched.
     if (socket.readyState !== WebSocket.OPEN) return;
     if (token === null) return becomeReady();
-    pending.set(send({ op: 'authenticate', token }), 0);
+    authentications.add(send({ op: 'authenticate', token }));
     const { renewAt } = credentials;
     if (renewAt !== null) renewal = setTimeout(() => void authenticate().catch(fail), Math.max(1_000, renewAt - Date.now()));
   };
@@ -87,36 +79,33 @@ export function openWebSocket(
     events.received();
     const message = JSON.parse(data as string) as SocketEvent | SocketReply;
     if ('channel' in message) return events.message(message.channel, message.event, message.data, message.position);
-    const watcher = pending.get(message.id as number);
-    pending.delete(message.id as number);
-    if (watcher === undefined) return;
+    const id = message.id as number;
     const error = message.error && new MillraceError({ ...message.error, status: 0 });
-    const hasBegunAgain = beginAgain.delete(watcher);
-    if (error && watcher > 0 && isFinal(error)) {
-      events.refused(watcher, error);
-      // The other subscriptions of its channels have lost them.
-      if (hasBegunAgain) fail(unreachable('A subscription was refused. Channels that it shared begin again.'));
-    } else if (error) fail(error);
-    else if (watcher > 0) events.subscribed(watcher, message.position ?? '');
-    else becomeReady();
+    if (authentications.delete(id)) {
+      if (error) fail(error);
+      else becomeReady();
+      return;
+    }
+    const failure = subscriptions.replied(id, message.position ?? '', error);
+    if (failure) fail(failure);
   };
-  socket.onclose = ({ reason }) => {
+  const clearTimers = () => {
     clearInterval(heartbeats);
     clearTimeout(renewal);
     clearTimeout(late);
+  };
+  socket.onclose = ({ reason }) => {
+    clearTimers();
     if (needsNewCredential(reason)) credentials.refused(token);
     events.closed(unreachable(reason || 'The connection was lost or could not be established.'));
   };
   return {
-    add: (subscription) => {
-      if (isReady) subscribe(subscription);
-      else waiting.push(subscription);
+    add: (subscription) => subscriptions.add(subscription),
+    remove: (id, unused) => subscriptions.remove(id, unused),
+    close: () => {
+      // The server may not reply to it.
+      clearTimers();
+      socket.close();
     },
-    remove: (id, unused) => {
-      const index = waiting.findIndex((subscription) => subscription.id === id);
-      if (index >= 0) waiting.splice(index, 1);
-      else if (unused.length > 0) send({ op: 'unsubscribe', channels: unused });
-    },
-    close: () => socket.close(),
   };
 }

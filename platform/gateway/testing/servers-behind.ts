@@ -86,7 +86,13 @@ export async function gateway(
       ? forwardUpgrade(forwarding, { world: false, transport: 'websocket' }, request, reply, take)
       : forward(
           forwarding,
-          { world: false, transport: 'sse', isRepeatable: request.url !== '/once', isIdempotencyKeyTaken: request.url === '/orders' },
+          {
+            world: false,
+            transport: 'sse',
+            isRepeatable: request.url !== '/once',
+            isIdempotencyKeyTaken: request.url === '/orders',
+            ...(request.url === '/rewritten' && { rewrite: (response) => ({ ...response, tcpPort: 7 }) }),
+          },
           request,
           reply,
         );

@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
+import { UserError } from '@millrace/base/user-error';
 import { messageOf } from '@millrace/kernel';
 import { type DataUse, withDataUse } from '../data-use.ts';
 import { accessibleToOthers } from '../private-files.ts';
@@ -21,6 +22,7 @@ export async function doctor({
   ...flags
 }: ServingFlags & { repair?: boolean; candles?: boolean; from?: string; seconds: number }): Promise<void> {
   const settings = settingsFor(flags);
+  if (repair || candles) requireData(settings.data);
   if (repair) return (await import('../repair-stores.ts')).repairStores(settings);
   if (candles) return (await import('../check-candles.ts')).checkStoredCandles(settings, { from, seconds });
   const findings: [name: string, ok: boolean, found: string][] = [
@@ -37,6 +39,12 @@ export async function doctor({
   ];
   for (const [name, ok, found] of findings) console.log(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(22)} ${found}`);
   if (findings.some(([, ok]) => !ok)) process.exitCode = 1;
+}
+
+/** @throws UserError when nothing is stored in a folder, for example because it is misspelt */
+function requireData(folder: string): void {
+  if (existsSync(folder) && statSync(folder).isDirectory() && readdirSync(folder).length > 0) return;
+  throw new UserError(`there is no data in ${folder}`, 'Name the data folder of the installation with --data.');
 }
 
 function folderFinding(folder: string): [string, boolean, string] {

@@ -79,6 +79,14 @@ describe('a command', () => {
     assert.match(millrace(['secrets', 'list', '--data', 'data']).stdout, /^identity /m);
   });
 
+  test('doctor does not report the port of the running server as a failure, but one that another process has', async () => {
+    const { port } = new URL(guarded.server.url);
+    const own = millrace(['doctor', '--data', 'data', '--port', port]);
+    assert.match(own.stdout, new RegExp(`^ok {4}port {19}\\S+:${port} is in use; a server runs with this data folder$`, 'm'));
+    const other = millrace(['doctor', '--data', 'other', '--port', port]);
+    assert.deepEqual([other.status, /^FAIL {2}port .*EADDRINUSE/m.test(other.stdout)], [1, true], other.stdout);
+  });
+
   test('refuses a port that is not written in digits', () => {
     for (const port of ['', ' ', '0x1f90', '1e3', '-1', '65536']) refused(['config', 'check', '--port', port], `argument '${port}'`);
     assert.equal(millrace(['config', 'check', '--port', '8000', '--data', data]).status, 0);

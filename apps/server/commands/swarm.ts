@@ -22,7 +22,12 @@ export async function swarm({ players, seconds, server, moves, processes, json, 
     );
   });
   try {
-    await bots.joined(JOIN_MS_MAX);
+    await bots.joined(JOIN_MS_MAX).catch((error) => {
+      throw new UserError(
+        error.message,
+        'Select fewer with --players, or more --processes. The metrics of the server show its limits and load.',
+      );
+    });
     console.error(`${players} bots play`);
     const { tally, playing, cores } = await bots.watch(seconds);
     const sorted = tally.latencies.sort((one, other) => one - other);

@@ -79,6 +79,20 @@ describe('a command', () => {
     assert.match(millrace(['secrets', 'list', '--data', 'data']).stdout, /^identity /m);
   });
 
+  test('whose database server does not respond names the reason, without the query, its values and the password', () => {
+    const unreachable = { ...env, MILLRACE_DATABASE__URL: 'postgres://mill:s3cret@127.0.0.1:1/mill' };
+    for (const args of [
+      ['audit', 'verify'],
+      ['users', 'reset', 'kim@example.com'],
+      ['secrets', 'list'],
+    ]) {
+      const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args, '--data', data], { env: unreachable, encoding: 'utf8' });
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, /the database cannot be used: connect ECONNREFUSED 127\.0\.0\.1:1\n {2}Check database\.url/);
+      assert.doesNotMatch(stderr, /s3cret|select|kim@/);
+    }
+  });
+
   test('doctor does not report the port of the running server as a failure, but one that another process has', async () => {
     const { port } = new URL(guarded.server.url);
     const own = millrace(['doctor', '--data', 'data', '--port', port]);

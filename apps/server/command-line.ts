@@ -2,8 +2,11 @@ import { UserError } from '@millrace/base/user-error';
 import { ConfigError } from '@millrace/config';
 import { SecretError } from '@millrace/secrets';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { OutputFailed, outputWritten, watchOutput } from './commands/output.ts';
 
 const EXIT_USAGE = 2;
+/** Commands that go on running. */
+const SERVERS: ReadonlySet<string> = new Set(['up', 'replay']);
 /** Maximum time that a failed command waits for its open transactions, ms. */
 const TRANSACTIONS_MS_MAX = 3_000;
 /** EX_SOFTWARE of sysexits.h. */
@@ -11,7 +14,8 @@ const EXIT_SOFTWARE = 70;
 
 function portNumber(text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+  // Number('') is 0: a variable of the shell that is not set.
+  if (!/^\d+$/.test(text) || port > 65_535)
     throw new InvalidArgumentError('A port is a whole number from 0 to 65535; 0 selects a free port.');
   return port;
 }
@@ -107,10 +111,13 @@ program
   .description('run benchmarks and print ratios to a baseline')
   .action(async (names) => (await import('./commands/bench.ts')).bench(names));
 
+watchOutput();
 try {
   // Commands of the server start without loading the modules.
   if (!program.commands.some((command) => command.name() === process.argv[2])) await addCommandsOfModules();
   await program.parseAsync();
+  // A server goes on without its output.
+  if (!SERVERS.has(process.argv[2] ?? '')) await outputWritten();
 } catch (error) {
   const status = report(error);
   // A process that exits within a transaction of a shared store is killed, and its exit status lost.
@@ -129,6 +136,7 @@ async function addCommandsOfModules(): Promise<void> {
 /** Prints an error and its remedy. Returns the exit code. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof OutputFailed && error.exitCode !== 1) return error.exitCode;
   if (error instanceof UserError) {
     console.error(`millrace: ${error.message}\n  ${error.remedy}`);
     return 1;

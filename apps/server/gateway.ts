@@ -179,7 +179,7 @@ function healthChecksOf({
       { name: 'database', isRequired: true, check: () => probe.check() },
       ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
     ],
-    () => Date.now(),
+    systemClock,
     (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),
   );
 }

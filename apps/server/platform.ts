@@ -1,3 +1,4 @@
+import { systemClock } from '@millrace/base/clock';
 import type { Settings } from '@millrace/config';
 import { ENDPOINTS, type ModuleContract, type Port, systemContract } from '@millrace/contracts';
 import { probeDatabase } from '@millrace/database';
@@ -172,7 +173,7 @@ class Server {
         ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
         ...this.modules.health,
       ],
-      () => Date.now(),
+      systemClock,
       (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),
     );
     return this.#health;

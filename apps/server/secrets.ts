@@ -26,6 +26,16 @@ export function ownSecrets(settings: Settings): InstallationSecrets {
   return new InstallationSecrets(filesOf(settings), envelopeOf(settings));
 }
 
+/**
+ * Refuses a data folder that has no secrets where an installation would have them.
+ * @throws UserError
+ */
+export function requireOwnSecrets({ data, database, encryption: { key, keyFile, vault } }: Settings): void {
+  const isKeyElsewhere = key !== undefined || keyFile !== undefined || vault !== undefined;
+  if (existsSync(join(data, FOLDER)) || (database.url !== undefined && isKeyElsewhere)) return;
+  throw new UserError(`there are no secrets in ${data}`, 'Name the data folder of the installation with --data, or start a server first.');
+}
+
 /** Secrets that all servers of the installation share: in an external database, else in the data folder. */
 export function sharedSecrets(settings: Settings, database: Database): InstallationSecrets {
   const files = filesOf(settings);

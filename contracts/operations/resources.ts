@@ -55,7 +55,10 @@ export const ConsumerGroupStatus = Type.Object(
     ),
     lag: Type.Integer({ description: 'Number of events in the log that the group has not read.' }),
     applied: Type.Integer({ description: 'Number of events read since start.' }),
-    deadLetters: Type.Integer({ description: 'Number of dead letters since start.' }),
+    deadLetters: Type.Integer({
+      description:
+        'Number of dead letters that the group has stored since the start of the server, also those replayed or removed since. GET /api/v1/dead-letters lists those that wait.',
+    }),
     failure: Nullable(Type.String({ description: 'Reason why the group cannot apply events. Null if it can.' })),
     offsets: Type.Array(Type.Integer(), { description: 'Next offset to read in each partition.' }),
     overtaken: Type.Array(ConsumerGap, {

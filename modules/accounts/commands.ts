@@ -1,6 +1,7 @@
 import type { CommandGroups } from '@millrace/module';
 
 const tenant = { value: 'id', summary: 'id of the tenant', default: 'main' };
+const tenantOrThatOfFile = { value: 'id', summary: 'id of the tenant (default: "main", or the tenant of the file)' };
 
 /** Commands of this module. Their code is loaded when one is run. */
 export const accountCommands: CommandGroups = {
@@ -14,8 +15,8 @@ export const accountCommands: CommandGroups = {
       },
       verify: {
         summary: 'check whether an entry was changed, removed or inserted',
-        options: { tenant, file: { value: 'file', summary: 'an exported file, instead of the database' } },
-        run: async (context, { tenant = '', file }) => (await import('./audit-commands.ts')).verifyAudit(context, tenant, file),
+        options: { tenant: tenantOrThatOfFile, file: { value: 'file', summary: 'an exported file, instead of the database' } },
+        run: async (context, { tenant, file }) => (await import('./audit-commands.ts')).verifyAudit(context, tenant, file),
       },
     },
   },

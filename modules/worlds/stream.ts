@@ -1,4 +1,4 @@
-import type { WorldHostStatus, ZoneView } from '@millrace/contracts';
+import type { PlayerId, PlayerStatus, WorldHostStatus, ZoneView } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import type { Hub, InitialEvent } from '@millrace/streams';
 import type { Gateway } from './gateway/gateway.ts';
@@ -31,6 +31,8 @@ export function streamWorld(parts: WorldStreamParts): () => void {
   const { hub, gateway, clock } = parts;
   /** Channels whose last read has no reply yet: a slow host gets no second query. */
   const pending = new Set<string>();
+  /** Players whose newest published status has a zone. */
+  const placed = new Set<string>();
   let looks = 0;
   let cancel = () => {};
 
@@ -53,11 +55,22 @@ export function streamWorld(parts: WorldStreamParts): () => void {
           return view && ({ zone, seq: view.seq, stateAt: clock.now(), objects: view.objects } satisfies ZoneView);
         });
       for (const [channel, player] of watched(hub, 'players:'))
-        look(channel, 'player', async () => (await playerStatus(gateway, player)) ?? null);
+        look(channel, 'player', async () => {
+          const status = await playerStatus(gateway, player);
+          if (status) placed.add(player);
+          // After a restore of a zone to a point in time before the player came, no zone has it.
+          return status ?? (placed.delete(player) ? nowhere(player) : null);
+        });
     });
   };
   again();
   return () => cancel();
+}
+
+/** Status of a player that no zone has any more. */
+function nowhere(id: PlayerId): PlayerStatus {
+  const connection = { connected: false, remote: null, rttMs: null, framesIn: 0, framesOut: 0, droppedUpdates: 0 };
+  return { id, zone: null, host: null, ...connection, player: null };
 }
 
 function watched(hub: Hub, prefix: string): [channel: string, subject: string][] {

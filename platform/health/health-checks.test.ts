@@ -16,7 +16,7 @@ describe('health checks', () => {
     };
     const health = new HealthChecks(
       [{ name: 'database', isRequired: true, check }],
-      () => now,
+      { now: () => now, elapsed: () => now },
       (state) => changes.push(state),
       TIMING,
     );
@@ -42,7 +42,7 @@ describe('health checks', () => {
     const changes: string[] = [];
     const health = new HealthChecks(
       [{ name: 'database', isRequired: true, check: () => Promise.reject(new Error('connection refused')) }],
-      () => now,
+      { now: () => now, elapsed: () => now },
       ({ status }) => changes.push(status),
       { ...TIMING, startingMsMax: 60_000 },
     );
@@ -50,6 +50,22 @@ describe('health checks', () => {
     assert.deepEqual([health.report().status, health.report().parts, changes], ['starting', { database: 'connection refused' }, []]);
     await health.run();
     assert.deepEqual([health.report().status, changes], ['failing', ['failing']]);
+    health.close();
+  });
+
+  test('the maximum start time does not depend on the clock of the machine', async () => {
+    let [now, elapsed] = [1_000_000, 0];
+    const check = () => Promise.reject(new Error('connection refused'));
+    const health = new HealthChecks([{ name: 'database', isRequired: true, check }], { now: () => now, elapsed: () => elapsed }, () => {}, {
+      ...TIMING,
+      startingMsMax: 60_000,
+    });
+    [now, elapsed] = [10_000_000, 2_000];
+    for (let count = 0; count < 2; count++) await health.run();
+    assert.equal(health.report().status, 'starting', 'the clock was set forward');
+    [now, elapsed] = [0, 60_000];
+    await health.run();
+    assert.equal(health.report().status, 'failing', 'the clock was set back');
     health.close();
   });
 
@@ -62,12 +78,7 @@ describe('health checks', () => {
         end = resolve;
       });
     };
-    const health = new HealthChecks(
-      [{ name: 'database', isRequired: true, check }],
-      () => 0,
-      () => {},
-      TIMING,
-    );
+    const health = new HealthChecks([{ name: 'database', isRequired: true, check }], { now: () => 0, elapsed: () => 0 }, () => {}, TIMING);
     for (let count = 0; count < 5; count++) await health.run();
     assert.equal(started, 1);
     assert.deepEqual([health.report().status, health.report().checks[0]?.reason], ['failing', 'No response within 20 ms.']);
@@ -93,7 +104,7 @@ describe('health checks', () => {
           },
         },
       ],
-      () => 0,
+      { now: () => 0, elapsed: () => 0 },
       () => {},
       TIMING,
     );

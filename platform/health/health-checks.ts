@@ -1,4 +1,5 @@
 import type { Health, HealthCheckState } from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
 
 const EVERY_MS = 1_000;
 /** Maximum duration of a check. A longer check fails, and is not started again before it ends. */
@@ -22,6 +23,8 @@ interface CheckEntry {
   readonly check: HealthCheck;
   status: HealthCheckState['status'];
   since: number;
+  /** Time without success after which its start has failed, elapsed ms. */
+  readonly startingUntil: number;
   reason: string | null;
   failures: number;
   isRunning: boolean;
@@ -39,25 +42,34 @@ export interface HealthTiming {
  */
 export class HealthChecks {
   readonly #entries: readonly CheckEntry[];
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, 'now' | 'elapsed'>;
   readonly #onChange: (state: HealthCheckState) => void;
   readonly #timing: HealthTiming;
   readonly #timer: NodeJS.Timeout;
   #isStopping = false;
 
-  /** @param now epoch ms. @param onChange called when a check starts to fail, and when it succeeds again */
+  /** @param onChange called when a check starts to fail, and when it succeeds again */
   constructor(
     checks: readonly HealthCheck[],
-    now: () => number,
+    clock: Pick<Clock, 'now' | 'elapsed'>,
     onChange: (state: HealthCheckState) => void,
     timing: HealthTiming = { everyMs: EVERY_MS, checkMsMax: CHECK_MS_MAX, startingMsMax: STARTING_MS_MAX },
   ) {
-    this.#now = now;
+    this.#clock = clock;
     this.#onChange = (state) => {
       if (!this.#isStopping) onChange(state);
     };
     this.#timing = timing;
-    this.#entries = checks.map((check) => ({ check, status: 'unknown', since: now(), reason: null, failures: 0, isRunning: false }));
+    const startingUntil = clock.elapsed() + timing.startingMsMax;
+    this.#entries = checks.map((check) => ({
+      check,
+      status: 'unknown',
+      since: clock.now(),
+      startingUntil,
+      reason: null,
+      failures: 0,
+      isRunning: false,
+    }));
     this.#timer = setInterval(() => void this.run(), timing.everyMs);
     this.#timer.unref();
   }
@@ -130,7 +142,7 @@ export class HealthChecks {
   #failed(entry: CheckEntry, error: unknown, failuresMax: number): void {
     entry.failures++;
     const reason = error instanceof Error ? error.message : String(error);
-    const isStarting = entry.status === 'unknown' && this.#now() - entry.since < this.#timing.startingMsMax;
+    const isStarting = entry.status === 'unknown' && this.#clock.elapsed() < entry.startingUntil;
     if (isStarting) entry.reason = reason;
     else if (entry.failures >= failuresMax) this.#set(entry, 'failing', reason);
   }
@@ -140,7 +152,7 @@ export class HealthChecks {
     if (entry.status === status) return;
     const wasUnknown = entry.status === 'unknown';
     entry.status = status;
-    entry.since = this.#now();
+    entry.since = this.#clock.now();
     if (!(wasUnknown && status === 'ok')) this.#onChange(stateOf(entry));
   }
 }

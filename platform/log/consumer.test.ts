@@ -329,7 +329,10 @@ describe('a consumer group', () => {
 
   describe('fault 11: when retention has dropped unread events', () => {
     /** 2,000 events, of which the group has read 8 when most are dropped. */
-    async function overtaken(onOutOfRange?: 'skip'): Promise<{ group: ConsumerGroup; messages: string[]; start: number }> {
+    async function overtaken(
+      onOutOfRange?: 'skip',
+      failures: Error[] = [],
+    ): Promise<{ group: ConsumerGroup; messages: string[]; start: number }> {
       for (let seq = 1; seq <= 8; seq++) await log.append([one('zone/a', seq)]);
       const messages: string[] = [];
       const projection = onOutOfRange ? Object.assign(table, { onOutOfRange }) : table;
@@ -341,6 +344,7 @@ describe('a consumer group', () => {
       await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 1);
       const start = Math.max(...log.stats().partitions.map((partition) => partition.start));
       assert.ok(start > 8);
+      table.failures.push(...failures);
       await group.start();
       return { group, messages, start };
     }
@@ -380,6 +384,14 @@ describe('a consumer group', () => {
       await group.caughtUp();
       assert.equal(table.rows.length, 8 + 2_000 - start);
       assert.equal(group.stats().gaps.length, 1);
+      await group.stop();
+    });
+
+    test('repeats a skip that failed, and records the gap once', async () => {
+      const { group, start } = await overtaken('skip', [new Error('the table is locked'), new Error('the table is locked')]);
+      await group.caughtUp();
+      assert.equal(table.rows.length, 8 + 2_000 - start);
+      assert.deepEqual([group.stats().gaps.length, group.stats().failure], [1, null]);
       await group.stop();
     });
   });

@@ -112,7 +112,10 @@ export class ConsumerGroup {
    */
   async skipDropped(): Promise<ConsumerGap[]> {
     const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
+    const known = this.#log.consumers.gaps(this.#projection.name);
     for (const gap of gaps) {
+      // A skip that failed has recorded it.
+      if (known.some(({ partition, from, to }) => partition === gap.partition && from === gap.from && to === gap.to)) continue;
       await this.#log.consumers.recordGap(this.#projection.name, gap);
       this.#onFailure(`${this.#projection.name} skipped offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
     }
@@ -132,7 +135,7 @@ export class ConsumerGroup {
   /** Resolves when all events that the log has now are applied; at once while the group is stopped, by a caller or by dropped events. */
   caughtUp(): Promise<void> {
     const ends = this.#log.stats().partitions.map(({ end }) => end);
-    if (this.#stopped || this.#overtaken.size > 0 || this.#hasReached(ends)) return Promise.resolve();
+    if (this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#awaiting.push({ ends, resolve });
       this.#wake?.();
@@ -212,7 +215,8 @@ export class ConsumerGroup {
     const found: LoggedBatch[] = [];
     const read: ReadRange[] = [];
     let events = 0;
-    if (this.#overtaken.size > 0) return 0;
+    if (this.#hasStopped()) return 0;
+    if (this.#overtaken.size > 0) await this.skipDropped();
     for (let turn = 0; turn < this.#log.partitions && events < READ_EVENTS_MAX && !this.#stopped; turn++) {
       const partition = this.#first;
       this.#first = (this.#first + 1) % this.#log.partitions;
@@ -306,12 +310,12 @@ export class ConsumerGroup {
     this.#overtaken.set(partition, { partition, from: offset, to: start, at: this.#clock.now() });
     this.#failure = message;
     this.#onFailure(`${this.#projection.name} has stopped: ${message}`);
-    if (this.#projection.onOutOfRange !== 'skip') {
-      for (const { resolve } of this.#awaiting) resolve();
-      this.#awaiting = [];
-      return;
-    }
-    await this.skipDropped().catch((error) => this.#note(`${this.#projection.name} could not skip what was dropped`, error));
+    if (!this.#hasStopped()) return void (await this.skipDropped());
+    for (const { resolve } of this.#awaiting.splice(0)) resolve();
+  }
+
+  #hasStopped(): boolean {
+    return this.#overtaken.size > 0 && this.#projection.onOutOfRange !== 'skip';
   }
 
   #note(message: string, error: unknown): void {
@@ -394,7 +398,6 @@ export class ConsumerGroup {
 
   #noteDeadLetter({ zone, firstSeq }: EventBatch, { message, only }: CannotApply): void {
     this.#deadLetters++;
-    const seq = firstSeq + (only?.index ?? 0);
-    this.#onFailure(`${this.#projection.name} stored ${zone} seq ${seq} as a dead letter: ${message}`);
+    this.#onFailure(`${this.#projection.name} stored ${zone} seq ${firstSeq + (only?.index ?? 0)} as a dead letter: ${message}`);
   }
 }

@@ -15,14 +15,26 @@ export class Visitor {
     this.headers = headers;
   }
 
+  /** The headers that every request of this client has: cookies and those it was created with. */
+  credentials(): Record<string, string> {
+    const cookie = [...this.jar].map(([name, value]) => `${name}=${value}`).join('; ');
+    return { ...(cookie !== '' && { cookie }), ...this.headers };
+  }
+
+  /** A client with the same cookies, which changes them apart from this one. */
+  copy(): Visitor {
+    const copy = new Visitor(this.url, this.headers);
+    for (const [name, value] of this.jar) copy.jar.set(name, value);
+    return copy;
+  }
+
   async ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
     const response = await fetch(this.url + path, {
       method,
       redirect: 'manual',
       headers: {
         ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...(this.jar.size > 0 && { cookie: [...this.jar].map(([name, value]) => `${name}=${value}`).join('; ') }),
-        ...this.headers,
+        ...this.credentials(),
         ...headers,
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),

@@ -150,6 +150,7 @@ describe('a command with bad input', () => {
 
   test('an invalid, missing or different master key is reported and never shown', () => {
     const data = ['--data', join(folder, 'sealed')];
+    mkdirSync(join(folder, 'sealed', 'secrets'), { recursive: true });
     assert.equal(millrace(['secrets', 'rotate', ...data]).status, 0);
     const short = millrace(['secrets', 'rotate', ...data], { MILLRACE_ENCRYPTION__KEY: 'not-long-enough' });
     assert.equal(short.status, 1);

@@ -154,17 +154,25 @@ describe('zone hosts', () => {
         body: '{}',
       });
     const before = (await hosts()).map(({ id }) => id);
+    const memory: (number | undefined)[] = [];
     await until(async () => {
       const [victim] = await hosts();
       assert.ok(victim);
       process.kill(victim.pid, 'SIGKILL');
-      await until(async () => (await hosts()).some(({ id, state }) => id === victim.id && state === 'starting'), 'it is starting');
+      let starting: WorldHostStatus | undefined;
+      await until(async () => {
+        starting = (await hosts()).find(({ id, state }) => id === victim.id && state === 'starting');
+        return starting !== undefined;
+      }, 'it is starting');
+      // Not that of the ended process.
+      memory.push(starting?.memoryBytes);
       const { status } = await ask(victim.id);
       // It may have arrived between the two requests.
       if (status === 409) return true;
       assert.equal(status, 200);
       return false;
     }, 'a host is asked to be replaced while it is starting');
+    assert.equal(memory[0], 0);
     await until(async () => (await hosts()).every(({ open, state }) => open === 2 && state === 'up'), 'the zones are shared again');
     const after = (await hosts()).map(({ id }) => id);
     assert.equal(after.length, before.length);

@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
+import { UserError } from '@millrace/base/user-error';
 import { messageOf } from '@millrace/kernel';
 import { type DataUse, withDataUse } from '../data-use.ts';
 import { accessibleToOthers } from '../private-files.ts';
@@ -12,6 +13,8 @@ const MIB = 1024 * 1024;
 const DISK_MIB_MIN = 2_048;
 const MEMORY_MIB_MIN = 1_024;
 
+type Finding = [name: string, ok: boolean, found: string];
+
 /** Checks the requirements of a start and prints the results. Sets exit code 1 if a check fails. */
 export async function doctor({
   repair,
@@ -21,25 +24,39 @@ export async function doctor({
   ...flags
 }: ServingFlags & { repair?: boolean; candles?: boolean; from?: string; seconds: number }): Promise<void> {
   const settings = settingsFor(flags);
+  if (repair || candles) requireData(settings.data);
   if (repair) return (await import('../repair-stores.ts')).repairStores(settings);
   if (candles) return (await import('../check-candles.ts')).checkStoredCandles(settings, { from, seconds });
-  const findings: [name: string, ok: boolean, found: string][] = [
+  const folders = [folderFinding(settings.data), privacyFinding(settings.data)];
+  const [use, stores] = await withDataUse(
+    settings,
+    async (found): Promise<[DataUse, Finding[]]> => [
+      found,
+      await Promise.all(lmdbStores(settings.data).map((store) => storeFinding(store, found))),
+    ],
+  );
+  const findings: Finding[] = [
     ['Node', Number(process.versions.node.split('.')[0]) >= 24, process.version],
     ['processors', availableParallelism() >= 2, String(availableParallelism())],
     ['memory', totalmem() / MIB >= MEMORY_MIB_MIN, `${Math.round(totalmem() / MIB)} MiB`],
     ['configuration', true, `${settings.sources.length} source(s)`],
-    folderFinding(settings.data),
-    privacyFinding(settings.data),
-    ...(await withDataUse(settings, (use) => Promise.all(lmdbStores(settings.data).map((store) => storeFinding(store, use))))),
+    ...folders,
+    ...stores,
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
-    await portFinding('port', settings.host, settings.port),
-    ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
+    await portFinding('port', settings.host, settings.port, use),
+    ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort, use)] : []),
   ];
   for (const [name, ok, found] of findings) console.log(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(22)} ${found}`);
   if (findings.some(([, ok]) => !ok)) process.exitCode = 1;
 }
 
-function folderFinding(folder: string): [string, boolean, string] {
+/** @throws UserError when nothing is stored in a folder, for example because it is misspelt */
+function requireData(folder: string): void {
+  if (existsSync(folder) && statSync(folder).isDirectory() && readdirSync(folder).length > 0) return;
+  throw new UserError(`there is no data in ${folder}`, 'Name the data folder of the installation with --data.');
+}
+
+function folderFinding(folder: string): Finding {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.W_OK);
@@ -51,7 +68,7 @@ function folderFinding(folder: string): [string, boolean, string] {
   }
 }
 
-async function storeFinding(store: LmdbStore, use: DataUse): Promise<[string, boolean, string]> {
+async function storeFinding(store: LmdbStore, use: DataUse): Promise<Finding> {
   if (!existsSync(store.folder)) return [store.name, true, 'none yet'];
   const damage = await damageOf(store, use === 'in use' ? 'meta' : 'thorough');
   if (damage === null) return [store.name, true, use === 'in use' ? 'quick check passed; stop the server for a thorough check' : 'intact'];
@@ -59,7 +76,7 @@ async function storeFinding(store: LmdbStore, use: DataUse): Promise<[string, bo
   return [store.name, false, `${damage}; ${remedy}`];
 }
 
-function privacyFinding(folder: string): [string, boolean, string] {
+function privacyFinding(folder: string): Finding {
   try {
     const open = accessibleToOthers(folder);
     return [
@@ -72,10 +89,18 @@ function privacyFinding(folder: string): [string, boolean, string] {
   }
 }
 
-function portFinding(name: string, host: string, port: number): Promise<[string, boolean, string]> {
+/** A port that another process has is a failure, unless a server uses the data folder: it is the one that has the port. */
+function portFinding(name: string, host: string, port: number, use: DataUse): Promise<Finding> {
   return new Promise((resolve) => {
     const probe = createServer();
-    probe.once('error', (error) => resolve([name, false, `${host}:${port}: ${messageOf(error)}`]));
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      const isOwn = use === 'in use' && error.code === 'EADDRINUSE';
+      resolve([
+        name,
+        isOwn,
+        isOwn ? `${host}:${port} is in use; a server runs with this data folder` : `${host}:${port}: ${messageOf(error)}`,
+      ]);
+    });
     probe.listen({ host, port }, () => probe.close(() => resolve([name, true, `${host}:${port} is free`])));
   });
 }

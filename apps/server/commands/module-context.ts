@@ -1,6 +1,7 @@
 import type { CommandContext } from '@millrace/module';
 import { createLogger } from '@millrace/telemetry';
 import { withDatabase } from '../database/server-database.ts';
+import { writeOutput } from './output.ts';
 import { currentFolder, type ServingFlags, settingsFor } from './settings.ts';
 
 /** Context of a command of a module. @throws ConfigError */
@@ -9,7 +10,7 @@ export function commandContext(flags: ServingFlags): CommandContext {
   return {
     settings,
     folder: currentFolder(),
-    write: (text) => process.stdout.write(text),
+    write: writeOutput,
     fail: () => {
       process.exitCode = 1;
     },

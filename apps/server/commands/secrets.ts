@@ -1,6 +1,6 @@
 import { createLogger } from '@millrace/telemetry';
 import { withDatabase } from '../database/server-database.ts';
-import { ownSecrets, sharedSecrets } from '../secrets.ts';
+import { ownSecrets, requireOwnSecrets, sharedSecrets } from '../secrets.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
 /** Prints the names of the secrets and the master key of each; never their values. */
@@ -21,6 +21,7 @@ export async function rotate(flags: ServingFlags): Promise<void> {
 
 async function forEach(flags: ServingFlags, work: (secrets: ReturnType<typeof ownSecrets>) => Promise<void>): Promise<void> {
   const settings = settingsFor(flags);
+  requireOwnSecrets(settings);
   await work(ownSecrets(settings));
   if (settings.database.url !== undefined)
     await withDatabase(settings, createLogger(settings.logging.level), (database) => work(sharedSecrets(settings, database)));

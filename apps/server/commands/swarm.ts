@@ -15,14 +15,21 @@ const JOIN_MS_MAX = 60_000;
 
 /** Runs bots on a running server, and prints their statistics. */
 export async function swarm({ players, seconds, server, moves, processes, json, key }: SwarmFlags): Promise<void> {
-  const bots = await startSwarm({ server, players, movesPerSecond: moves, processes, ...(key !== undefined && { key }) }).catch((error) => {
+  const address = server.replace(/\/$/, '');
+  const orders = { server: address, players, movesPerSecond: moves, processes, ...(key !== undefined && { key }) };
+  const bots = await startSwarm(orders).catch((error) => {
     throw new UserError(
       `the bots cannot play at ${server}: ${error.message}`,
       'Start the server first ("npm start"), or select another with --server. Without demo mode, pass an API key with --key.',
     );
   });
   try {
-    await bots.joined(JOIN_MS_MAX);
+    await bots.joined(JOIN_MS_MAX).catch((error) => {
+      throw new UserError(
+        error.message,
+        'Select fewer with --players, or more --processes. The metrics of the server show its limits and load.',
+      );
+    });
     console.error(`${players} bots play`);
     const { tally, playing, cores } = await bots.watch(seconds);
     const sorted = tally.latencies.sort((one, other) => one - other);

@@ -7,7 +7,7 @@ import type { Settings } from '@millrace/config';
 import { connectDatabase, type Database, type DatabaseAddress, failureReason, isSocketFolder, migrateDatabase } from '@millrace/database';
 import { SupervisedProcess } from '@millrace/processes';
 import type { Logger } from '@millrace/telemetry';
-import { sql } from 'drizzle-orm';
+import { DrizzleQueryError, sql } from 'drizzle-orm';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 import { DATABASE_PROCESS } from './process-file.ts';
 
@@ -102,9 +102,21 @@ function socketFolder(data: string): string {
 
 /**
  * The relational database for a command: that of the running server, or opened for the duration of the work.
- * @throws UserError if the data folder has no database: a command does not create an installation
+ * @throws UserError if a query fails, or the data folder has no database: a command does not create an installation
  */
-export async function withDatabase<T>(
+export function withDatabase<T>(settings: Settings, logger: Logger, work: (database: Database) => Promise<T>): Promise<T> {
+  return withOpenDatabase(settings, logger, work).catch((error: unknown) => {
+    if (!(error instanceof DrizzleQueryError)) throw error;
+    throw new UserError(
+      `the database cannot be used: ${failureReason(error)}`,
+      settings.database.url === undefined
+        ? 'Try again. If this continues, stop the server and run "millrace doctor".'
+        : 'Check database.url, and that the database server runs. A started server creates the tables.',
+    );
+  });
+}
+
+async function withOpenDatabase<T>(
   { data, database: { url } }: Settings,
   logger: Logger,
   work: (database: Database) => Promise<T>,
@@ -112,7 +124,12 @@ export async function withDatabase<T>(
   const socket = socketFolder(data);
   if (url !== undefined || (await isListening(socket))) {
     const database = connectDatabase(url === undefined ? { socket } : { url });
-    return work(database).finally(() => database.close());
+    const connected = async () => {
+      // A transaction that cannot connect has no error of a query.
+      await database.drizzle.execute(sql`select 1`);
+      return work(database);
+    };
+    return connected().finally(() => database.close());
   }
   if (!existsSync(join(data, 'database')))
     throw new UserError(

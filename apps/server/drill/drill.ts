@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UserError } from '@millrace/base/user-error';
 import type { DrillReport, Page, RecoverySource, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
 import type { Tally } from '../swarm/bot.ts';
 import { type Swarm, startSwarm } from '../swarm/swarm.ts';
@@ -22,6 +23,8 @@ const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
 /** How long a drill waits for killed hosts to have their zones again. Failed restarts are repeated after 10 s at most. */
 const EVEN_MS_MAX = 60_000;
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** Target of each recovery source: all players play again within this time, ms, after the kill of one host or of all. */
 const TARGET_MS: Record<RecoverySource, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
@@ -68,21 +71,45 @@ async function inOwnWorld<T>(
   players: number,
   work: (server: ServerProcess, swarm: Swarm) => Promise<T>,
 ): Promise<T> {
+  const interruption = interrupted();
   const folder = mkdtempSync(join(tmpdir(), 'millrace-drill-'));
-  const server = await startServerIn(folder, {
+  const starting = startServerIn(folder, {
     sources: [],
     worlds: { columns: COLUMNS, rows: ROWS, hosts: HOSTS, tcpPort: 0, recoverFrom: RECOVER_FROM[recoverySource] },
   });
   let swarm: Swarm | null = null;
-  try {
+  const run = async () => {
+    const server = await starting;
     swarm = await startSwarm({ server: server.url, players, movesPerSecond: MOVES_PER_SECOND, processes: 1 });
     await swarm.joined(JOIN_MS_MAX);
-    return await work(server, swarm);
+    return work(server, swarm);
+  };
+  try {
+    return await Promise.race([run(), interruption.signal]);
   } finally {
-    swarm?.end();
-    await server.stop();
+    (swarm as Swarm | null)?.end();
+    await starting.then(
+      (server) => server.stop(),
+      () => {},
+    );
     rmSync(folder, { recursive: true, force: true });
+    interruption.ignore();
   }
+}
+
+/** Until `ignore`, SIGINT and SIGTERM reject `signal` instead of ending this process: its server would go on without it. */
+function interrupted(): { readonly signal: Promise<never>; ignore(): void } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const received = (name: NodeJS.Signals) =>
+    reject(new UserError(`the drill was interrupted by ${name}`, 'It has stored no report. Run it again.'));
+  for (const name of SIGNALS) process.on(name, received);
+  return {
+    signal: promise,
+    ignore: () => {
+      for (const name of SIGNALS) process.off(name, received);
+    },
+  };
 }
 
 async function killRepeatedly(

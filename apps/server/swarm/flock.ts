@@ -42,7 +42,7 @@ function run({ host, port, tokens, movesPerSecond, joinsPerSecond }: FlockOrders
     part = (part + 1) % parts;
   }, 1_000 / PARTS_PER_SECOND);
   let cpu = process.cpuUsage();
-  setInterval(() => {
+  const reporting = setInterval(() => {
     const { user, system } = process.cpuUsage(cpu);
     cpu = process.cpuUsage();
     const report: FlockReport = {
@@ -51,11 +51,13 @@ function run({ host, port, tokens, movesPerSecond, joinsPerSecond }: FlockOrders
       cpuMs: (user + system) / 1_000,
     };
     shared.tally = newTally();
-    process.send?.(report);
+    // A parent that has just ended gets no report: without the callback, that would be an error of this process.
+    if (process.connected) process.send?.(report, undefined, {}, () => {});
   }, REPORT_MS);
   // Bots leave explicitly, so that they do not count as lost players.
   process.once('disconnect', () => {
     clearInterval(joining);
+    clearInterval(reporting);
     for (const bot of bots) bot.end();
     setTimeout(() => process.exit(), LEAVE_MS);
   });

@@ -151,6 +151,7 @@ export class ZoneHosts {
   #ended({ id, pid }: HostHandle, isExpected: boolean): void {
     if (!isExpected) this.#options.logger.warn({ host: id, pid }, 'a zone host has ended');
     this.#coordinator.left(id);
+    this.#stats.delete(id);
     // The host ended before it released all zones. They move to other hosts, and it is not restarted.
     this.#drained(id);
   }

@@ -66,7 +66,7 @@ function Inspector({ status }: { status: PlayerStatus }) {
           <StatTile name={text.packetsInOut} value={`${whole(framesIn)} / ${whole(framesOut)}`} />
           <StatTile name={text.droppedUpdates} value={whole(droppedUpdates)} alarming={droppedUpdates > 0} />
         </dl>
-        {player ? <Components player={player} /> : <Notice title={text.playerOnTheWay} />}
+        {player ? <Components player={player} /> : <Notice title={zone === null ? text.playerInNoZone : text.playerOnTheWay} />}
         <History id={id} />
       </div>
       <div className="grid min-w-0 grid-cols-1 content-start gap-3">

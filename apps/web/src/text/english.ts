@@ -195,6 +195,7 @@ export const english = {
   noConnection: 'Not connected',
   packetsInOut: 'Packets in / out',
   droppedUpdates: 'Dropped updates',
+  playerInNoZone: 'In no zone',
   playerOnTheWay: 'Moving between zones',
   kick: 'Kick',
   edit: 'Edit',

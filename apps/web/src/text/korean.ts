@@ -196,6 +196,7 @@ export const korean: Text = {
   noConnection: '연결 안 됨',
   packetsInOut: '수신 / 송신 패킷',
   droppedUpdates: '누락된 업데이트',
+  playerInNoZone: '존에 없음',
   playerOnTheWay: '존 이동 중',
   kick: '강제 퇴장',
   edit: '수정',

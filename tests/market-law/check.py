@@ -233,6 +233,7 @@ def judge_missing(one, stored, first, stored_since):
             firsts[life] = min(firsts.get(life, (place, number)), (place, number))
         first = max((number for _, number in firsts.values()), default=None)
     last = max(stored, default=None)
+    first_place = one.sent.get(first, (0, None))[0]
     for trade in missing:
         number = trade["number"]
         place, life = one.sent.get(number, (None, None))
@@ -240,10 +241,12 @@ def judge_missing(one, stored, first, stored_since):
             continue
         if place is None and (first is None or number < first or number > last):
             continue
-        if life in killed and (first is None or number < first or newest_place[(one.name.split(":")[0], life)] - place < KILLED_PLACES):
+        # Frames may be out of order: a trade after the first one in time may have been sent before it.
+        is_before = first is None or number < first or (place is not None and place < first_place)
+        if life in killed and (is_before or newest_place[(one.name.split(":")[0], life)] - place < KILLED_PLACES):
             # What the venue's past has not, either, leaves a trace where trades are numbered.
             leaves_trace = one.has_history() and (one.numbered or not trade["isForgotten"])
-            if not leaves_trace or first is None or number < first or number > last:
+            if not leaves_trace or is_before or number > last:
                 continue
         differ(f"{one.name}: trade {number} {trade['id']} of {trade['time']} ({'sent in life %s' % life if life is not None else 'not sent'}) is lost; stored {sorted(stored)}, gaps {gaps}")
 

@@ -54,7 +54,9 @@ export function streamWorld(parts: WorldStreamParts): () => void {
           const view = (await gateway.ask({ about: 'objects', zone })) as Pick<ZoneView, 'seq' | 'objects'> | null;
           return view && ({ zone, seq: view.seq, stateAt: clock.now(), objects: view.objects } satisfies ZoneView);
         });
-      for (const [channel, player] of watched(hub, 'players:'))
+      const players = watched(hub, 'players:');
+      for (const player of placed) if (!players.some(([, one]) => one === player)) placed.delete(player);
+      for (const [channel, player] of players)
         look(channel, 'player', async () => {
           const status = await playerStatus(gateway, player);
           if (status) placed.add(player);

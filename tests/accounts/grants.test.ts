@@ -10,7 +10,7 @@ import type { Credential } from './grants-model.ts';
 import { type Guarded, PASSWORD, startGuarded } from './visitor.ts';
 
 /** Environment variables for longer runs: first seed, number of seeds, changes of each history. */
-const { GRANTS_SEED = '4', GRANTS_SEEDS = '1', GRANTS_STEPS = '40' } = process.env;
+const { GRANTS_SEED = '4', GRANTS_SEEDS = '1', GRANTS_STEPS = '25' } = process.env;
 
 describe('random histories of grants and revocations', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-grants-'));

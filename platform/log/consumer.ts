@@ -2,15 +2,14 @@ import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
 import { type Clock, type EventBatch, messageOf, within } from '@millrace/kernel';
 import { Backoff } from '@millrace/resilience';
 import { storeDeadLetter } from './dead-letters.ts';
-import { type ConsumerGap, type ConsumerStats, type EventLog, type LoggedBatch, OffsetBeyondEnd, OffsetOutOfRange } from './event-log.ts';
+import { type ConsumerGap, type ConsumerStats, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
+import { lagOf, READ_MS_MAX, storedOffsets } from './offsets.ts';
 import { CannotApply, type Projection } from './projection.ts';
 
 /** Maximum number of events per read, over all partitions: enough for columnar writes, few enough to keep the event loop responsive. */
 const READ_EVENTS_MAX = 8_192;
 /** Time that a group without lag collects events before it reads them, ms, unless a caller waits: a write of one event costs nearly as much as of a thousand. */
 const GATHER_MS = 100;
-/** Time limit of a read, ms. A read that takes longer is retried. */
-const READ_MS_MAX = 10_000;
 /** Interval at which the stored offsets are checked, ms: a store that lost its newest writes in a crash gets them again, also without new events. */
 const CHECK_EVERY_MS = 2_000;
 const RETRY_FIRST_MS = 50;
@@ -78,7 +77,7 @@ export class ConsumerGroup {
   async #begin(): Promise<void> {
     // From now on retention waits for this group, whether its store can be read or not.
     if (!this.#log.consumers.groups().some(({ group }) => group === this.#projection.name)) void this.#register();
-    const stored = await this.#storedOffsets();
+    const stored = await storedOffsets(this.#projection, this.#log, this.#clock);
     this.#offsets = [...stored];
     this.#stored = stored;
     this.#skipped.clear();
@@ -154,10 +153,9 @@ export class ConsumerGroup {
 
   stats(): ConsumerStats {
     const offsets = this.#offsets.length > 0 ? this.#offsets : this.#log.consumers.offsets(this.#projection.name);
-    const lag = this.#log.stats().partitions.reduce((sum, { end }, index) => sum + end - (offsets[index] ?? 0), 0);
     return {
       group: this.#projection.name,
-      lag,
+      lag: lagOf(this.#log, offsets),
       applied: this.#applied,
       deadLetters: this.#deadLetters,
       failure: this.#failure ?? this.#checkFailure ?? this.#noteFailure,
@@ -252,15 +250,6 @@ export class ConsumerGroup {
     }
   }
 
-  async #storedOffsets(): Promise<number[]> {
-    const known = await within(this.#clock, READ_MS_MAX, `the store of ${this.#projection.name}`, this.#projection.offsets());
-    return this.#log.stats().partitions.map(({ end }, partition) => {
-      const next = known.get(partition) ?? 0;
-      if (next > end) throw new OffsetBeyondEnd(this.#projection.name, partition, next, end);
-      return next;
-    });
-  }
-
   /** Checks the stored offsets. If they differ from the expected ones, continues from them. */
   async #check(): Promise<void> {
     try {
@@ -273,7 +262,7 @@ export class ConsumerGroup {
   }
 
   async #goOnFromStored(): Promise<void> {
-    const stored = await this.#storedOffsets();
+    const stored = await storedOffsets(this.#projection, this.#log, this.#clock);
     for (const [partition, next] of stored.entries()) {
       const believed = this.#stored[partition] ?? 0;
       if (next === believed) continue;

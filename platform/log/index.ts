@@ -13,6 +13,7 @@ export {
   type RetentionRule,
 } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
+export { lagOf } from './offsets.ts';
 export { CannotApply, type Projection } from './projection.ts';
 export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';
 export { type RepairReport, type RepairSources, repairLog } from './repair.ts';

@@ -1,5 +1,5 @@
 import type { ConsumerGroupStatus } from '@millrace/contracts';
-import type { EventLog } from '@millrace/log';
+import { type EventLog, lagOf } from '@millrace/log';
 import { consumerStatus } from '@millrace/module';
 import { WORLD_HISTORY } from '../zone/zone.ts';
 import type { ProjectorHandle } from './projector-handle.ts';
@@ -9,10 +9,9 @@ export function projectorStatus({ stats, failure, isPaused }: ProjectorHandle, l
   if (stats && failure === null) return consumerStatus(stats, isPaused);
   const group = WORLD_HISTORY;
   const offsets = log.consumers.offsets(group);
-  const lag = log.stats().partitions.reduce((sum, { end }, partition) => sum + end - (offsets[partition] ?? 0), 0);
   const { applied = 0, deadLetters = 0, overtaken = [] } = stats ?? {};
   const status = consumerStatus(
-    { group, lag, applied, deadLetters, failure, offsets, overtaken, gaps: log.consumers.gaps(group) },
+    { group, lag: lagOf(log, offsets), applied, deadLetters, failure, offsets, overtaken, gaps: log.consumers.gaps(group) },
     isPaused,
   );
   return { ...status, state: isPaused ? 'paused' : 'unavailable' };

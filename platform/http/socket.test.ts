@@ -5,30 +5,18 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { systemClock } from '@millrace/base/clock';
-import { HOME_TENANT, type Principal } from '@millrace/contracts';
+import type { Principal } from '@millrace/contracts';
 import { Hub } from '@millrace/streams';
 import { until } from '@millrace/testing';
 import { pack, unpack } from 'msgpackr';
 import { WebSocket } from 'ws';
 import { createSocketServer } from './socket.ts';
+import { GUEST } from './testing/guest.ts';
 
 /*
  * Requests that a WebSocket may send. tests/accounts/open-streams.test.ts tests a whole server.
  */
 
-const GUEST: Principal = {
-  kind: 'anonymous',
-  user: null,
-  name: 'guest',
-  tenant: HOME_TENANT,
-  role: null,
-  tier: 'free',
-  permissions: new Set(),
-  lacksTwoFactor: false,
-  version: null,
-  credential: 'c',
-  expiresAt: null,
-};
 const MSGPACK = 'millrace.msgpack';
 /** Maximum size of a message, bytes. */
 const MESSAGE_BYTES_MAX = 64 * 1024;

@@ -173,7 +173,7 @@ export class Gateway {
   /** Call it when a zone was opened on a host, or is on none. */
   placed(zone: ZoneId, host: HostPort | null): void {
     this.#directory.placed(zone, host);
-    if (host) this.#questions.placed(zone, host);
+    this.#questions.placed(zone, host);
     this.#placement.zonePlaced(zone, host);
   }
 
@@ -195,9 +195,9 @@ export class Gateway {
       case 'astray':
         return this.#placement.astray(from, message);
       case 'zone-players':
-        if ((this.#directory.hostOf(message.zone)?.id ?? from.id) === from.id)
-          this.#directory.counted(message.zone, message.players, message.between);
-        return;
+        if ((this.#directory.hostOf(message.zone)?.id ?? from.id) !== from.id) return;
+        this.#directory.counted(message.zone, message.players, message.between);
+        return this.#placement.reported(message.zone, message.players);
       case 'arrived':
         return this.#placement.arrived(message.player, message.zone);
       case 'forgotten':

@@ -13,6 +13,8 @@ const ENTER_RETRY_MS = 1_000;
 const REPLY_MS_MAX = 5_000;
 /** How long a session may wait in a crossing before its player is searched for, ms. */
 const TRANSIT_MS = 3_000;
+/** Delay before a search that a zone could not reply to begins again, ms. */
+const SEARCH_AGAIN_MS = 500;
 /** How long a new session waits for the reports of all zones, ms. */
 const STARTING_MS = 5_000;
 
@@ -97,8 +99,15 @@ export class PlayerPlacement {
       return this.enter(session, zones[here] as ZoneId);
     }
     if (found.every((where) => where === 'nowhere')) return this.#admit(session);
-    session.become('waiting', this.#clock.elapsed());
+    this.#wait(session, found.includes('between') ? TRANSIT_MS : SEARCH_AGAIN_MS);
+  }
+
+  /** A session waits until a zone has its player. After `searchAfterMs` the player is searched for. */
+  #wait(session: Session, searchAfterMs: number): void {
     this.#bind(session, null);
+    session.host = null;
+    session.searchAfterMs = searchAfterMs;
+    session.become('waiting', this.#clock.elapsed());
   }
 
   #bind(session: Session, zone: ZoneId | null): void {
@@ -114,6 +123,19 @@ export class PlayerPlacement {
         session.host = null;
         session.become('waiting', this.#clock.elapsed());
       }
+    }
+  }
+
+  /**
+   * A zone that was opened has reported its players. Sessions that wait for theirs without knowing its zone enter it: a player that crossed a border when the
+   * hosts died is where the log has it.
+   */
+  reported(zone: ZoneId, players: readonly PlayerId[]): void {
+    for (const player of players) {
+      const session = this.#sessions.ofPlayer(player);
+      if (!session || !(session.stage === 'seeking' || (session.stage === 'waiting' && session.zone === null))) continue;
+      session.isNew = false;
+      this.enter(session, zone);
     }
   }
 
@@ -149,11 +171,7 @@ export class PlayerPlacement {
   left(from: HostPort, { handle, zone, n, code }: FromZoneHost & { type: 'left' }): void {
     const session = this.#sessions.onHost(handle, from);
     if (!session || session.zone !== zone) return;
-    if (code === 'IN_TRANSIT') {
-      this.#bind(session, null);
-      session.host = null;
-      return session.become('waiting', this.#clock.elapsed());
-    }
+    if (code === 'IN_TRANSIT') return this.#wait(session, TRANSIT_MS);
     if (code === 'PLAYER_NOT_IN_ZONE') {
       this.#directory.lost(session.player);
       return void this.#seek(session);
@@ -221,7 +239,7 @@ export class PlayerPlacement {
       case 'waiting':
         if (session.zone !== null) {
           if (this.#directory.hostOf(session.zone)) this.enter(session, session.zone);
-        } else if (waitedMs > TRANSIT_MS) void this.#seek(session);
+        } else if (waitedMs > session.searchAfterMs) void this.#seek(session);
         return;
       case 'entering':
         if (waitedMs > ENTER_RETRY_MS && session.zone !== null) this.enter(session, session.zone);

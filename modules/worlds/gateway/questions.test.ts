@@ -78,6 +78,15 @@ describe('a request to a zone', () => {
     assert.equal(await reply, null);
   });
 
+  test('resolves with null at once for `now`, when the zone loses its host before the reply', async () => {
+    for (const next of [null, host('next')]) {
+      const questions = new Questions(new ManualClock(), () => host('first'));
+      const reply = questions.ask(question('now'));
+      questions.placed(zone, next);
+      assert.equal(await reply, null);
+    }
+  });
+
   test('resolves with null when no reply arrives in time, and is dropped then', async () => {
     const clock = new ManualClock();
     const questions = new Questions(clock, () => undefined);

@@ -12,7 +12,7 @@ export interface ZoneRequest {
   readonly message: (ask: number) => ToZoneHost;
   /**
    * `no`: a command, which could be decided twice; it waits for a host and is sent once. `yes`: a query, sent until a reply arrives.
-   * `now`: a query that resolves at once, with null when the zone has no host or the host cannot reply.
+   * `now`: a query that resolves at once, with null when the zone has no host, loses it before the reply, or the host cannot reply.
    */
   readonly again: 'no' | 'yes' | 'now';
 }
@@ -52,10 +52,13 @@ export class Questions {
     });
   }
 
-  /** Call it when the zone was opened on another host. */
-  placed(zone: ZoneId, host: HostPort): void {
-    for (const [ask, waiting] of this.#waiting)
-      if (waiting.zone === zone && (waiting.again === 'yes' || !waiting.isSent)) send(ask, waiting, host);
+  /** Call it when the zone was opened on a host, or is on none. */
+  placed(zone: ZoneId, host: HostPort | null): void {
+    for (const [ask, waiting] of this.#waiting) {
+      if (waiting.zone !== zone) continue;
+      if (waiting.again === 'now') this.#resolve(ask, waiting, null);
+      else if (host && (waiting.again === 'yes' || !waiting.isSent)) send(ask, waiting, host);
+    }
   }
 
   /** Handles a host’s reply. Null means that the host does not have the zone, or not yet. */
@@ -63,6 +66,10 @@ export class Questions {
     const waiting = this.#waiting.get(ask);
     if (!waiting) return;
     if (reply === null && waiting.again === 'yes') return void this.#clock.after(AGAIN_MS, () => this.#sendAgain(ask));
+    this.#resolve(ask, waiting, reply);
+  }
+
+  #resolve(ask: number, waiting: Waiting, reply: unknown): void {
     this.#waiting.delete(ask);
     waiting.cancel();
     waiting.resolve(reply);

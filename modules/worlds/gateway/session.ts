@@ -25,6 +25,8 @@ export class Session {
   stage: SessionStage = 'lobby';
   /** When the stage began, ms of the clock’s `elapsed`. */
   since: number;
+  /** How long it may wait without a zone before its player is searched for, ms. */
+  searchAfterMs = 0;
   zone: ZoneId | null = null;
   host: HostPort | null = null;
   connection: Connection | null = null;

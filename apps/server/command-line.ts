@@ -74,7 +74,7 @@ serving(program.command('doctor'))
   .option('--repair', 'create a new log from the readable records of a damaged one; the damaged log is kept')
   .option('--candles', 'compare samples of the stored candles with the stored trades, while the server is stopped')
   .option('--from <instrument>', 'with --candles: start with this instrument')
-  .option('--seconds <number>', 'with --candles: time limit', wholeNumber, 60)
+  .option('--seconds <number>', 'with --candles: time limit (default: 60)', wholeNumber)
   .description('check this machine and the data folder')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 
@@ -119,11 +119,21 @@ try {
   // A server goes on without its output.
   if (!SERVERS.has(process.argv[2] ?? '')) await outputWritten();
 } catch (error) {
-  const status = report(error);
+  const status = report(error) || (await helpWritten());
   // A process that exits within a transaction of a shared store is killed, and its exit status lost.
   if (!(error instanceof CommanderError)) await (await import('@millrace/lmdb')).transactionsEnded(TRANSACTIONS_MS_MAX);
   // Resources that were opened before the error would keep the process alive.
   process.exit(status);
+}
+
+/** Waits until the text of --help is written. Returns the exit code. */
+async function helpWritten(): Promise<number> {
+  try {
+    await outputWritten();
+    return 0;
+  } catch (error) {
+    return report(error);
+  }
 }
 
 async function addCommandsOfModules(): Promise<void> {

@@ -96,6 +96,15 @@ describe('a command', () => {
     assert.deepEqual([other.status, /^FAIL {2}port .*EADDRINUSE/m.test(other.stdout)], [1, true], other.stdout);
   });
 
+  test('doctor refuses options of --candles without it, and creates no data folder', () => {
+    refused(['doctor', '--data', 'data', '--from', 'sim:BTC-USDT'], '--from', 'Add --candles.');
+    refused(['doctor', '--data', 'data', '--seconds', '5'], '--seconds', 'Add --candles.');
+    const { stdout } = millrace(['doctor', '--data', 'new/data', '--port', '0']);
+    assert.match(stdout, /^ok {4}data folder {12}\S+data, does not exist yet; a start creates it, \d+ MiB free$/m);
+    assert.match(stdout, /^ok {4}file access {12}no files yet$/m);
+    assert.equal(existsSync(join(folder, 'new')), false);
+  });
+
   test('refuses a port that is not written in digits', () => {
     for (const port of ['', '0x1f90', '65536']) refused(['config', 'check', '--port', port], `argument '${port}'`);
     assert.equal(millrace(['config', 'check', '--port', '8000', '--data', data]).status, 0);
@@ -106,6 +115,7 @@ describe('a command', () => {
     for (const args of [
       ['audit', 'export', '--data', 'data'],
       ['config', 'print'],
+      ['config', '--help'],
     ]) {
       const { status, stderr } = millrace(args, full);
       assert.deepEqual([status, stderr.includes('standard output cannot be written: ENOSPC')], [1, true], stderr);

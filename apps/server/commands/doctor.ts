@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
+import { dirname } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import { messageOf } from '@millrace/kernel';
 import { type DataUse, withDataUse } from '../data-use.ts';
@@ -12,6 +13,8 @@ import { CONSOLE_FOLDER } from './up.ts';
 const MIB = 1024 * 1024;
 const DISK_MIB_MIN = 2_048;
 const MEMORY_MIB_MIN = 1_024;
+/** Time limit of the comparison of candles, s, unless another is named. */
+const CANDLES_S_MAX = 60;
 
 type Finding = [name: string, ok: boolean, found: string];
 
@@ -22,11 +25,13 @@ export async function doctor({
   from,
   seconds,
   ...flags
-}: ServingFlags & { repair?: boolean; candles?: boolean; from?: string; seconds: number }): Promise<void> {
+}: ServingFlags & { repair?: boolean; candles?: boolean; from?: string; seconds?: number }): Promise<void> {
+  if (!candles && (from !== undefined || seconds !== undefined))
+    throw new UserError(`${from === undefined ? '--seconds' : '--from'} is an option of the comparison of candles`, 'Add --candles.');
   const settings = settingsFor(flags);
   if (repair || candles) requireData(settings.data);
   if (repair) return (await import('../repair-stores.ts')).repairStores(settings);
-  if (candles) return (await import('../check-candles.ts')).checkStoredCandles(settings, { from, seconds });
+  if (candles) return (await import('../check-candles.ts')).checkStoredCandles(settings, { from, seconds: seconds ?? CANDLES_S_MAX });
   const folders = [folderFinding(settings.data), privacyFinding(settings.data)];
   const [use, stores] = await withDataUse(
     settings,
@@ -58,14 +63,20 @@ function requireData(folder: string): void {
 
 function folderFinding(folder: string): Finding {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    accessSync(folder, constants.W_OK);
-    const { bavail, bsize } = statfsSync(folder);
+    const existing = existingFolder(folder);
+    accessSync(existing, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = statfsSync(existing);
     const freeMiB = Math.round((bavail * bsize) / MIB);
-    return ['data folder', freeMiB >= DISK_MIB_MIN, `${folder}, ${freeMiB} MiB free`];
+    const state = existing === folder ? '' : 'does not exist yet; a start creates it, ';
+    return ['data folder', freeMiB >= DISK_MIB_MIN, `${folder}, ${state}${freeMiB} MiB free`];
   } catch (error) {
     return ['data folder', false, `${folder}: ${messageOf(error)}`];
   }
+}
+
+/** The folder, or the nearest folder above it that exists: the one that it would be created in. */
+function existingFolder(folder: string): string {
+  return existsSync(folder) || dirname(folder) === folder ? folder : existingFolder(dirname(folder));
 }
 
 async function storeFinding(store: LmdbStore, use: DataUse): Promise<Finding> {
@@ -77,6 +88,7 @@ async function storeFinding(store: LmdbStore, use: DataUse): Promise<Finding> {
 }
 
 function privacyFinding(folder: string): Finding {
+  if (!existsSync(folder)) return ['file access', true, 'no files yet'];
   try {
     const open = accessibleToOthers(folder);
     return [

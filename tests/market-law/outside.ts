@@ -98,7 +98,8 @@ class Venue {
   }
 
   history(url: URL, response: ServerResponse): void {
-    this.requests++;
+    // The state of an order book, which no history has, is requested for ever.
+    if (!url.pathname.endsWith('/depth')) this.requests++;
     if (this.#historyAnswers === '503') return void response.writeHead(503, { 'retry-after': '0' }).end();
     const known = (symbol: string) => this.#known(symbol).filter(({ isForgotten }) => !isForgotten);
     const body = historyPage(this.story.kind, url, known) ?? this.#klines(url);

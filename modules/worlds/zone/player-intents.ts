@@ -94,7 +94,8 @@ function reachOf({ speed, boostedUntil, allowance, at }: Motion, now: number): {
 }
 
 function pickUp(state: InitializedWorld, player: Player, id: string, n: number, context: WorldContext): void {
-  const item = state.items[id];
+  // The client sends any text, also the name of a member that every object has.
+  const item = Object.hasOwn(state.items, id) ? state.items[id] : undefined;
   if (!item) return refuse(context, 'UNKNOWN_ITEM', `"${id}" does not lie in zone ${state.zone}.`);
   const distance = Math.ceil(Math.hypot(item.position.x - player.position.x, item.position.y - player.position.y));
   if (distance > REACH) return refuse(context, 'OUT_OF_REACH', `${distance} cm; the reach is ${REACH}.`);

@@ -1,5 +1,6 @@
 import type { Bag, Handover, Motion, Place, Player, PlayerId, PlayerIntent, ZoneId } from '@millrace/contracts';
 import { withAccepted } from './accepted.ts';
+import { isAhead } from './clock-set-back.ts';
 import { isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 import type { InitializedWorld, World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
@@ -90,6 +91,7 @@ function handoverOf(state: World, player: Player, origin: Place, to: ZoneId): Ha
 function reachOf({ speed, boostedUntil, allowance, at }: Motion, now: number): { burst: number; allowed: number } {
   const perMs = (speed * SPEED_TOLERANCE * (boostedUntil > now ? BOOST : 1)) / 1_000;
   const burst = Math.floor(perMs * BURST_MS);
+  if (isAhead(at, now)) return { burst, allowed: burst };
   return { burst, allowed: Math.min(burst, Math.floor(allowance + perMs * Math.max(0, now - at))) };
 }
 

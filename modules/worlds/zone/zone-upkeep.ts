@@ -1,5 +1,6 @@
 import { mix, Random, seedOf } from '@millrace/base/random';
 import { type GroundItem, ITEM_KINDS, type ItemKind, type WorldPlan, type ZoneId } from '@millrace/contracts';
+import { isAhead } from './clock-set-back.ts';
 import { freePlace, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 import type { InitializedWorld, World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
@@ -66,7 +67,8 @@ function moveMonsters(state: InitializedWorld, tick: number, context: WorldConte
 function reviveDead(state: InitializedWorld, context: WorldContext): void {
   const { now } = context;
   for (const player of Object.values(state.players)) {
-    if (player.health.diedAt === 0 || now < player.health.diedAt + DEAD_MS) continue;
+    const { diedAt } = player.health;
+    if (diedAt === 0 || (now < diedAt + DEAD_MS && !isAhead(diedAt, now))) continue;
     context.emit({
       type: 'PlayerRevived',
       player: player.id,
@@ -78,8 +80,9 @@ function reviveDead(state: InitializedWorld, context: WorldContext): void {
 }
 
 function spawnDueItems(state: InitializedWorld, context: WorldContext): void {
-  while ((state.respawns[0] ?? Number.POSITIVE_INFINITY) <= context.now)
-    context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });
+  const { now } = context;
+  const isDue = (at: number | undefined) => at !== undefined && (at <= now || isAhead(at, now + RESPAWN_MS));
+  while (isDue(state.respawns[0])) context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });
 }
 
 /** Forgets the sleeping players above the maximum, those first that have slept longest. */

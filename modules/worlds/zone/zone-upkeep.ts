@@ -2,7 +2,7 @@ import { mix, Random, seedOf } from '@millrace/base/random';
 import { type GroundItem, ITEM_KINDS, type ItemKind, type WorldPlan, type ZoneId } from '@millrace/contracts';
 import { isAhead } from './clock-set-back.ts';
 import { freePlace, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
-import type { InitializedWorld, World } from './world-state.ts';
+import { type InitializedWorld, needsPlan, type World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
 
 /** Time from a player’s death to its revival, ms. */
@@ -29,9 +29,11 @@ const FORGOTTEN_AT_ONCE_MAX = 100;
 /** Dead players, due items and sleepers are checked this often. */
 const UPKEEP_EVERY_TICKS = 10;
 
-/** Creates the monsters and items of a new zone. */
+/** Creates the monsters and items of a new zone; an earlier one gets the size of the world. */
 export function createZone(state: World, plan: WorldPlan, context: WorldContext): void {
-  if (state.plan !== null) return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan.seed}.`);
+  if (!needsPlan(state, plan))
+    return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan?.seed}.`);
+  if (state.plan !== null) return context.emit({ type: 'ZoneResized', columns: plan.columns, rows: plan.rows });
   const monsters = Array.from({ length: plan.monsters }, (_none, index) => ({
     id: `m${index + 1}`,
     position: freePlace(plan, state.zone, context.random),

@@ -96,7 +96,6 @@ export const WORLD_ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/world/zones/:zone/map',
     access: 'platform:read',
-    read: 'process',
     tag: 'Worlds',
     summary: 'Get the map of a zone: its blocked tiles',
     params: zoneParams,

@@ -173,6 +173,7 @@ export interface WorldObjects {
 
 /** All commands of a world zone. */
 export type WorldCommand =
+  /** An initialized zone takes only the size of the world from the plan. */
   | { type: 'CreateZone'; plan: WorldPlan }
   /** `isNew`: no zone has the player, so this zone may create it. */
   | { type: 'JoinZone'; player: PlayerId; name: string; session: string; isNew: boolean }
@@ -221,6 +222,8 @@ export type LeaveReason = 'left' | 'lost' | 'replaced' | 'kicked';
 /** All events of a world zone. */
 export type WorldEvent =
   | { type: 'ZoneCreated'; plan: WorldPlan; monsters: readonly Monster[]; items: readonly GroundItem[] }
+  /** The world has another size now. The zone keeps its map. */
+  | { type: 'ZoneResized'; columns: number; rows: number }
   | { type: 'PlayerJoined'; player: Player }
   | { type: 'PlayerWoke'; player: PlayerId; name: string; session: string; at: number; replaced: EndedSession | null }
   | { type: 'PlayerFellAsleep'; player: PlayerId; reason: LeaveReason; at: number; ended: EndedSession }

@@ -40,6 +40,7 @@ export type Question =
   | { about: 'objects'; zone: ZoneId }
   /** Every item in the zone and on the way from it, and every player. */
   | { about: 'contents'; zone: ZoneId }
+  /** Newest seq of the zone, and the seed of its map. */
   | { about: 'seq'; zone: ZoneId }
   | { about: 'snapshot'; zone: ZoneId; store: 'hot' | 'cold' };
 

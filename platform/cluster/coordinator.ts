@@ -37,6 +37,8 @@ interface HostEntry {
   /** The version that was last sent. */
   sentVersion: number;
   draining: boolean;
+  /** Whether the end of its drain was reported. */
+  isDrainReported: boolean;
 }
 
 interface Placed {
@@ -100,6 +102,7 @@ export class Coordinator {
         version: heartbeat.version + 1,
         sentVersion: 0,
         draining: false,
+        isDrainReported: false,
       };
       this.#hosts.set(heartbeat.host, entry);
       this.#options.onHost?.(heartbeat.host, 'joined', heartbeat.incarnation);
@@ -124,6 +127,8 @@ export class Coordinator {
     const entry = this.#hosts.get(host);
     if (!entry) return false;
     entry.draining = true;
+    // A drain that is requested again is reported again.
+    entry.isDrainReported = false;
     this.#rebalance();
     return true;
   }
@@ -170,7 +175,9 @@ export class Coordinator {
       }
       if (placed.target !== entry.id && heartbeat.version >= placed.takenAt && !holding.has(zone)) placed.owner = null;
     }
-    if (entry.draining && this.#countOf(entry.id) === 0) this.#options.onHost?.(entry.id, 'drained', '');
+    if (!entry.draining || entry.isDrainReported || this.#countOf(entry.id) > 0) return;
+    entry.isDrainReported = true;
+    this.#options.onHost?.(entry.id, 'drained', '');
   }
 
   #lose(entry: HostEntry, what: 'silent' | 'lost', reason: string): void {

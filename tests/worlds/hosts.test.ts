@@ -186,6 +186,32 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
+  test('an undrained host is not replaced any more: a later drain does not end it', async () => {
+    const order = (id: string, what: string) =>
+      fetch(`${server.url}/api/v1/world/hosts/${id}/${what}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      });
+    const of = async (id: string) => (await hosts()).find((host) => host.id === id);
+    let kept = '';
+    await until(async () => {
+      kept = (await hosts())[0]?.id as string;
+      assert.equal((await order(kept, 'replace')).status, 200);
+      // Too late when it has released its zones already.
+      if ((await order(kept, 'undrain')).status === 200 && (await of(kept))) return true;
+      await until(async () => (await hosts()).length === 2 && (await hosts()).every(({ open }) => open === 2), 'it is replaced');
+      return false;
+    }, 'a host is undrained before it is replaced');
+    await until(async () => (await hosts()).length === 3 && (await hosts()).every(({ open }) => open > 0), 'three hosts share the zones');
+    assert.equal((await order(kept, 'drain')).status, 200);
+    await until(async () => ((await of(kept))?.zones ?? 0) === 0, 'it has no zones');
+    assert.equal((await of(kept))?.state, 'draining');
+    assert.equal((await order(kept, 'replace')).status, 200);
+    await until(async () => (await of(kept)) === undefined, 'it is replaced');
+    await everyonePlays();
+  });
+
   test('a player edited by an operator is notified, and the audit log has the change', async () => {
     const [{ id, client }] = players as [{ id: string; client: WorldClient }];
     const outcome = await post<{ ok: boolean }>(`/world/players/${id}/edits`, {

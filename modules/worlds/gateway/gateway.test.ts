@@ -238,3 +238,26 @@ describe('a gateway that was suspended for longer than clients may be silent', (
     assert.ok(received.some((frame) => frame.t === 'bye' && frame.code === 'HELLO_REQUIRED'));
   });
 });
+
+test('a session that is resumed again and again keeps only the commands that its client reported last', async () => {
+  const world = new SmallWorld();
+  const client = await world.join(kim);
+  const [enter] = world.enters();
+  assert.ok(enter);
+  world.reply(enter);
+  client.say({ t: 'say', n: 2, text: 'one that arrived' });
+  const welcome = client.received.find((frame) => frame.t === 'welcome');
+  assert.ok(welcome);
+  for (const zone of ZONES) world.gateway.placed(zone, null);
+  const numbersOf = (resumption: number) => Array.from({ length: 64 }, (_none, index) => 100 * resumption + index);
+  let last = client;
+  for (let resumption = 1; resumption <= 50; resumption++)
+    last = await world.join(kim, { resume: welcome.resume, unanswered: numbersOf(resumption) });
+  assert.deepEqual([...(world.gateway.sessionOf(kim)?.unanswered.keys() ?? [])], [2, ...numbersOf(50)]);
+  world.open(enter.zone, [kim]);
+  const again = world.enters().at(-1);
+  assert.ok(again);
+  world.reply(again, null, [2, 5_001]);
+  assert.deepEqual(last.replies().slice(0, 3), ['ok 2', 'LOST 5000', 'ok 5001']);
+  assert.equal(last.replies().length, 65);
+});

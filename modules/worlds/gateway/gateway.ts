@@ -199,7 +199,7 @@ export class Gateway {
         this.#directory.counted(message.zone, message.players, message.between);
         return this.#placement.reported(message.zone, message.players);
       case 'arrived':
-        return this.#placement.arrived(message.player, message.zone);
+        return this.#placement.admitted(from, message);
       case 'forgotten':
         // A player with a session may be on its way back to this zone. If it is not, the zone denies that it has it.
         for (const player of message.players) if (!this.#sessions.ofPlayer(player)) this.#directory.forgotten(player, message.zone);

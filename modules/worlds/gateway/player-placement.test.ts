@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ZoneId } from '@millrace/contracts';
+import { WORLD_PROTOCOL, type ZoneId } from '@millrace/contracts';
 import { kim, SmallWorld, ZONES } from './testing/small-world.ts';
 
 describe('fault 41: a player is sent to one zone only', () => {
@@ -114,6 +114,28 @@ describe('a player whose crossing was under way when its hosts died', () => {
     await world.locate(() => 'nowhere');
     assert.deepEqual(world.enters(), []);
   });
+});
+
+test('a player whose session ended during its crossing falls asleep when it arrives', async () => {
+  const [home, next] = ZONES as [ZoneId, ZoneId];
+  for (const again of [false, true]) {
+    const world = new SmallWorld();
+    const { connection } = await world.join(kim);
+    const [enter] = world.enters();
+    assert.equal(enter?.zone, home);
+    world.reply(enter);
+    world.gateway.received(world.hostOf(home), { type: 'left', handle: enter.handle, zone: home, n: null, code: 'IN_TRANSIT' });
+    connection.closed();
+    await world.clock.advance(6_000);
+    assert.equal(world.gateway.sessionOf(kim), undefined);
+    // Its next session has not joined yet.
+    if (again) world.connect().say({ t: 'hello', v: WORLD_PROTOCOL, token: kim });
+    await world.clock.advance(0);
+    world.sent.splice(0);
+    world.gateway.received(world.hostOf(next), { type: 'arrived', zone: next, player: kim, session: enter.session });
+    const commands = world.sent.flatMap((message) => (message.type === 'deliver' ? [message.command] : []));
+    assert.deepEqual(commands, [{ type: 'LeaveZone', player: kim, session: enter.session, reason: 'lost' }]);
+  }
 });
 
 describe('a search that a zone could not reply to', () => {

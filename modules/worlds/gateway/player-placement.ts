@@ -189,6 +189,13 @@ export class PlayerPlacement {
     if (session?.zone === zone && session.stage !== 'lobby') session.become('waiting', this.#clock.elapsed());
   }
 
+  /** A zone has admitted a player or taken it back. When its session ended meanwhile, no host knows that: the player falls asleep now. */
+  admitted(from: HostPort, { player, zone, session: id }: FromZoneHost & { type: 'arrived' }): void {
+    this.arrived(player, zone);
+    if ((this.#sessions.ofPlayer(player)?.stage ?? 'lobby') !== 'lobby' || id === '') return;
+    from.send({ type: 'deliver', zone, command: { type: 'LeaveZone', player, session: id, reason: 'lost' }, meta: {}, ask: null });
+  }
+
   /** A player has arrived in a zone: its session follows. */
   arrived(player: PlayerId, zone: ZoneId): void {
     const session = this.#sessions.ofPlayer(player);

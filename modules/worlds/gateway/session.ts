@@ -128,10 +128,15 @@ export class Session {
 
   /**
    * Handles the commands for which a client that resumes has no reply. Those without a known outcome become pending again: the zone reports which it
-   * accepted when the session enters it.
+   * accepted when the session enters it. Those of an earlier report alone are forgotten: the client has all that it waits for in this one.
    * @returns the known outcomes: the code of a refusal, null for an accepted command
    */
   repliesFor(numbers: readonly number[], now: number): [n: number, code: string | null][] {
+    for (const n of [...this.#reported])
+      if (!numbers.includes(n)) {
+        this.#reported.delete(n);
+        this.#pending.delete(n);
+      }
     const known: [number, string | null][] = [];
     for (const n of numbers) {
       const code = this.#outcomes.get(n);

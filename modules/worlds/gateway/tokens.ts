@@ -38,13 +38,22 @@ export function playerTokens(
       try {
         const { payload } = await jwtVerify(token, secret, { issuer: ISSUER, audience: AUDIENCE, algorithms: ['HS256'] });
         const { sub, name, user = null } = payload;
-        if (!isPlayerId.Check(sub) || typeof name !== 'string' || (user !== null && typeof user !== 'string')) return null;
-        return { player: sub, name: name.slice(0, NAME_CHARACTERS_MAX), user };
+        // A zone has its players in an object by id, so the id must not be a member that every object has.
+        if (!isPlayerId.Check(sub) || sub in {} || typeof name !== 'string' || (user !== null && typeof user !== 'string')) return null;
+        return { player: sub, name: playerName(name), user };
       } catch {
         return null;
       }
     },
   };
+}
+
+/**
+ * The name that a player gets from its token. Programs that sign tokens may put any text there, but clients cannot decode half of a surrogate pair, and
+ * PostgreSQL cannot store a NUL.
+ */
+function playerName(text: string): string {
+  return [...text.toWellFormed().replaceAll('\0', '')].slice(0, NAME_CHARACTERS_MAX).join('');
 }
 
 /** Returns a random id for a new player, about 50 bits. */

@@ -4,6 +4,7 @@ import type { PlayerId, WorldPlan, ZoneId } from '@millrace/contracts';
 import { ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import type { FromZoneHost } from '../messages.ts';
+import type { World } from '../zone/world-state.ts';
 import { worldZone } from '../zone/zone.ts';
 import { WorldHost } from './world-host.ts';
 
@@ -18,13 +19,12 @@ const address = zoneAddress(worldZone.kind, zone);
 const kim = 'p-kim' as PlayerId;
 
 /** A host of one zone. While `breaks` says so, the zone throws on an event. */
-async function openHost() {
+async function openHost(plan = PLAN, log = new MemoryLog()) {
   const clock = new ManualClock();
-  const log = new MemoryLog();
   const spool = new MemorySpool(0);
   const received: FromZoneHost[] = [];
   const fault = { breaks: (_type: string) => false };
-  const world = new WorldHost({ clock, plan: PLAN, send: (message) => received.push(message) });
+  const world = new WorldHost({ clock, plan, send: (message) => received.push(message) });
   const stores = { log, spool, hot: new MemorySnapshots(), cold: new MemorySnapshots() };
   const host = new ZoneHost({ ...stores, clock, random: openNumbers, ...world.hooks });
   world.run(host, {
@@ -121,4 +121,14 @@ describe('a session', () => {
     assert.ok(entered);
     assert.deepEqual(entered.accepted, [2]);
   });
+});
+
+test('a zone gets the size of the world when it was changed, and keeps its map', async () => {
+  const planOf = ({ host }: Awaited<ReturnType<typeof openHost>>) => (host.view(address)?.state as World).plan;
+  const before = await openHost();
+  assert.deepEqual(planOf(before), PLAN);
+  await before.host.flushed();
+  const after = await openHost({ ...PLAN, seed: 8, columns: 3, rows: 2 }, before.log);
+  assert.deepEqual(planOf(after), { ...PLAN, columns: 3, rows: 2 });
+  assert.equal(after.host.view(address)?.seq, 2, 'it is recorded once');
 });

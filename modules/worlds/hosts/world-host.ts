@@ -26,7 +26,7 @@ import { answerQuestion } from '../record/inspect.ts';
 import { acceptedNumbers } from '../zone/accepted.ts';
 import { packedTiles, zoneAt } from '../zone/terrain.ts';
 import { yourselfOf } from '../zone/views.ts';
-import type { World } from '../zone/world-state.ts';
+import { needsPlan, type World } from '../zone/world-state.ts';
 import { worldZone } from '../zone/zone.ts';
 import { Audience } from './audience.ts';
 import { GuestNotices } from './guest-notices.ts';
@@ -98,7 +98,7 @@ export class WorldHost {
     this.#zones.set(zone, opened);
     const state = this.#stateOf(zone);
     if (!state) return;
-    if (state.plan === null) this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
+    if (needsPlan(state, this.#plan)) this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
     opened.audience.reset(state);
     this.#reportPlayers(zone);
     opened.handovers.offerAll(state);
@@ -187,7 +187,7 @@ export class WorldHost {
     if (!state) return;
     const now = this.#clock.elapsed();
     // `CreateZone` may have failed when the zone was opened.
-    if (state.plan === null) return this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
+    if (needsPlan(state, this.#plan)) return this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
     opened.handovers.retry(state, now);
     for (const [player, counts] of opened.takeViolations()) this.#sendCommand(zone, { type: 'CountViolations', player, counts });
     if (now - opened.checkedAt < LOST_SESSIONS_EVERY_MS) return;

@@ -90,7 +90,11 @@ export class ZoneHosts {
   readonly control: HostControl = {
     statuses: () => this.#statuses(),
     drain: (id) => this.#coordinator.drain(id),
-    undrain: (id) => this.#coordinator.undrain(id),
+    undrain: (id) => {
+      // It stays, also if it was being replaced.
+      this.#draining.delete(id);
+      return this.#coordinator.undrain(id);
+    },
     replace: (id) => this.#replace(id),
   };
 

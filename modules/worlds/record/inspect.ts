@@ -77,7 +77,7 @@ export async function answerQuestion(question: Question, host: ZoneHost, isJoini
       return firstPlayers(found, question.after, question.limit);
     }
     case 'seq':
-      return status;
+      return { ...status, seed: state.plan?.seed ?? null };
     case 'contents':
       return contentsOf(state);
     case 'objects':

@@ -4,7 +4,7 @@ import type { Gateway } from '../gateway/gateway.ts';
 import { liveZone } from '../live-zone.ts';
 import { restored } from '../zone/restore.ts';
 import { itemsElsewhere } from './contents.ts';
-import { type WorldRecord, zoneAtPoint } from './past.ts';
+import { type PastZone, type WorldRecord, zoneAtPoint } from './past.ts';
 
 /** Largest number of attempts while players keep leaving the zone. */
 const ATTEMPTS_MAX = 5;
@@ -25,17 +25,36 @@ export interface RestoreRequest {
   readonly dryRun: boolean;
 }
 
+/** The last restore of each world; the next one waits for it. */
+const restores = new WeakMap<RestorePorts['gateway'], Promise<unknown>>();
+
+/** Runs restores of a world one by one: two at a time could each put back an item that no zone had when they looked. */
+function oneByOne<T>({ gateway }: RestorePorts, work: () => Promise<T>): Promise<T> {
+  const done = (restores.get(gateway) ?? Promise.resolve()).then(work);
+  restores.set(
+    gateway,
+    done.catch(() => {}),
+  );
+  return done;
+}
+
 /**
- * Restores a zone to its state at a point in time. Players and items that other zones have now stay there.
+ * Restores a zone to its state at a point in time. Players and items that other zones have now stay there. Restores of a world run one by one.
  * @throws NotOnRecord when the exact state at that point is not on record
  * @throws ApiProblem ZONE_UNAVAILABLE when the zone or one of the others does not reply
  */
-export async function restoreZone(
+export async function restoreZone(ports: RestorePorts, zone: ZoneId, request: RestoreRequest): Promise<RestoreOutcome> {
+  const past = await zoneAtPoint(ports.record, zone, request.point);
+  const restore = () => restoreTo(ports, zone, past, request);
+  return request.dryRun ? restore() : oneByOne(ports, restore);
+}
+
+async function restoreTo(
   { gateway, zones, record, decide }: RestorePorts,
   zone: ZoneId,
-  { point, dryRun, operator, reason }: RestoreRequest,
+  { state: past, seq: restoredSeq, hash }: PastZone,
+  { dryRun, operator, reason }: RestoreRequest,
 ): Promise<RestoreOutcome> {
-  const { state: past, seq: restoredSeq, hash } = await zoneAtPoint(record, zone, point);
   const { players, monsters, items, respawns } = past;
   const objects = { players, monsters, items, respawns };
   for (let times = 1; ; times++) {

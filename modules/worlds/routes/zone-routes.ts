@@ -31,9 +31,11 @@ export function zoneRoutes(routes: Routes, zones: ZoneAccess, plan: WorldPlan): 
   );
   routes.handle(ENDPOINTS.getZone, ({ params, query }) => zoneAt(zones, zones.require(params.zone), query));
   routes.handle(ENDPOINTS.getZoneRecord, async ({ params }) => recordResource(await recordOf(record, zones.require(params.zone))));
-  routes.handle(ENDPOINTS.getZoneMap, ({ params }) => {
+  routes.handle(ENDPOINTS.getZoneMap, async ({ params }) => {
     const zone = zones.require(params.zone);
-    return { zone, blocked: Buffer.from(packedTiles(plan, zone)).toString('base64') };
+    // A zone keeps its map when the configuration gets another seed.
+    const live = (await gateway.ask({ about: 'seq', zone }, 'now')) as { seed: number | null } | null;
+    return { zone, blocked: Buffer.from(packedTiles({ seed: live?.seed ?? plan.seed }, zone)).toString('base64') };
   });
   routes.handle(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = REPLAY_STEP_MS } }) => {
     const zone = zones.require(params.zone);

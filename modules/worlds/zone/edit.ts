@@ -19,7 +19,7 @@ export function editedFields(
   fields: Readonly<Record<string, unknown>>,
   random: () => number,
 ): Record<string, unknown> | string {
-  const schema = EDITABLE[component];
+  const schema = Object.hasOwn(EDITABLE, component) ? EDITABLE[component] : undefined;
   if (!schema) return `Unknown component "${component}". Use one of: ${Object.keys(EDITABLE).join(', ')}.`;
   const known = Object.keys(schema.properties);
   const unknown = Object.keys(fields).find((field) => !known.includes(field));

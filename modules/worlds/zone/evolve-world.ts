@@ -14,6 +14,8 @@ export function evolveWorld(state: World, event: WorldEvent): void {
   switch (event.type) {
     case 'ZoneCreated':
       return zoneCreated(state, event);
+    case 'ZoneResized':
+      return zoneResized(state, event);
     case 'ZoneRestored':
       return zoneRestored(state, event);
     case 'PlayerJoined':
@@ -76,6 +78,11 @@ function zoneCreated(state: World, { plan, monsters, items }: EventOf<'ZoneCreat
   for (const monster of monsters) state.monsters[monster.id] = structuredClone(monster);
   for (const item of items) state.items[item.id] = item;
   state.itemsEver = items.length;
+}
+
+function zoneResized(state: World, { columns, rows }: EventOf<'ZoneResized'>): void {
+  if (state.plan === null) throw new Error(`the record of zone ${state.zone} resizes its world before the zone was created`);
+  state.plan = { ...state.plan, columns, rows };
 }
 
 function zoneRestored(state: World, event: EventOf<'ZoneRestored'>): void {

@@ -25,6 +25,13 @@ describe('items', () => {
     });
   });
 
+  test('that do not exist are refused, also with the name of a member of every JavaScript object', () => {
+    for (const name of ['0-0:i99', 'constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+      withAnn().when(take(name)).refused('UNKNOWN_ITEM');
+      withAnn().when(use(name)).refused('NOT_CARRIED');
+    }
+  });
+
   test('have their effect when they are used', () => {
     const carrying = (item: 'apple' | 'boots' | 'mushroom', points: number) =>
       withAnn({ bag: { items: [{ id: 'x', item }], most: 12 }, health: { points, most: 100, stunnedUntil: 0, diedAt: 0 } })

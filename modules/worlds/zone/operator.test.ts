@@ -36,6 +36,10 @@ describe('an operator', () => {
     withAnn()
       .when(edit('violations', { total: 0 }))
       .refused('INVALID_FIELD');
+    for (const component of ['constructor', 'toString', '__proto__'])
+      withAnn()
+        .when(edit(component, { total: 0 }))
+        .refused('INVALID_FIELD');
     withAnn()
       .when(edit('position', { x: 9_000_000 }))
       .refused('INVALID_FIELD');

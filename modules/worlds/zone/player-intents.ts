@@ -1,5 +1,6 @@
 import type { Bag, Handover, Motion, Place, Player, PlayerId, PlayerIntent, ZoneId } from '@millrace/contracts';
 import { withAccepted } from './accepted.ts';
+import { isAhead } from './clock-set-back.ts';
 import { isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 import type { InitializedWorld, World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
@@ -90,11 +91,13 @@ function handoverOf(state: World, player: Player, origin: Place, to: ZoneId): Ha
 function reachOf({ speed, boostedUntil, allowance, at }: Motion, now: number): { burst: number; allowed: number } {
   const perMs = (speed * SPEED_TOLERANCE * (boostedUntil > now ? BOOST : 1)) / 1_000;
   const burst = Math.floor(perMs * BURST_MS);
+  if (isAhead(at, now)) return { burst, allowed: burst };
   return { burst, allowed: Math.min(burst, Math.floor(allowance + perMs * Math.max(0, now - at))) };
 }
 
 function pickUp(state: InitializedWorld, player: Player, id: string, n: number, context: WorldContext): void {
-  const item = state.items[id];
+  // The client sends any text, also the name of a member that every object has.
+  const item = Object.hasOwn(state.items, id) ? state.items[id] : undefined;
   if (!item) return refuse(context, 'UNKNOWN_ITEM', `"${id}" does not lie in zone ${state.zone}.`);
   const distance = Math.ceil(Math.hypot(item.position.x - player.position.x, item.position.y - player.position.y));
   if (distance > REACH) return refuse(context, 'OUT_OF_REACH', `${distance} cm; the reach is ${REACH}.`);

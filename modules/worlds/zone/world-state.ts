@@ -22,3 +22,8 @@ export interface World {
 }
 
 export type InitializedWorld = World & { plan: WorldPlan };
+
+/** Whether a zone has another plan than its world. It keeps its map, but the border of the world is where the newest plan has it. */
+export function needsPlan(state: World, { columns, rows }: WorldPlan): boolean {
+  return state.plan === null || state.plan.columns !== columns || state.plan.rows !== rows;
+}

@@ -1,7 +1,8 @@
 import { mix, Random, seedOf } from '@millrace/base/random';
 import { type GroundItem, ITEM_KINDS, type ItemKind, type WorldPlan, type ZoneId } from '@millrace/contracts';
+import { isAhead } from './clock-set-back.ts';
 import { freePlace, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
-import type { InitializedWorld, World } from './world-state.ts';
+import { type InitializedWorld, needsPlan, type World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
 
 /** Time from a player’s death to its revival, ms. */
@@ -28,9 +29,11 @@ const FORGOTTEN_AT_ONCE_MAX = 100;
 /** Dead players, due items and sleepers are checked this often. */
 const UPKEEP_EVERY_TICKS = 10;
 
-/** Creates the monsters and items of a new zone. */
+/** Creates the monsters and items of a new zone; an earlier one gets the size of the world. */
 export function createZone(state: World, plan: WorldPlan, context: WorldContext): void {
-  if (state.plan !== null) return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan.seed}.`);
+  if (!needsPlan(state, plan))
+    return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan?.seed}.`);
+  if (state.plan !== null) return context.emit({ type: 'ZoneResized', columns: plan.columns, rows: plan.rows });
   const monsters = Array.from({ length: plan.monsters }, (_none, index) => ({
     id: `m${index + 1}`,
     position: freePlace(plan, state.zone, context.random),
@@ -66,7 +69,8 @@ function moveMonsters(state: InitializedWorld, tick: number, context: WorldConte
 function reviveDead(state: InitializedWorld, context: WorldContext): void {
   const { now } = context;
   for (const player of Object.values(state.players)) {
-    if (player.health.diedAt === 0 || now < player.health.diedAt + DEAD_MS) continue;
+    const { diedAt } = player.health;
+    if (diedAt === 0 || (now < diedAt + DEAD_MS && !isAhead(diedAt, now))) continue;
     context.emit({
       type: 'PlayerRevived',
       player: player.id,
@@ -78,8 +82,9 @@ function reviveDead(state: InitializedWorld, context: WorldContext): void {
 }
 
 function spawnDueItems(state: InitializedWorld, context: WorldContext): void {
-  while ((state.respawns[0] ?? Number.POSITIVE_INFINITY) <= context.now)
-    context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });
+  const { now } = context;
+  const isDue = (at: number | undefined) => at !== undefined && (at <= now || isAhead(at, now + RESPAWN_MS));
+  while (isDue(state.respawns[0])) context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });
 }
 
 /** Forgets the sleeping players above the maximum, those first that have slept longest. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Handover, Place, Player, WorldCommand, WorldEvent } from '@millrace/contracts';
+import { type Handover, type Place, type Player, type WorldCommand, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
 import { acceptedNumbers } from './accepted.ts';
 import { isBlocked } from './terrain.ts';
@@ -17,6 +17,24 @@ describe('a zone of the world', () => {
     });
     world.when({ type: 'CreateZone', plan: { ...plan, seed: 8 } }).refused('ALREADY_INITIALIZED');
     given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true }).refused('NOT_INITIALIZED');
+  });
+
+  test('has the border of the world where the newest plan has it', () => {
+    // In a world of one zone its east edge is the end of the world.
+    const east = { x: ZONE_SIZE - 50, y: 150 };
+    const step: WorldCommand = { type: 'Move', player: 'ann', session: 's1', n: 1, x: ZONE_SIZE + 50, y: 150 };
+    const at = (columns: number) => withAnn({ position: east }, { type: 'ZoneResized', columns, rows: 2 }).at(START + 1_000);
+    at(1).when(step).refused('OUT_OF_BOUNDS');
+    at(1)
+      .when({ type: 'CreateZone', plan: { ...plan, seed: 8 } })
+      .emits({ type: 'ZoneResized', columns: 2, rows: 2 })
+      .when(step)
+      .emitsTypes('PlayerDeparted');
+    at(2)
+      .when({ type: 'CreateZone', plan: { ...plan, columns: 1 } })
+      .emits({ type: 'ZoneResized', columns: 1, rows: 2 })
+      .when(step)
+      .refused('OUT_OF_BOUNDS');
   });
 
   test('admits new players, wakes sleeping ones in their place, and recognises an existing session', () => {

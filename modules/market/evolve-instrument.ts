@@ -168,7 +168,8 @@ function noteFile(state: Instrument, { file, at }: FileMark): void {
 function notePrice(state: Instrument, price: string): void {
   // Fast path: most prices have no more decimals than the previous ones, without trailing zeros.
   if (price.length - price.indexOf('.') - 1 <= state.priceDecimals) return;
-  const decimals = decimalsOf(price.includes('.') ? price.replace(/0+$/, '') : price);
+  const [mantissa = '', exponent = '0'] = price.toLowerCase().split('e');
+  const decimals = decimalsOf(mantissa.includes('.') ? mantissa.replace(/0+$/, '') : mantissa) - Number(exponent);
   if (decimals > state.priceDecimals && decimals <= PRICE_DECIMALS_MAX) state.priceDecimals = decimals;
 }
 

@@ -126,10 +126,10 @@ class Item {
     return path === undefined ? '' : this.#at(path);
   }
 
-  /** A field as a number; NaN when it is absent. */
+  /** A field as a number; NaN when it is absent or has another form. `Number` takes blanks for 0, and reads hexadecimal digits. */
   number(name: string): number {
-    const text = this.text(name);
-    return text === '' ? Number.NaN : Number(text);
+    const text = this.text(name).trim();
+    return NUMBER.test(text) ? Number(text) : Number.NaN;
   }
 
   #at(path: string): string {
@@ -137,6 +137,9 @@ class Item {
     return value === undefined || value === null ? '' : String(value);
   }
 }
+
+/** A decimal number, as files and feeds write it. */
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /** Prefix of paths that start at the message instead of the item. */
 const ROOT = '$';

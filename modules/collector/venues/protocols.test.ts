@@ -201,6 +201,14 @@ describe('any JSON feed, by configuration alone', () => {
     );
   });
 
+  test('a blank or hexadecimal text is no number', () => {
+    const readingOf = (t: unknown) => (read(protocol, { station: 'roof', when: '2026-01-01T00:00:00Z', t })[1]?.[2] as Reading).value;
+    for (const text of ['', ' ', '\t', '\u00a0', '0x1F', '0b1', 'Infinity', '1,5', '.', 'true'])
+      assert.ok(Number.isNaN(readingOf(text)), text);
+    const numbers = [' 21.5 ', '-3', '+4', '.5', '6.', '7e-3', '8E+2', 9, -1.5e300].map(readingOf);
+    assert.deepEqual(numbers, [21.5, -3, 4, 0.5, 6, 0.007, 800, 9, -1.5e300]);
+  });
+
   const venue = (change: Partial<Mapping>, options: { ofDocument?: boolean } = {}) =>
     mappedProtocol(
       [

@@ -49,7 +49,7 @@ export function mappedProtocol(
       sink.consumed(mapping.as);
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
-      const news = ofDocument ? newsAfter(lastDocuments.get(mapping), sink) : sink;
+      const news = ofDocument ? newsAfter(lastDocuments.get(mapping), mapping, sink) : sink;
       if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, ofFile, news);
       else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
       else if (mapping.as === 'candles') readCandles(items, mapping, news);
@@ -60,8 +60,15 @@ export function mappedProtocol(
 }
 
 /** Uses the items that the previous document did not have. */
-function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink, Data> & { readonly taken: ReadonlySet<string> } {
+function newsAfter(
+  last: ReadonlySet<string> | undefined,
+  { time, fields }: Mapping,
+  sink: Sink,
+): Pick<Sink, Data> & { readonly taken: ReadonlySet<string> } {
   const taken = new Set<string>();
+  const repeats = new Map<string, number>();
+  // Without a time and an id, the id of a trade has the time of the request.
+  const isNamedById = time !== undefined || fields.id !== undefined;
   const unlessKnown = (name: string, take: () => boolean) => {
     const isTaken = last?.has(name) === true || take();
     if (isTaken) taken.add(name);
@@ -69,7 +76,11 @@ function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink
   };
   return {
     taken,
-    trade: (symbol, trade, numbered) => unlessKnown(`${symbol} ${trade.id}`, () => sink.trade(symbol, trade, numbered)),
+    trade: (symbol, trade, numbered) => {
+      const { price, quantity, side } = trade;
+      const id = isNamedById ? trade.id : idOf({ time: 0, price, quantity, side, nanos: 0 }, repeats);
+      return unlessKnown(`${symbol} ${id}`, () => sink.trade(symbol, trade, numbered));
+    },
     candle: (symbol, interval, candle) =>
       unlessKnown(`${symbol} ${interval} ${Object.values(candle).join(' ')}`, () => sink.candle(symbol, interval, candle)),
     reading: (symbol, reading) =>

@@ -228,6 +228,21 @@ describe('any JSON feed, by configuration alone', () => {
       .filter(([what]) => what === 'trade')
       .map(([, , trade]) => trade as Trade);
 
+  test('trades of a document without times and ids are taken once while they are in it', () => {
+    let now = 0;
+    const mapping: Mapping = { as: 'trades', items: 'data', pair: 'A-B', fields: { price: 'p', quantity: 'q' } };
+    const protocol = mappedProtocol([mapping], { now: () => ++now, ofDocument: true });
+    const pricesOf = (...prices: number[]) =>
+      trades(
+        protocol,
+        prices.map((p) => ({ p, q: 1 })),
+      ).map(({ price }) => price);
+    assert.deepEqual(
+      [pricesOf(1), pricesOf(1), pricesOf(1, 1), pricesOf(1, 1), pricesOf(2), pricesOf(1)],
+      [['1'], [], ['1'], [], ['2'], ['1']],
+    );
+  });
+
   test('repeated items of a document are ignored; refused ones are tried again', () => {
     const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000 + index, p: '1', q: '1', i }));
     const protocol = venue({}, { ofDocument: true });

@@ -8,14 +8,15 @@ import type { Protocol, Sink } from '../source.ts';
  * message, to values.
  */
 
-/** Symbol of an item without an instrument: the pair of its mapping. */
+/** All symbols of the mappings with their pairs. The symbol of an item without an instrument is the pair of its mapping. */
 export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol: string }[] {
-  const symbols = new Map<string, string>();
-  for (const mapping of mappings) {
-    if (mapping.pair !== undefined) symbols.set(mapping.pair, mapping.pair);
-    for (const [symbol, pair] of Object.entries(mapping.pairs ?? {})) symbols.set(symbol, pair);
+  const symbols = new Map<string, { pair: string; symbol: string }>();
+  const add = (symbol: string, pair: string) => symbols.set(`${symbol} ${pair}`, { symbol, pair });
+  for (const { pair: own, pairs = {} } of mappings) {
+    if (own !== undefined) add(own, own);
+    for (const [symbol, pair] of Object.entries(pairs)) add(symbol, pair);
   }
-  return [...symbols].map(([symbol, pair]) => ({ symbol, pair }));
+  return [...symbols.values()];
 }
 
 export interface MappedOptions {

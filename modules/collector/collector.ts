@@ -1,3 +1,4 @@
+import { UserError } from '@millrace/base/user-error';
 import {
   type InstrumentEvent,
   type InstrumentId,
@@ -47,6 +48,7 @@ export class Collector {
     const recorded: InstrumentId[] = [];
     for (const config of options.sources) {
       const { symbols, simulated } = this.#partsOf(config);
+      requireUniqueSymbols(config.id, symbols);
       for (const { pair, symbol } of symbols) {
         const id = instrumentId(config.id, pair);
         const negativePrices = config.negativePrices?.includes(pair) ?? false;
@@ -131,5 +133,19 @@ export class Collector {
     const { market, clock, venues, adjust } = this.#options;
     const parts = partsOf(config, market, () => clock.now(), venues);
     return adjust ? adjust(config, parts) : parts;
+  }
+}
+
+/** @throws UserError when two pairs of a source have one symbol: one of them would never get data */
+function requireUniqueSymbols(source: string, symbols: SourceParts['symbols']): void {
+  const pairs = new Map<string, string>();
+  for (const { pair, symbol } of symbols) {
+    const other = pairs.get(symbol) ?? pair;
+    if (other !== pair)
+      throw new UserError(
+        `The pairs "${other}" and "${pair}" of the source "${source}" have the same symbol "${symbol}".`,
+        'Remove one of them, or put it into another source.',
+      );
+    pairs.set(symbol, pair);
   }
 }

@@ -1,4 +1,4 @@
-import type { BookUpdate, Gap, InstrumentCommand, InstrumentId, Trade } from '@millrace/contracts';
+import { type BookUpdate, type Gap, type InstrumentCommand, type InstrumentId, openingOf, type Trade } from '@millrace/contracts';
 import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
 import { FaultReports } from './fault-reports.ts';
@@ -142,7 +142,10 @@ function replaceGapCandles(
   faults: FaultReports,
 ): void {
   gapCandles?.readLater(symbol, gap, (interval, candle) => {
-    const failure = candleProblem(candle, rule);
+    const isAligned = candle.time === openingOf(candle.time, interval);
+    const failure = isAligned
+      ? candleProblem(candle, rule)
+      : `a candle of ${interval} that does not open with the interval: ${candle.time}`;
     if (failure !== null) refusals.fault(faults, 'schema', failure);
     else send({ type: 'RecordCandle', interval, candle, replacesIncomplete: true });
   });

@@ -250,7 +250,8 @@ describe('the intake', () => {
     const set = setting({
       fetchCandles: {
         intervals: ['1m'],
-        read: async (_symbol, _interval, from, to) => [candle(from), candle(from + 60_000)].filter(({ time }) => time < to),
+        // The one in the middle opens within a minute.
+        read: async (_symbol, _interval, from, to) => [0, 14_000, 60_000].map((at) => candle(from + at)).filter(({ time }) => time < to),
       },
     });
     set.intake.take(frame(1, 10_000), START + 10_000);

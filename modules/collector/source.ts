@@ -29,7 +29,8 @@ export interface FeedEvents {
   heard(): void;
   /** A frame that was rejected without parsing, for example because it is too large. */
   refused(reason: 'oversized' | 'schema', detail: string, frame: string): void;
-  closed(reason: string): void;
+  /** The connection has ended, or could not be made. @param retryAfterMs time that the server asks to wait for, ms */
+  closed(reason: string, retryAfterMs?: number): void;
   /** The feed has ended; no frame will follow. */
   finished(): void;
 }

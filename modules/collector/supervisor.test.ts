@@ -31,6 +31,23 @@ test('delays between failed attempts grow to the maximum, whatever the age of th
   );
 });
 
+test('a server that names the time of the next attempt gets none before it, nor waits for more than an hour', async (context) => {
+  const { clock, connections, supervisor, newest } = supervised();
+  context.after(() => supervisor.stop());
+  supervisor.start();
+  for (const [asked, waited] of [
+    [120_000, 120_000],
+    [86_400_000, 3_600_000],
+  ] as const) {
+    const attempts = connections.length;
+    newest().events.closed('the server answered 429', asked);
+    await clock.advance(waited - 1);
+    assert.equal(connections.length, attempts);
+    await clock.advance(1);
+    assert.equal(connections.length, attempts + 1);
+  }
+});
+
 test('a book that its zone finds broken is requested at once, then at most every 5 s', async (context) => {
   const { clock, supervisor, newest, messages } = supervised({
     parts: { protocol: { connected: () => [], read: () => {}, resync: (symbol) => [symbol] } },

@@ -19,6 +19,8 @@ const RECONNECT_FIRST_MS = 500;
 /** After a connection that lasted this long, ms, the backoff starts again with its first delay. */
 const GOOD_CONNECTION_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** Longest wait that a server may ask for, ms. */
+const RETRY_AFTER_MS_MAX = 3_600_000;
 const REST_TIMEOUT_MS = 10_000;
 const REST_BYTES_MAX = 32 * 1024 * 1024;
 /** Requests to the REST API at a time, and those that wait for their turn: some of each instrument, which all lose the connection at the same time. */
@@ -253,8 +255,8 @@ export class Supervisor {
         this.#heardAt = clock.elapsed();
         this.#intake.quarantineFrame(reason, detail, frame);
       },
-      closed: (reason) => {
-        if (mine()) this.#failed(reason);
+      closed: (reason, retryAfterMs) => {
+        if (mine()) this.#failed(reason, retryAfterMs);
       },
       finished: () => {
         if (!mine()) return;
@@ -317,14 +319,14 @@ export class Supervisor {
     });
   }
 
-  #failed(reason: string): void {
+  #failed(reason: string, retryAfterMs = 0): void {
     const { clock } = this.#options;
     if (this.#connectedAt !== null && clock.elapsed() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
     const wasLive = this.#state === 'live';
     this.#disconnect();
     if (wasLive) this.#count('disconnect');
     this.#intake.interrupted(reason);
-    const waitMs = this.#backoff.next();
+    const waitMs = Math.max(this.#backoff.next(), Math.min(retryAfterMs, RETRY_AFTER_MS_MAX));
     this.#reconnectAt = clock.now() + waitMs;
     this.#become('waiting', reason);
     this.#markStale(reason);

@@ -1,9 +1,14 @@
 import { crc32 } from 'node:zlib';
-import type { BookContinuity, BookUpdate, Level } from '@millrace/contracts';
+import type { BookUpdate, Level } from '@millrace/contracts';
 
 /** Maximum number of levels of a side; worse levels are cut. Venues send at most a thousand. */
 const LEVELS_MAX = 5_000;
 const CHECKSUM_LEVELS = 10;
+/**
+ * Maximum time by which an update with an old id is newer than the book, ms: more than the clocks of a venue and of ours differ. A later one shows that the
+ * venue counts from the start again.
+ */
+const OLD_MS_MAX = 60_000;
 
 /** A level of a side, with the price as a number for sorting. */
 export type BookLevel = [price: number, priceText: string, quantityText: string];
@@ -27,9 +32,12 @@ export function emptyBook(): Book {
 }
 
 /** Relation of an update to a book: the next one, an old one, or one after a lost update. */
-export function judge(book: Book, continuity: BookContinuity | undefined): 'next' | 'old' | { lost: string } {
+export function judge(book: Book, { continuity, time }: Pick<BookUpdate, 'continuity' | 'time'>): 'next' | 'old' | { lost: string } {
   if (continuity?.last === undefined || book.last === null) return 'next';
-  if (continuity.last <= book.last) return 'old';
+  if (continuity.last <= book.last) {
+    if (time - book.time <= OLD_MS_MAX) return 'old';
+    return { lost: `the ids went back from ${book.last} to ${continuity.last}` };
+  }
   if (continuity.previous !== undefined && continuity.previous === book.last) return 'next';
   if (continuity.first !== undefined && continuity.first <= book.last + 1) return 'next';
   const due = continuity.previous !== undefined ? `${continuity.previous} should be` : `${continuity.first} came after`;

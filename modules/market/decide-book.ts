@@ -5,7 +5,7 @@ import type { Emit, Instrument } from './instrument.ts';
 /** Applies an update to the book, if it is the next one. A lost update or a wrong checksum breaks the book. */
 export function decideBookUpdate(state: Instrument, book: BookUpdate, emit: Emit): void {
   if (!state.book.synced) return;
-  const verdict = judge(state.book, book.continuity);
+  const verdict = judge(state.book, book);
   if (verdict === 'old') return;
   if (verdict !== 'next') return emit({ type: 'BookBroken', reason: verdict.lost, time: book.time });
   emit({ type: 'BookUpdated', book });

@@ -13,12 +13,12 @@ import { replace, update } from './book.ts';
 import { markSeen } from './dedup-window.ts';
 import { evolveRepaired } from './evolve-repaired.ts';
 import { type Instrument, keptFrom, type MarketRules } from './instrument.ts';
+import { noteMinuteClose } from './minute-closes.ts';
 import { noteQuality } from './quality.ts';
 import { recentReadingsOf, rememberReading } from './recent-readings.ts';
 
 /** Weight of a new price in the running mean for outliers: about the newest twenty trades. */
 const TYPICAL_WEIGHT = 0.1;
-const MINUTE_CLOSES_MAX = 60;
 /** Number of newest imported files that are remembered. */
 const FILES_MAX = 16;
 /** Maximum number of decimals: with more, a double has no digits left for the price. */
@@ -40,7 +40,7 @@ export function evolveInstrument(state: Instrument, rules: MarketRules, event: I
     case 'PastCandlesChanged':
       return evolvePast(state, event.intervals, event.time);
     case 'CandleCorrected':
-      return evolveCorrected(state, event.interval, event.candle.time, event.version);
+      return evolveCorrected(state, event.interval, event.candle, event.version);
     case 'QuoteChanged':
       state.quote = event.quote;
       state.asOf = Math.max(state.asOf, event.quote.time);
@@ -105,12 +105,9 @@ function evolveCandle(state: Instrument, rules: MarketRules, interval: Interval,
   if (barAt(state.bars[interval], candle.time)) state.nextClose = Math.min(state.nextClose, candle.time + INTERVAL_MS[interval]);
 }
 
-function evolveClosed(state: Instrument, rules: MarketRules, interval: Interval, { time, close }: Candle): void {
-  if (interval === '1m' && state.bars['1m'].at(-1)?.time === time) {
-    state.minuteCloses.push(close);
-    if (state.minuteCloses.length > MINUTE_CLOSES_MAX) state.minuteCloses.shift();
-  }
-  const bar = barAt(state.bars[interval], time);
+function evolveClosed(state: Instrument, rules: MarketRules, interval: Interval, candle: Candle): void {
+  if (interval === '1m') noteMinuteClose(state, candle);
+  const bar = barAt(state.bars[interval], candle.time);
   if (bar) {
     bar.closed = true;
     bar.version = Math.max(bar.version, 1);
@@ -131,8 +128,9 @@ function evolvePast(state: Instrument, intervals: readonly Interval[], time: num
   }
 }
 
-function evolveCorrected(state: Instrument, interval: Interval, time: number, version: number): void {
-  const bar = barAt(state.bars[interval], time);
+function evolveCorrected(state: Instrument, interval: Interval, candle: Candle, version: number): void {
+  if (interval === '1m') noteMinuteClose(state, candle);
+  const bar = barAt(state.bars[interval], candle.time);
   if (!bar) return;
   bar.version = version;
   bar.closed = true;
@@ -168,7 +166,8 @@ function noteFile(state: Instrument, { file, at }: FileMark): void {
 function notePrice(state: Instrument, price: string): void {
   // Fast path: most prices have no more decimals than the previous ones, without trailing zeros.
   if (price.length - price.indexOf('.') - 1 <= state.priceDecimals) return;
-  const decimals = decimalsOf(price.includes('.') ? price.replace(/0+$/, '') : price);
+  const [mantissa = '', exponent = '0'] = price.toLowerCase().split('e');
+  const decimals = decimalsOf(mantissa.includes('.') ? mantissa.replace(/0+$/, '') : mantissa) - Number(exponent);
   if (decimals > state.priceDecimals && decimals <= PRICE_DECIMALS_MAX) state.priceDecimals = decimals;
 }
 

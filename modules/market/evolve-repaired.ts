@@ -22,6 +22,7 @@ export function evolveRepaired(state: Instrument, { after, newestAt, withdrawn, 
     if (bar && !bar.closed) state.nextClose = Math.min(state.nextClose, endOf(bar, interval));
   }
   state.minuteCloses = [];
+  state.minuteOpenings = [];
   if (state.quote && state.quote.time > after) state.quote = null;
   if (state.book.time > after) state.book = emptyBook();
   for (const [name, { time }] of Object.entries(state.readings)) if (time > after) delete state.readings[name];

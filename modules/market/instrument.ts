@@ -44,6 +44,8 @@ export interface Instrument {
   quality: QualityState;
   /** Close prices of the newest one-minute candles, oldest first, for a sparkline of one hour. */
   minuteCloses: number[];
+  /** Opening times of the newest of them, epoch ms. Snapshots of older versions have none. */
+  minuteOpenings?: number[];
 }
 
 /** Emits an event and applies it. */

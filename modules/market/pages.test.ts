@@ -77,7 +77,8 @@ describe('the pages of a time series', () => {
   /** Trades and readings of an instrument, of which some are in memory until the store has caught up with the log. */
   function inMemory() {
     const id = instrumentId('venue', `P${++instruments}-USD`);
-    const now = instruments * 100 * DAY;
+    // Every second one has its data before 1970.
+    const now = (instruments % 2 === 0 ? 1 : -1) * instruments * 100 * DAY;
     const all: { key: string; place: readonly number[] }[] = [];
     let waiting: (Made & { arrival: number })[] = [];
     const timeOf = ({ at, isOld }: Made) => now - (isOld ? 5 * DAY : 0) + at;

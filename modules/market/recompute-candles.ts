@@ -68,17 +68,17 @@ export async function computeCandles(
   query: { instrument: InstrumentId; interval: Interval; from: number; to: number },
 ): Promise<Map<number, ComputedCandle>> {
   const { interval } = query;
-  const length = INTERVAL_MS[interval];
   const stored = await reads.candles(query);
   const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(interval, one.interval)));
   const sums = new Map((await reads.tradeSums({ ...query, covered: rangesOf(parts) })).map((sum) => [sum.opening, sum]));
   const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
+  const partsWithin = Map.groupBy(parts, ({ time }) => openingOf(time, interval));
   const made = new Map<number, ComputedCandle>();
-  const openings = new Set([...newest.keys(), ...sums.keys(), ...parts.map(({ time }) => openingOf(time, interval))]);
+  const openings = new Set([...newest.keys(), ...sums.keys(), ...partsWithin.keys()]);
   for (const time of openings) {
     const before = newest.get(time);
     const sum = sums.get(time);
-    const within = parts.filter((part) => part.time >= time && part.time < time + length);
+    const within = partsWithin.get(time) ?? [];
     if (before?.origin === 'venue') made.set(time, { candle: candleOf(before), origin: 'venue', sum, stored: before });
     else {
       const candle = combined(time, sum, within);
@@ -162,18 +162,23 @@ function combined(time: number, trades: TradeSum | undefined, given: readonly St
   if (!first || !last)
     return trades ? { ...pricesOf(trades), time, volume: roundedSum(trades.volume, trades.decimals), trades: trades.trades } : null;
   const all = trades ? [...given, trades] : given;
-  const decimals = Math.max(...given.map(({ volume }) => decimalsOf(String(volume))), trades?.decimals ?? 0);
+  // A week may have 604,800 candles of one second: too many for the arguments of a function.
+  let [high, low, volume, count, decimals] = [first.high, first.low, 0, 0, trades?.decimals ?? 0];
+  for (const one of all) {
+    high = Math.max(high, one.high);
+    low = Math.min(low, one.low);
+    volume += one.volume;
+    count += one.trades;
+  }
+  for (const one of given) decimals = Math.max(decimals, decimalsOf(String(one.volume)));
   return {
     time,
     open: trades && trades.firstTime < first.time ? trades.open : first.open,
-    high: Math.max(...all.map(({ high }) => high)),
-    low: Math.min(...all.map(({ low }) => low)),
+    high,
+    low,
     close: trades && trades.lastTime >= last.time ? trades.close : last.close,
-    volume: roundedSum(
-      all.reduce((sum, { volume }) => sum + volume, 0),
-      decimals,
-    ),
-    trades: all.reduce((sum, one) => sum + one.trades, 0),
+    volume: roundedSum(volume, decimals),
+    trades: count,
   };
 }
 

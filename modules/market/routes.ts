@@ -101,7 +101,7 @@ function refuseUnknown(id: InstrumentId): never {
   throw new ApiProblem('UNKNOWN_INSTRUMENT', `Unknown instrument "${id}".`, 'GET /api/v1/instruments lists all instruments.');
 }
 
-function rangeOf({ from = 0, to = Number.MAX_SAFE_INTEGER }: { from?: number; to?: number }): { from: number; to: number } {
+function rangeOf({ from = Number.MIN_SAFE_INTEGER, to = Number.MAX_SAFE_INTEGER }: { from?: number; to?: number }) {
   if (from > to) throw new ApiProblem('INVALID_TIME', `from (${rfc3339Of(from)}) is later than to (${rfc3339Of(to)}).`, 'Swap them.');
   return { from, to };
 }

@@ -60,6 +60,23 @@ test('fault 67: the price scale covers all prices, not only the last one', async
   assert.equal(info.pricescale, 100);
 });
 
+test('the price scale covers prices in exponential notation', async () => {
+  const scaleOf = async (price: string) => (await ask([trade(1, 0, price)], `symbols?symbol=${ID}`)).pricescale;
+  assert.equal(await scaleOf('1E-7'), 10_000_000);
+  assert.equal(await scaleOf('1.230e-6'), 100_000_000);
+  assert.equal(await scaleOf('2.5E+3'), 1);
+  // A candle has its prices as numbers: their text has an exponent below a millionth.
+  const price = 0.00000012;
+  const candle = { time: START, open: price, high: price, low: price, close: price, volume: 1, trades: 0 };
+  const info = await ask([{ type: 'RecordCandle', interval: '1m', candle }], `symbols?symbol=${ID}`);
+  assert.equal(info.pricescale, 100_000_000);
+});
+
+test('countback returns bars before 1970', async () => {
+  const { reads } = await askStore(`history?symbol=${ID}&resolution=1D&from=0&to=-86400&countback=3`);
+  assert.ok((reads[0]?.from ?? 0) < Date.UTC(1900));
+});
+
 test('fault 69: a range without data returns the time of earlier data', async () => {
   const seconds = START / 1_000;
   const asked = (from: number, to: number) =>

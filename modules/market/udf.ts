@@ -131,7 +131,7 @@ async function history(
   // `countback` takes precedence over `from`: it requests that many bars before `to`, at any age.
   const range = {
     interval,
-    from: countback > 0 ? 0 : from,
+    from: countback > 0 ? Number.MIN_SAFE_INTEGER : from,
     to,
     page: { order: 'desc', limit: countback > 0 ? Math.min(countback, ROWS_MAX) : ROWS_MAX, cursor: undefined },
     asOf: undefined,

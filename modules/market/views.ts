@@ -2,6 +2,7 @@ import {
   type BookResource,
   type Candle,
   decimalOf,
+  INTERVALS,
   type InstrumentId,
   type Instrument as InstrumentResource,
   openingOf,
@@ -9,7 +10,7 @@ import {
   type Quality,
   type QuoteResource,
 } from '@millrace/contracts';
-import { candleOf } from './bars.ts';
+import { type Bar, candleOf } from './bars.ts';
 import { hasLevels, levelsOf } from './book.ts';
 import type { Instrument } from './instrument.ts';
 
@@ -29,7 +30,7 @@ export function describeInstrument(id: InstrumentId, state: Instrument): Instrum
     status: state.status,
     reason: state.reason || null,
     updatedAt: timeOrNull(state.asOf),
-    price: state.last?.price ?? (minute ? String(minute.close) : null),
+    price: state.last?.price ?? newestClose(state),
     dayOpen: isToday ? decimalOf(day.open) : null,
     dayHigh: isToday ? decimalOf(day.high) : null,
     dayLow: isToday ? decimalOf(day.low) : null,
@@ -37,6 +38,16 @@ export function describeInstrument(id: InstrumentId, state: Instrument): Instrum
     trades: state.quality.counts.trades,
     spark: minute && !minute.closed ? [...state.minuteCloses, minute.close] : state.minuteCloses,
   };
+}
+
+/** Closing price of the newest candle of any interval, of which an instrument without trades may have one only. */
+function newestClose({ bars }: Instrument): string | null {
+  let newest: Bar | undefined;
+  for (const interval of INTERVALS) {
+    const bar = bars[interval].at(-1);
+    if (bar && (!newest || bar.time > newest.time)) newest = bar;
+  }
+  return newest ? String(newest.close) : null;
 }
 
 export function describeQuote(id: InstrumentId, { quote, status }: Instrument): QuoteResource | undefined {

@@ -25,10 +25,10 @@ describe('an order book', () => {
       continuity: { last },
     },
   });
-  const change = (first: number, last: number, previous?: number): InstrumentCommand => ({
+  const change = (first: number, last: number, previous?: number, time = START): InstrumentCommand => ({
     type: 'UpdateBook',
     book: {
-      time: START,
+      time,
       bids: [
         ['10', '0'],
         ['9.5', '3'],
@@ -55,6 +55,18 @@ describe('an order book', () => {
   test('ignores old updates, and updates before a snapshot', () => {
     given(zone).when(whole(5)).when(change(3, 5)).nothing();
     given(zone).when(change(1, 2)).nothing();
+  });
+
+  test('is broken when the ids of the venue begin again', () => {
+    given(zone)
+      .when(whole(500), change(501, 502))
+      .when(change(1, 2, undefined, START + 59_000))
+      .nothing()
+      .when(change(2, 3, undefined, START + 61_000))
+      .emitsTypes('BookBroken')
+      .when(whole(3))
+      .when(change(4, 5, undefined, START + 62_000))
+      .emitsTypes('BookUpdated');
   });
 
   test('is broken when an update is missing, by either rule, and valid again after a new snapshot', () => {

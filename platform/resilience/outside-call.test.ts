@@ -26,6 +26,31 @@ test('a call with a Retry-After above the limit fails without a retry', async ()
   assert.equal(calls, 1);
 });
 
+test('no call is made before the time of Retry-After, whoever makes it', async () => {
+  const outside = new OutsideCall(options);
+  let calls = 0;
+  const banned = () => {
+    calls++;
+    return Promise.reject(new RetryAfterError('status 418', 3_600_000));
+  };
+  for (let times = 0; times < 4; times++) await assert.rejects(outside.run(banned), /418/);
+  assert.equal(calls, 1);
+});
+
+test('a call waits for the Retry-After of another', async () => {
+  const outside = new OutsideCall({ ...options, concurrentMax: 2 });
+  let untilMs = 0;
+  const limited = outside.run(async () => {
+    if (untilMs > 0) return;
+    untilMs = performance.now() + 700;
+    throw new RetryAfterError('status 429', 700);
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  const other = outside.run(async () => performance.now());
+  assert.ok((await other) >= untilMs - 10, 'the other call was made too early');
+  await limited;
+});
+
 test('Retry-After is a number of seconds or a date', () => {
   const now = Date.UTC(2026, 0, 1, 12, 0, 0);
   const read = ['3', ' 10 ', 'Thu, 01 Jan 2026 12:00:05 GMT', 'Thu, 01 Jan 2026 11:00:00 GMT', 'soon', '-1'].map((text) =>

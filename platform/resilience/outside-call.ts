@@ -45,6 +45,10 @@ const FIRST_DELAY_MS = 200;
 const DELAY_MS_MAX = 5_000;
 /** A response with a longer `Retry-After` fails the call. */
 const RETRY_AFTER_MS_MAX = 60_000;
+/** Longest time without calls that a service may ask for, ms. */
+const PAUSE_MS_MAX = 3_600_000;
+/** A timer may fire this much early, ms. */
+const EARLY_MS = 5;
 
 /** A failure whose response says when to retry (`Retry-After`). */
 export class RetryAfterError extends Error {
@@ -71,6 +75,8 @@ export class OutsideCall {
   #calls = 0;
   #failures = 0;
   #retries = 0;
+  /** The service asked for no calls before this time, ms of the monotonic clock, with this error. */
+  #pause: { readonly until: number; readonly message: string } = { until: 0, message: '' };
 
   constructor(options: OutsideCallOptions) {
     this.#name = options.name;
@@ -93,13 +99,31 @@ export class OutsideCall {
     );
   }
 
-  /** Runs a call. @param call must stop when its signal aborts. @throws the last error of the call, or an error of the policies */
+  /**
+   * Runs a call. Until the time that a response asked for (`Retry-After`) has passed, no call is made: one with retries left waits, up to a minute.
+   * @param call must stop when its signal aborts
+   * @throws the last error of the call, or an error of the policies
+   */
   async run<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.#calls++;
     try {
-      return await this.#policy.execute(({ signal }) => call(signal));
+      return await this.#policy.execute(({ signal }) => this.#unlessPaused(() => call(signal)));
     } catch (error) {
       this.#failures++;
+      throw error;
+    }
+  }
+
+  async #unlessPaused<T>(call: () => Promise<T>): Promise<T> {
+    const leftMs = this.#pause.until - performance.now();
+    if (leftMs > EARLY_MS) throw new RetryAfterError(this.#pause.message, leftMs);
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof RetryAfterError) {
+        const until = performance.now() + Math.min(error.afterMs, PAUSE_MS_MAX);
+        if (until > this.#pause.until) this.#pause = { until, message: error.message };
+      }
       throw error;
     }
   }

@@ -77,6 +77,15 @@ describe('a file', () => {
       assert.deepEqual([found, refused], [follow ? ['1', '2', '3'] : ['1', '2'], Array(2).fill('a line of more than 1048576 characters')]);
     });
 
+  for (const ending of ['', '\r', '\r\n'])
+    test(`whose last line ends with ${JSON.stringify(ending)} has the same rows`, async () => {
+      const path = fresh('csv');
+      writeFileSync(path, `\ufefft,n\r\n1,one\r\n2,two${ending}`);
+      const { found, ended } = read(path, 'csv');
+      assert.equal(await ended, 'finished');
+      assert.deepEqual(found, ['one', 'two']);
+    });
+
   test('fault 54: is recognised after rows were added, unless it had to be sorted', async () => {
     const path = fresh('jsonl');
     writeFileSync(path, lines(row(1, 1), row(2, 2)));

@@ -296,13 +296,18 @@ class Lines {
       this.#rest = '';
       this.#isSkipping = true;
     }
-    return { bytes: bytesRead, lines: lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line)) };
+    return { bytes: bytesRead, lines: lines.map(withoutReturn) };
   }
 
   /** Bytes after the end of the last line. */
   rest(): string {
-    return this.#rest;
+    return withoutReturn(this.#rest);
   }
+}
+
+/** A line without the carriage return of its CRLF, of which the file may lack the line feed. */
+function withoutReturn(line: string): string {
+  return line.endsWith('\r') ? line.slice(0, -1) : line;
 }
 
 function jsonRows({ frame }: RowSink): RowReader {

@@ -73,3 +73,19 @@ test('fault 69: an unchanged document (304) is polled again and is no failure', 
   assert.equal(await frame, '{"price":1}');
   assert.deepEqual(told, ['opened', 'heard', 'heard']);
 });
+
+test('a refused poll reports the time that the server asks to wait for', async (context) => {
+  const server = createServer((_request, response) => response.writeHead(429, { 'retry-after': '120' }).end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { promise: told, resolve } = Promise.withResolvers<unknown[]>();
+  const connection = pollFeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1, {}).open({
+    closed: (...told: unknown[]) => resolve(told),
+  } as never);
+  context.after(() => {
+    connection.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  assert.deepEqual(await told, ['the server answered 429', 120_000]);
+});

@@ -1,4 +1,4 @@
-import { BodyTooLarge, readBodyText } from '@millrace/resilience';
+import { BodyTooLarge, readBodyText, retryAfterMs } from '@millrace/resilience';
 import type { Feed } from '../source.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;
@@ -27,7 +27,8 @@ export function pollFeed(url: string, everyMs: number, headers: Record<string, s
           }
           if (!response.ok) {
             await response.body?.cancel();
-            if (!closed) events.closed(`the server answered ${response.status}`);
+            if (!closed)
+              events.closed(`the server answered ${response.status}`, retryAfterMs(response.headers.get('retry-after'), Date.now()));
             return;
           }
           const body = await readBodyText(response, BYTES_MAX).catch((error: unknown) => {

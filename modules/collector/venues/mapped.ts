@@ -8,14 +8,15 @@ import type { Protocol, Sink } from '../source.ts';
  * message, to values.
  */
 
-/** Symbol of an item without an instrument: the pair of its mapping. */
+/** All symbols of the mappings with their pairs. The symbol of an item without an instrument is the pair of its mapping. */
 export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol: string }[] {
-  const symbols = new Map<string, string>();
-  for (const mapping of mappings) {
-    if (mapping.pair !== undefined) symbols.set(mapping.pair, mapping.pair);
-    for (const [symbol, pair] of Object.entries(mapping.pairs ?? {})) symbols.set(symbol, pair);
+  const symbols = new Map<string, { pair: string; symbol: string }>();
+  const add = (symbol: string, pair: string) => symbols.set(`${symbol} ${pair}`, { symbol, pair });
+  for (const { pair: own, pairs = {} } of mappings) {
+    if (own !== undefined) add(own, own);
+    for (const [symbol, pair] of Object.entries(pairs)) add(symbol, pair);
   }
-  return [...symbols].map(([symbol, pair]) => ({ symbol, pair }));
+  return [...symbols.values()];
 }
 
 export interface MappedOptions {
@@ -49,7 +50,7 @@ export function mappedProtocol(
       sink.consumed(mapping.as);
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
-      const news = ofDocument ? newsAfter(lastDocuments.get(mapping), sink) : sink;
+      const news = ofDocument ? newsAfter(lastDocuments.get(mapping), mapping, sink) : sink;
       if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, ofFile, news);
       else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
       else if (mapping.as === 'candles') readCandles(items, mapping, news);
@@ -60,8 +61,15 @@ export function mappedProtocol(
 }
 
 /** Uses the items that the previous document did not have. */
-function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink, Data> & { readonly taken: ReadonlySet<string> } {
+function newsAfter(
+  last: ReadonlySet<string> | undefined,
+  { time, fields }: Mapping,
+  sink: Sink,
+): Pick<Sink, Data> & { readonly taken: ReadonlySet<string> } {
   const taken = new Set<string>();
+  const repeats = new Map<string, number>();
+  // Without a time and an id, the id of a trade has the time of the request.
+  const isNamedById = time !== undefined || fields.id !== undefined;
   const unlessKnown = (name: string, take: () => boolean) => {
     const isTaken = last?.has(name) === true || take();
     if (isTaken) taken.add(name);
@@ -69,7 +77,11 @@ function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink
   };
   return {
     taken,
-    trade: (symbol, trade, numbered) => unlessKnown(`${symbol} ${trade.id}`, () => sink.trade(symbol, trade, numbered)),
+    trade: (symbol, trade, numbered) => {
+      const { price, quantity, side } = trade;
+      const id = isNamedById ? trade.id : idOf({ time: 0, price, quantity, side, nanos: 0 }, repeats);
+      return unlessKnown(`${symbol} ${id}`, () => sink.trade(symbol, trade, numbered));
+    },
     candle: (symbol, interval, candle) =>
       unlessKnown(`${symbol} ${interval} ${Object.values(candle).join(' ')}`, () => sink.candle(symbol, interval, candle)),
     reading: (symbol, reading) =>
@@ -126,10 +138,10 @@ class Item {
     return path === undefined ? '' : this.#at(path);
   }
 
-  /** A field as a number; NaN when it is absent. */
+  /** A field as a number; NaN when it is absent or has another form. `Number` takes blanks for 0, and reads hexadecimal digits. */
   number(name: string): number {
-    const text = this.text(name);
-    return text === '' ? Number.NaN : Number(text);
+    const text = this.text(name).trim();
+    return NUMBER.test(text) ? Number(text) : Number.NaN;
   }
 
   #at(path: string): string {
@@ -137,6 +149,9 @@ class Item {
     return value === undefined || value === null ? '' : String(value);
   }
 }
+
+/** A decimal number, as files and feeds write it. */
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /** Prefix of paths that start at the message instead of the item. */
 const ROOT = '$';

@@ -201,6 +201,14 @@ describe('any JSON feed, by configuration alone', () => {
     );
   });
 
+  test('a blank or hexadecimal text is no number', () => {
+    const readingOf = (t: unknown) => (read(protocol, { station: 'roof', when: '2026-01-01T00:00:00Z', t })[1]?.[2] as Reading).value;
+    for (const text of ['', ' ', '\t', '\u00a0', '0x1F', '0b1', 'Infinity', '1,5', '.', 'true'])
+      assert.ok(Number.isNaN(readingOf(text)), text);
+    const numbers = [' 21.5 ', '-3', '+4', '.5', '6.', '7e-3', '8E+2', 9, -1.5e300].map(readingOf);
+    assert.deepEqual(numbers, [21.5, -3, 4, 0.5, 6, 0.007, 800, 9, -1.5e300]);
+  });
+
   const venue = (change: Partial<Mapping>, options: { ofDocument?: boolean } = {}) =>
     mappedProtocol(
       [
@@ -219,6 +227,21 @@ describe('any JSON feed, by configuration alone', () => {
     read(protocol, { data })
       .filter(([what]) => what === 'trade')
       .map(([, , trade]) => trade as Trade);
+
+  test('trades of a document without times and ids are taken once while they are in it', () => {
+    let now = 0;
+    const mapping: Mapping = { as: 'trades', items: 'data', pair: 'A-B', fields: { price: 'p', quantity: 'q' } };
+    const protocol = mappedProtocol([mapping], { now: () => ++now, ofDocument: true });
+    const pricesOf = (...prices: number[]) =>
+      trades(
+        protocol,
+        prices.map((p) => ({ p, q: 1 })),
+      ).map(({ price }) => price);
+    assert.deepEqual(
+      [pricesOf(1), pricesOf(1), pricesOf(1, 1), pricesOf(1, 1), pricesOf(2), pricesOf(1)],
+      [['1'], [], ['1'], [], ['2'], ['1']],
+    );
+  });
 
   test('repeated items of a document are ignored; refused ones are tried again', () => {
     const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000 + index, p: '1', q: '1', i }));

@@ -15,6 +15,7 @@ import { listenTcp, listenWebSocket, type TcpListener } from './gateway/listener
 import { newSecret, playerTokens } from './gateway/tokens.ts';
 import { drainLeftSpools } from './hosts/left-spools.ts';
 import { ZoneHosts } from './hosts/zone-hosts.ts';
+import { requireAllZones } from './left-out-zones.ts';
 import { openPlayersPort, WORLD_SOCKET_PATH } from './players-port.ts';
 import type { ProjectorHandle } from './projector/projector-handle.ts';
 import { ConservationWatch } from './record/conservation-watch.ts';
@@ -93,6 +94,7 @@ export class OpenWorld {
     projector.opensBy(opening);
     const plan = planOf(settings);
     const zones = allZones(plan);
+    await requireAllZones(plan, stores);
     const secret = settings.worlds.tokenSecret ?? (await ownSecrets.secret('world-tokens'));
     const tokens = playerTokens(new TextEncoder().encode(secret));
     const randomSecret = await ownSecrets.secret(ZONE_RANDOM);

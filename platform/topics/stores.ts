@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { SnapshotStore } from '@millrace/kernel';
 import { type EventLog, openLmdbLog } from '@millrace/log';
-import { type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
+import { type ColdStore, type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 
 /** Folders of the LMDB stores of a topic, below the folder of the topic. */
 export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;
@@ -15,7 +15,7 @@ export interface Stores {
 }
 
 /** Opens the stores of a topic in its folder; they are created when they do not exist. */
-export function openStores(folder: string): Stores & { readonly hot: LmdbSnapshots } {
+export function openStores(folder: string): Stores & { readonly hot: LmdbSnapshots; readonly cold: ColdStore } {
   const log = openLmdbLog(join(folder, STORE_FOLDERS.log));
   const hot = openLmdbSnapshots(join(folder, STORE_FOLDERS.hot));
   const cold = openFileSnapshots(join(folder, 'snapshots', 'cold'));

@@ -234,6 +234,16 @@ describe('zone hosts', () => {
     await post('/world/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
     await until(async () => (await get<ZonePointInTime>(`/world/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
   });
+
+  test('a smaller world is refused at the next start, because the players in the zones that are left out would be created again elsewhere', async () => {
+    for (const { client } of players) client.close();
+    await server.stop();
+    writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [], worlds: { columns: 3, rows: 1, hosts: 2 } }));
+    await assert.rejects(
+      startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder }),
+      /ended with 1 [\s\S]*leaves out existing ones: 3-0\.[\s\S]*worlds\.columns to 4/,
+    );
+  });
 });
 
 /** Processes of zone hosts, except these. */

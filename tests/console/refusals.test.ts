@@ -176,7 +176,10 @@ describe('the console and refused requests', () => {
       input?.dispatchEvent(new Event('input', { bubbles: true }));
       form.requestSubmit();
     });
-    await page.getByRole('status').filter({ hasText: /^COOLDOWN: .*Speak again/ }).waitFor();
+    await page
+      .getByRole('status')
+      .filter({ hasText: /^COOLDOWN: .*Speak again/ })
+      .waitFor();
     await page.waitForFunction(() => document.querySelector<HTMLInputElement>('form input')?.value === 'to be heard');
     await page.close();
   });

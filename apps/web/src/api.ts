@@ -58,7 +58,7 @@ import { reviveTime } from './live/times.ts';
 
 /** An error response of the server; or no response (`code` UNREACHABLE, `status` 0). */
 export class ApiError extends Error {
-  /** A code of the catalogue at /problems; empty if a proxy responded instead of the server. */
+  /** A code of the catalogue at /problems; UNREACHABLE; or empty if the response is not of the server but, for example, of a proxy. */
   readonly code: string;
   readonly remedy: string;
   readonly status: number;
@@ -79,11 +79,22 @@ async function ask<T>(path: string, method: 'GET' | 'POST' | 'PATCH' | 'DELETE' 
     throw new ApiError({ code: 'UNREACHABLE', detail: error.message, remedy: '', status: 0 });
   });
   if (response.status === 204) return undefined as T;
-  if (response.ok) return JSON.parse(await response.text(), reviveTime);
-  const problem = await response
-    .json()
-    .catch(() => ({ code: '', detail: `The server answered ${response.status}.`, remedy: '', status: response.status }));
-  throw new ApiError(problem);
+  const content = await response.text().catch(() => '');
+  const { status } = response;
+  const unexpected = new ApiError({ code: '', detail: `The server sent an unexpected response (status ${status}).`, remedy: '', status });
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(content, response.ok ? reviveTime : undefined);
+  } catch {
+    throw unexpected;
+  }
+  if (response.ok) return parsed as T;
+  throw isProblem(parsed) ? new ApiError(parsed) : unexpected;
+}
+
+/** True for an error of the server: a proxy may respond with JSON, too. */
+function isProblem(content: unknown): content is Problem {
+  return typeof content === 'object' && content !== null && 'code' in content && 'detail' in content && 'remedy' in content;
 }
 
 /** Number of newest audit log entries on a page. */

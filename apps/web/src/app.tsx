@@ -1,7 +1,7 @@
 import type { Permission } from '@millrace/contracts';
 import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
-import { useAccount, useIsLeaving } from './identity/account.ts';
+import { pageAfterSignIn, useAccount, useAccountFailure, useIsLeaving } from './identity/account.ts';
 import { SignInPages } from './identity/sign-in-pages.tsx';
 import { useConnection, useIsLost } from './live/connection.ts';
 import { useLive } from './live/live.ts';
@@ -11,10 +11,11 @@ import { SourcesPage } from './pages/sources.tsx';
 import { ConfirmDialog } from './parts/confirm.tsx';
 import { ConnectionBanner } from './parts/connection-banner.tsx';
 import { Logo } from './parts/logo.tsx';
-import { Notice } from './parts/notice.tsx';
+import { Failure, Notice } from './parts/notice.tsx';
+import { Permitted } from './parts/permitted.tsx';
 import { usePreferences } from './preferences.ts';
 import { filled, useText } from './text/text.ts';
-import { usePageTitle } from './titles.ts';
+import { readable, usePageTitle } from './titles.ts';
 
 /** Loads the code of rarely used pages on demand. */
 function page<Props extends object>(load: () => Promise<ComponentType<Props>>) {
@@ -34,16 +35,21 @@ const PlayPage = page(async () => (await import('./pages/play.tsx')).PlayPage);
 /** Pages that need only the token in their link, and no session. */
 const BY_LINK = /^\/(reset-password|verify-email)$/;
 
+const TENANT_PAGES = /^\/tenants(\/[^/]+)?\/?$/;
+const OPERATION_PAGES = /^\/(sources|events|worlds(\/(zones|players)\/[^/]+|\/players|\/snapshots)?)\/?$/;
+
 export function App() {
   const text = useText();
   const { language } = usePreferences();
   const account = useAccount();
+  const failure = useAccountFailure();
   const isLeaving = useIsLeaving();
   const [here] = useLocation();
   usePageTitle();
   useEffect(() => {
     document.documentElement.lang = language;
   }, [language]);
+  if (failure) return <Failure error={failure.error} onRetry={failure.retry} />;
   if (account === undefined || isLeaving) return <Notice title={text.loading} />;
   // Links from e-mails work with and without a session.
   if (account === null || BY_LINK.test(here))
@@ -70,19 +76,25 @@ function Console({ seesSources }: { seesSources: boolean }) {
         <Suspense fallback={<Notice title={text.loading} />}>
           <Switch>
             <Route path="/" component={InstrumentsPage} />
-            <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={decodeURIComponent(id)} />}</Route>
-            <Route path="/sources" component={SourcesPage} />
-            <Route path="/events" component={EventsPage} />
-            <Route path="/worlds" component={ZonesPage} />
-            <Route path="/worlds/zones/:zone">{({ zone }) => <ZonePage key={zone} zone={zone} />}</Route>
-            <Route path="/worlds/players" component={PlayersPage} />
-            <Route path="/worlds/players/:id">{({ id }) => <PlayerPage key={id} id={id} />}</Route>
-            <Route path="/worlds/snapshots" component={SnapshotsPage} />
-            <Route path="/worlds/play" component={PlayPage} />
+            <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={readable(id)} />}</Route>
             <Route path="/account" component={AccountPage} />
-            <Route path="/tenants">{() => <TenantPage />}</Route>
-            <Route path="/tenants/:tenant">{({ tenant }) => <TenantPage key={tenant} tenant={tenant} />}</Route>
-            <Route path="/sign-in">{() => <Redirect to="/" replace />}</Route>
+            <Route path="/worlds/play">
+              <Permitted to="world:play">
+                <PlayPage />
+              </Permitted>
+            </Route>
+            <Route path={TENANT_PAGES}>
+              <Permitted to="tenant:read">
+                <Route path="/tenants">{() => <TenantPage />}</Route>
+                <Route path="/tenants/:tenant">{({ tenant }) => <TenantPage key={tenant} tenant={tenant} />}</Route>
+              </Permitted>
+            </Route>
+            <Route path={OPERATION_PAGES}>
+              <Permitted to="platform:read">
+                <OperationPages />
+              </Permitted>
+            </Route>
+            <Route path="/sign-in">{() => <Redirect to={pageAfterSignIn()} replace />}</Route>
             <Route path="/sign-up">{() => <Redirect to="/" replace />}</Route>
             <Route path="/forgot-password">{() => <Redirect to="/account" replace />}</Route>
             <Route component={NothingHere} />
@@ -91,6 +103,22 @@ function Console({ seesSources }: { seesSources: boolean }) {
       </main>
       <ConfirmDialog />
     </div>
+  );
+}
+
+/** Pages about things that all tenants share. */
+function OperationPages() {
+  return (
+    <Switch>
+      <Route path="/sources" component={SourcesPage} />
+      <Route path="/events" component={EventsPage} />
+      <Route path="/worlds" component={ZonesPage} />
+      <Route path="/worlds/zones/:zone">{({ zone }) => <ZonePage key={zone} zone={zone} />}</Route>
+      <Route path="/worlds/players" component={PlayersPage} />
+      <Route path="/worlds/players/:id">{({ id }) => <PlayerPage key={id} id={id} />}</Route>
+      <Route path="/worlds/snapshots" component={SnapshotsPage} />
+      <Route component={NothingHere} />
+    </Switch>
   );
 }
 

@@ -10,7 +10,11 @@ const mayHelp = (error: Error) => !(error instanceof ApiError) || error.status =
 /** Query cache of the console. */
 export const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({ onError: (error) => void leaveWhenOver(error) }),
-  mutationCache: new MutationCache({ onError: (error) => void leaveWhenOver(error) }),
+  mutationCache: new MutationCache({
+    onError: (error) => void leaveWhenOver(error),
+    // Most actions have an entry in the audit log, which the page may show.
+    onSuccess: () => void queries.invalidateQueries({ queryKey: ['audit'] }),
+  }),
   defaultOptions: {
     queries: { staleTime: 30_000, retry: (failures, error) => failures < RETRIES_MAX && mayHelp(error), refetchOnWindowFocus: false },
     // A mutation without a connection fails at once: it is never queued.

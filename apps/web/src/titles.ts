@@ -43,7 +43,7 @@ function titleOf(here: string, text: Text): string {
 }
 
 /** Decodes a path segment; returns it unchanged if the encoding is invalid. */
-function readable(part: string): string {
+export function readable(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

@@ -2,15 +2,28 @@ import type { Account, Permission, SignInOptions } from '@millrace/contracts';
 import { useIsMutating, useMutation, useMutationState, useQuery } from '@tanstack/react-query';
 import { api } from '../api.ts';
 
-/** Account of the signed-in user: undefined while loading, null without a session. */
-export function useAccount(): Account | null | undefined {
-  const { data } = useQuery({
+/** Time until the account is requested again after a failure, ms. */
+const AGAIN_MS = 5_000;
+
+const useAccountQuery = () =>
+  useQuery({
     queryKey: ['account'],
     // Checked first, because browsers log refused requests as errors.
     queryFn: async () => ((await api.signInOptions()).isSignedIn ? api.account() : null),
     staleTime: 60_000,
+    // Without an account there is no stream, whose return would repeat failed requests.
+    refetchInterval: ({ state }) => (state.status === 'error' && state.data === undefined ? AGAIN_MS : false),
   });
-  return data;
+
+/** Account of the signed-in user: undefined while loading, null without a session. */
+export function useAccount(): Account | null | undefined {
+  return useAccountQuery().data;
+}
+
+/** Failure of the request for the account, while it is unknown. It is requested again without `retry`, too. */
+export function useAccountFailure(): { error: Error; retry: () => void } | null {
+  const { error, isLoadingError, refetch } = useAccountQuery();
+  return isLoadingError && error ? { error, retry: () => void refetch() } : null;
 }
 
 /** True if the user has a permission. */
@@ -23,10 +36,11 @@ export function useSignInOptions(): SignInOptions | undefined {
   return useQuery({ queryKey: ['sign-in-options'], queryFn: api.signInOptions, staleTime: Number.POSITIVE_INFINITY }).data;
 }
 
-/** Page to open after sign-in: the previous page, if it belongs to the console. */
+/** Page to open after sign-in: the previous page with its query, if it belongs to the console and is not for users without a session. */
 export function pageAfterSignIn(): string {
-  const next = new URLSearchParams(location.search).get('next') ?? '/';
-  return /^\/(?!\/)[\w\-./:%]*$/.test(next) ? next : '/';
+  const next = URL.parse(new URLSearchParams(location.search).get('next') ?? '/', location.origin);
+  if (next?.origin !== location.origin || /^\/(\/|sign-)/.test(next.pathname)) return '/';
+  return next.pathname + next.search;
 }
 
 const SIGN_OUT = ['sign-out'];

@@ -5,8 +5,14 @@ import { Items } from './items.ts';
 import { millrace } from './stream.ts';
 import { withTimes } from './times.ts';
 
+/**
+ * Time in which the current state begins to arrive after the confirmation of the subscription, ms. Otherwise there is none: without instruments and
+ * sources no event arrives.
+ */
+const FIRST_STATE_MS_MAX = 1_000;
+
 interface Live {
-  /** Null until the server has sent the list. */
+  /** Null until the server has sent the whole list. */
   readonly instruments: ReadonlyMap<string, Instrument> | null;
   readonly sources: ReadonlyMap<string, Source> | null;
   /** Subscribes to prices, and to sources if the user may read them. Returns a function that unsubscribes. */
@@ -22,6 +28,8 @@ export const useLive = create<Live>((set, get) => ({
     const instruments = new Items<Instrument>();
     const sources = new Items<Source>();
     let frame = 0;
+    let isComplete = false;
+    let emptyTimer: ReturnType<typeof setTimeout> | undefined;
     const show = () => {
       frame = 0;
       set({ instruments: instruments.all, sources: sources.all });
@@ -34,18 +42,21 @@ export const useLive = create<Live>((set, get) => ({
           instruments.add({ event, item: event === 'ticker' ? withTimes<Instrument>(data) : undefined, position });
         if (channel === 'sources' || event !== 'gap')
           sources.add({ event, item: event === 'source' ? withTimes<Source>(data) : undefined, position });
-        if (frame === 0) frame = requestAnimationFrame(show);
+        clearTimeout(emptyTimer);
+        if (event !== 'gap' && !position.endsWith('-partial')) isComplete = true;
+        if (isComplete && frame === 0) frame = requestAnimationFrame(show);
       },
       {
         onStatus: (status) => {
           noteStatus(status);
-          // Without instruments no event arrives: render the empty state.
-          if (status === 'live' && frame === 0) frame = requestAnimationFrame(show);
+          clearTimeout(emptyTimer);
+          if (status === 'live' && get().instruments === null) emptyTimer = setTimeout(show, FIRST_STATE_MS_MAX);
         },
       },
     );
     return () => {
       cancelAnimationFrame(frame);
+      clearTimeout(emptyTimer);
       stop();
     };
   },

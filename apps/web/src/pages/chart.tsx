@@ -9,8 +9,9 @@ import { withTimes } from '../live/times.ts';
 import { newestTrades, type ShownTrade } from '../live/trades.ts';
 import { SimulatedBadge, StatusBadge } from '../parts/badges.tsx';
 import { CandleChart } from '../parts/candle-chart.tsx';
+import { differenceOf, showDecimal } from '../parts/decimals.ts';
 import { Notice } from '../parts/notice.tsx';
-import { showDecimal, showPrice, useFormats } from '../parts/numbers.ts';
+import { useFormats } from '../parts/numbers.ts';
 import { Change, Price } from '../parts/price.tsx';
 import { type Text, useText } from '../text/text.ts';
 
@@ -106,7 +107,7 @@ function QuotePanel({ id, text }: { id: string; text: Text }) {
     [id],
   );
   const quote = live ?? first.data;
-  const spread = quote ? showPrice(Number(quote.ask) - Number(quote.bid), quote.ask.split('.')[1]?.length ?? 0) : '–';
+  const spread = quote ? showDecimal(differenceOf(quote.ask, quote.bid)) : '–';
   return (
     <Panel title={`${text.bid} / ${text.ask}`}>
       <div className="grid min-h-14 grid-cols-2 gap-2 text-sm">
@@ -165,7 +166,8 @@ function QualityPanel({ id, text }: { id: string; text: Text }) {
 const TRADES_SHOWN = 18;
 
 function TradesPanel({ id, text }: { id: string; text: Text }) {
-  const { clock } = useFormats();
+  const { clock, day, when } = useFormats();
+  const timeOf = (time: number) => (when(time) === clock(time) ? clock(time) : day(time));
   const trades = useNewestTrades(id);
   return (
     <Panel title={text.recentTrades} className="sm:col-span-2 lg:col-span-1">
@@ -183,7 +185,9 @@ function TradesPanel({ id, text }: { id: string; text: Text }) {
             <tr key={index} className="h-5">
               <td className={trade?.side === 'buy' ? 'text-up' : 'text-down'}>{trade && showDecimal(trade.price)}</td>
               <td className="truncate text-right">{trade?.quantity}</td>
-              <td className="text-right text-muted">{trade && clock(trade.time)}</td>
+              <td className="text-right text-muted" title={trade && when(trade.time)}>
+                {trade && timeOf(trade.time)}
+              </td>
             </tr>
           ))}
         </tbody>

@@ -102,8 +102,18 @@ function Watching() {
     { name: text.sinceWhen, cell: ({ openedAt }) => moment(openedAt), by: ({ openedAt }) => openedAt },
   ];
   return (
-    <Panel title={text.watching} aside={total !== undefined && <span className="text-muted text-sm">{whole(total)}</span>}>
-      {error ? (
+    <Panel
+      title={text.watching}
+      aside={
+        data && (
+          <>
+            <Outcome error={error} />
+            <span className="text-muted text-sm">{whole(total ?? 0)}</span>
+          </>
+        )
+      }
+    >
+      {error && !data ? (
         <Failure error={error} onRetry={() => void refetch()} />
       ) : (
         <Table
@@ -253,15 +263,22 @@ const useDeadLetters = () => useQuery({ queryKey: ['dead-letters'], queryFn: api
 
 function DeadLetters() {
   const text = useText();
-  const { whole, clock } = useFormats();
+  const { whole, when } = useFormats();
   const [open, setOpen] = useState<DeadLetter | null>(null);
   const deadLetters = useDeadLetters();
   return (
     <Panel
       title={text.deadLetters}
-      aside={deadLetters.data && <span className="text-muted text-sm">{whole(deadLetters.data.length)}</span>}
+      aside={
+        deadLetters.data && (
+          <>
+            <Outcome error={deadLetters.error} />
+            <span className="text-muted text-sm">{whole(deadLetters.data.length)}</span>
+          </>
+        )
+      }
     >
-      {deadLetters.isError ? (
+      {deadLetters.isLoadingError ? (
         <Failure error={deadLetters.error} onRetry={() => void deadLetters.refetch()} />
       ) : (
         <Table
@@ -269,7 +286,7 @@ function DeadLetters() {
           keyOf={({ group, id }) => `${group} ${id}`}
           empty={deadLetters.data ? text.noDeadLetters : text.loading}
           columns={[
-            { name: text.time, isText: true, cell: ({ createdAt }) => clock(createdAt) },
+            { name: text.time, isText: true, cell: ({ createdAt }) => when(createdAt) },
             { name: text.group, isText: true, cell: ({ group }) => group },
             { name: text.zone, isText: true, cell: ({ zone }) => zone },
             { name: text.afterEvent, cell: ({ seq }) => whole(seq) },
@@ -313,7 +330,7 @@ function DeadLetterPanel({ deadLetter, onDone }: { deadLetter: DeadLetter; onDon
       onDone();
     },
   });
-  if (content.isError) return <Failure error={content.error} onRetry={() => void content.refetch()} />;
+  if (content.isLoadingError) return <Failure error={content.error} onRetry={() => void content.refetch()} />;
   return (
     <div className="grid gap-3 border-line border-t px-4 py-3 text-sm">
       <p className="text-warn">{deadLetter.reason}</p>
@@ -363,7 +380,7 @@ function DeadLetterPanel({ deadLetter, onDone }: { deadLetter: DeadLetter; onDon
 
 function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
   const text = useText();
-  const { clock } = useFormats();
+  const { when } = useFormats();
   const past = alerts.filter(({ endedAt }) => endedAt !== null);
   return (
     <Panel title={text.pastAlerts}>
@@ -371,7 +388,7 @@ function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
         {past.map(({ id, rule, subject, startedAt, endedAt }) => (
           <li key={`${id} ${startedAt}`} className="flex flex-wrap gap-x-3">
             <span className="text-muted">
-              {clock(startedAt)} – {endedAt !== null && clock(endedAt)}
+              {when(startedAt)} – {endedAt !== null && when(endedAt)}
             </span>
             <span>
               {text[ALERT_TEXT[rule]]}: {subject}

@@ -3,8 +3,9 @@ import { memo, useMemo, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useLive } from '../live/live.ts';
 import { SimulatedBadge, StatusBadge } from '../parts/badges.tsx';
+import { showPrice } from '../parts/decimals.ts';
 import { Notice } from '../parts/notice.tsx';
-import { showPrice, useFormats } from '../parts/numbers.ts';
+import { useFormats } from '../parts/numbers.ts';
 import { Change, Price } from '../parts/price.tsx';
 import { Sparkline } from '../parts/sparkline.tsx';
 import { useText } from '../text/text.ts';
@@ -15,7 +16,8 @@ export function InstrumentsPage() {
   const instruments = useLive((live) => live.instruments);
   const [wanted, setWanted] = useState('');
   const ids = useMemo(() => [...(instruments?.keys() ?? [])].sort((a, b) => a.localeCompare(b)).join(' '), [instruments]);
-  const matching = ids === '' ? [] : ids.split(' ').filter((id) => id.toLowerCase().includes(wanted.trim().toLowerCase()));
+  const searched = wanted.trim().toLowerCase();
+  const matching = ids === '' ? [] : ids.split(' ').filter((id) => namesOf(id).some((name) => name.includes(searched)));
   return (
     <>
       <div className="flex flex-wrap items-center justify-between gap-3 py-4">
@@ -62,6 +64,13 @@ export function InstrumentsPage() {
       </div>
     </>
   );
+}
+
+/** What users search for: the id, and the pair as the page shows it. In an id, only the pair is in upper case, and has no colon. */
+function namesOf(id: string): string[] {
+  const name = id.toLowerCase();
+  const pair = name.slice(name.indexOf(':') + 1);
+  return [name, pair.replace('-', '/')];
 }
 
 const Row = memo(function Row({ instrument }: { instrument: Instrument }) {

@@ -1,6 +1,6 @@
 import type { PlayerToken, World } from '@millrace/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { type FormEvent, type RefObject, useCallback, useEffect, useRef, useState } from 'react';
+import { type FormEvent, type RefObject, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
 import { Button, Input, Outcome, Panel } from '../parts/controls.tsx';
@@ -42,7 +42,7 @@ export function PlayPage() {
   return (
     <>
       <WorldTabs />
-      {world.isError ? (
+      {world.isLoadingError ? (
         <Failure error={world.error} onRetry={() => void world.refetch()} />
       ) : !world.data ? (
         <Notice title={text.loading} />
@@ -267,23 +267,30 @@ function Talk({ status, link }: { status: PlayStatus | null; link: PlayerLink | 
   const text = useText();
   const { clock } = useFormats();
   const [words, setWords] = useState('');
-  const end = useCallback((mark: HTMLElement | null) => mark?.scrollIntoView({ block: 'nearest' }), []);
-  const say = (event: FormEvent) => {
+  const list = useRef<HTMLOListElement>(null);
+  const newest = status?.words.at(-1)?.id;
+  // Scrolls the list only: `scrollIntoView` would scroll the page, too.
+  useLayoutEffect(() => {
+    if (newest !== undefined) list.current?.scrollTo(0, list.current.scrollHeight);
+  }, [newest]);
+  const say = async (event: FormEvent) => {
     event.preventDefault();
-    void link?.client.say(words);
     setWords('');
+    const { ok = false } = (await link?.client.say(words)) ?? {};
+    // A refused message can be sent again, unless the user has begun another one.
+    if (!ok) setWords((typed) => (typed === '' ? words : typed));
   };
   return (
     <Panel title={text.chat}>
-      <ol className="grid max-h-48 min-h-16 content-start gap-1 overflow-y-auto px-4 text-sm">
+      <ol ref={list} className="grid max-h-48 min-h-16 content-start gap-1 overflow-y-auto px-4 text-sm">
         {status?.words.map(({ id, at, kind, from, text: spoken }) => (
-          <li key={id} ref={end} className={kind === 'said' ? '' : 'text-accent'}>
+          <li key={id} className={kind === 'said' ? '' : 'text-accent'}>
             <span className="text-muted">{clock(at)}</span> {from && <span className="font-medium">{from}:</span>}{' '}
             {kind === 'died' ? text.died : kind === 'revived' ? text.revived : spoken}
           </li>
         ))}
       </ol>
-      <form onSubmit={say} className="flex gap-2 px-4 pt-2 pb-3">
+      <form onSubmit={(event) => void say(event)} className="flex gap-2 px-4 pt-2 pb-3">
         <Input
           label={text.saySomething}
           value={words}

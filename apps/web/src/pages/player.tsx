@@ -146,9 +146,9 @@ const MOMENT = /(^at|At|Until|^since)$/;
 
 function Value({ field, value }: { field: string; value: unknown }) {
   const text = useText();
-  const { clock, whole } = useFormats();
+  const { when, whole } = useFormats();
   if (typeof value === 'number')
-    return MOMENT.test(field) ? <span title={String(value)}>{value === 0 ? '–' : clock(value)}</span> : <span>{whole(value)}</span>;
+    return MOMENT.test(field) ? <span title={String(value)}>{value === 0 ? '–' : when(value)}</span> : <span>{whole(value)}</span>;
   if (value === '') return <span className="text-muted">{text.none}</span>;
   if (typeof value === 'string') return <span className="break-all">{value}</span>;
   const entries = Array.isArray(value) ? value.map((entry) => JSON.stringify(entry)) : Object.entries(value as object).map(String);
@@ -199,10 +199,10 @@ function stretchesIn(zone: string, steps: readonly PlayerStep[]): PlayerStep[][]
 
 function History({ id }: { id: string }) {
   const text = useText();
-  const { clock } = useFormats();
+  const { when } = useFormats();
   const history = useQuery({ queryKey: ['history', id], queryFn: () => api.playerHistory(id), refetchInterval: HISTORY_MS });
   const queries = useQueryClient();
-  if (history.isError)
+  if (history.isLoadingError)
     return (
       <Panel title={text.history}>
         <Failure error={history.error} onRetry={() => void queries.invalidateQueries({ queryKey: ['history', id] })} />
@@ -216,7 +216,7 @@ function History({ id }: { id: string }) {
             key={`${line.occurredAt} ${line.type} ${JSON.stringify(line.detail)}`}
             className="grid grid-cols-[auto_auto_minmax(0,1fr)] gap-x-3"
           >
-            <span className="text-muted">{clock(line.occurredAt)}</span>
+            <span className="text-muted">{when(line.occurredAt)}</span>
             <span className="font-medium">{line.type}</span>
             <code className="truncate text-muted text-xs leading-5" title={JSON.stringify(line.detail)}>
               {line.zone} {JSON.stringify(line.detail)}
@@ -231,7 +231,7 @@ function History({ id }: { id: string }) {
 
 function Sessions({ id }: { id: string }) {
   const text = useText();
-  const { clock } = useFormats();
+  const { when } = useFormats();
   const sessions = useQuery({ queryKey: ['sessions', id], queryFn: () => api.playerSessions(id), refetchInterval: HISTORY_MS });
   return (
     <Panel title={text.sessions}>
@@ -239,7 +239,7 @@ function Sessions({ id }: { id: string }) {
         {sessions.data?.map(({ id: session, startedAt, startedIn, endedAt, endedIn, reason }) => (
           <li key={session} className="flex flex-wrap gap-x-2">
             <span>
-              {clock(startedAt)} – {endedAt === null ? text.stillThere : clock(endedAt)}
+              {when(startedAt)} – {endedAt === null ? text.stillThere : when(endedAt)}
             </span>
             <span className="ml-auto text-muted">
               {startedIn}

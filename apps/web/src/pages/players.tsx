@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useStateWords } from '../parts/badges.tsx';
-import { Input, Panel } from '../parts/controls.tsx';
+import { Input, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { Table } from '../parts/table.tsx';
@@ -41,12 +41,20 @@ export function PlayersPage() {
           </>
         }
       />
-      {players.isError ? (
+      {players.isLoadingError ? (
         <Failure error={players.error} onRetry={() => void players.refetch()} />
       ) : !players.data ? (
         <Notice title={text.loading} />
       ) : (
-        <Panel title={text.players} aside={<span className="text-muted text-sm">{countOf(players.data)}</span>}>
+        <Panel
+          title={text.players}
+          aside={
+            <>
+              <Outcome error={players.error} />
+              <span className="text-muted text-sm">{countOf(players.data)}</span>
+            </>
+          }
+        >
           <Table
             rows={players.data.data}
             keyOf={({ id, zone }) => `${id} ${zone}`}

@@ -51,7 +51,7 @@ const labelOf = ({ store, epoch, seq }: SnapshotLabel) => `${store} ${epoch} ${s
 
 function Snapshots({ zone }: { zone: string }) {
   const text = useText();
-  const { clock, duration, whole } = useFormats();
+  const { when, duration, whole } = useFormats();
   const queries = useQueryClient();
   const snapshots = useQuery({ queryKey: ['snapshots', zone], queryFn: () => api.snapshots(zone), refetchInterval: AGAIN_MS });
   const take = useMutation({
@@ -59,7 +59,7 @@ function Snapshots({ zone }: { zone: string }) {
     onSuccess: () => queries.invalidateQueries({ queryKey: ['snapshots', zone] }),
   });
   const [chosen, setChosen] = useState<SnapshotStatus | null>(null);
-  if (snapshots.isError) return <Failure error={snapshots.error} onRetry={() => void snapshots.refetch()} />;
+  if (snapshots.isLoadingError) return <Failure error={snapshots.error} onRetry={() => void snapshots.refetch()} />;
   if (!snapshots.data) return <Notice title={text.loading} />;
   return (
     <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
@@ -67,7 +67,7 @@ function Snapshots({ zone }: { zone: string }) {
         title={`${text.snapshotsOf} ${zone}`}
         aside={
           <>
-            <Outcome error={take.error} />
+            <Outcome error={take.error ?? snapshots.error} />
             <Button disabled={take.isPending} onClick={() => take.mutate('hot')}>
               {text.takeHot}
             </Button>
@@ -84,7 +84,7 @@ function Snapshots({ zone }: { zone: string }) {
             empty={text.noSnapshots}
             columns={[
               { name: text.store, isText: true, by: ({ store }) => store, cell: ({ store }) => <StoreName store={store} /> },
-              { name: text.time, by: ({ takenAt }) => takenAt, cell: ({ takenAt }) => clock(takenAt) },
+              { name: text.time, by: ({ takenAt }) => takenAt, cell: ({ takenAt }) => when(takenAt) },
               { name: text.age, by: ({ takenAt }) => -takenAt, cell: ({ takenAt }) => duration(serverNow() - takenAt) },
               { name: text.epoch, cell: ({ epoch }) => epoch },
               { name: text.afterEvent, by: ({ seq }) => seq, cell: ({ seq }) => whole(seq) },
@@ -119,7 +119,7 @@ function StoreName({ store }: { store: SnapshotStoreName }) {
 /** One snapshot: read check, comparison with the log, and restore. */
 function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) {
   const text = useText();
-  const { clock, whole } = useFormats();
+  const { when, whole } = useFormats();
   const verdict = useQuery({
     queryKey: ['verdict', zone, labelOf(snapshot)],
     queryFn: () => api.verifySnapshot(zone, snapshot, false),
@@ -128,7 +128,7 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
   const record = useMutation({ mutationFn: () => api.verifySnapshot(zone, snapshot, true) });
   const isSame = record.data?.valid && record.data.hash === record.data.replayedHash;
   return (
-    <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${clock(snapshot.takenAt)}`}>
+    <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${when(snapshot.takenAt)}`}>
       <div className="grid gap-3 px-4 pb-4 text-sm">
         {verdict.isError ? (
           <Outcome error={verdict.error} />
@@ -171,8 +171,8 @@ function Drills() {
   const text = useText();
   const drills = useQuery({ queryKey: ['drills'], queryFn: api.drills, refetchInterval: 30_000 });
   return (
-    <Panel title={text.drills}>
-      {drills.isError ? (
+    <Panel title={text.drills} aside={!drills.isLoadingError && <Outcome error={drills.error} />}>
+      {drills.isLoadingError ? (
         <Failure error={drills.error} onRetry={() => void drills.refetch()} />
       ) : drills.data?.length === 0 ? (
         <p className="px-4 pb-4 text-muted text-sm">

@@ -38,7 +38,7 @@ export function SourcesPage() {
 
 function SourceCard({ source }: { source: Source }) {
   const text = useText();
-  const { whole, clock } = useFormats();
+  const { whole, when } = useFormats();
   const [open, setOpen] = useState(false);
   const refused = total(source.refused);
   const faults = total(source.faults);
@@ -57,7 +57,7 @@ function SourceCard({ source }: { source: Source }) {
         <StatTile name={text.rate} value={source.framesPerSecond.toFixed(1)} unit={text.framesPerSecond} />
         <StatTile name={text.latency} value={source.latencyMs === null ? '–' : whole(Math.round(source.latencyMs))} unit="ms" />
         <StatTile name={text.frames} value={whole(source.frames)} />
-        <StatTile name={text.lastFrame} value={source.lastFrameAt === null ? '–' : clock(source.lastFrameAt)} />
+        <StatTile name={text.lastFrame} value={source.lastFrameAt === null ? '–' : when(source.lastFrameAt)} />
         <StatTile name={text.connections} value={whole(source.connections)} />
         <StatTile name={text.refused} value={whole(refused)} alarming={refused > 0} />
         <StatTile name={text.faults} value={whole(faults)} alarming={faults > 0} />
@@ -121,7 +121,7 @@ function Countdown({ until }: { until: number | null }) {
 
 function Details({ source }: { source: Source }) {
   const text = useText();
-  const { clock } = useFormats();
+  const { when } = useFormats();
   const quarantine = useQuery({ queryKey: ['quarantine', source.id], queryFn: () => api.quarantine(source.id), refetchInterval: 5_000 });
   return (
     <div className="grid gap-4 px-4 pb-4 text-sm">
@@ -133,13 +133,13 @@ function Details({ source }: { source: Source }) {
       </div>
       <div>
         <h3 className="mb-1 text-muted text-xs">{text.quarantine}</h3>
-        {quarantine.isError ? (
+        {quarantine.isLoadingError ? (
           <Failure error={quarantine.error} onRetry={() => void quarantine.refetch()} />
         ) : quarantine.data && quarantine.data.length > 0 ? (
           <ul className="grid gap-1">
             {quarantine.data.slice(0, 10).map((frame) => (
               <li key={`${frame.receivedAt} ${frame.frame}`} className="grid gap-x-3 rounded bg-raised px-2 py-1 sm:grid-cols-[auto_1fr]">
-                <span className="text-muted">{clock(frame.receivedAt)}</span>
+                <span className="text-muted">{when(frame.receivedAt)}</span>
                 <span>{frame.detail}</span>
                 <code className="truncate text-muted text-xs sm:col-span-2">{frame.frame}</code>
               </li>

@@ -1,4 +1,4 @@
-import { type Candle, type CandleFrame, INTERVAL_MS, type Interval } from '@millrace/contracts';
+import { type CandleFrame, INTERVAL_MS, type Interval } from '@millrace/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { CandlestickSeries, createChart, HistogramSeries, type IChartApi, type ISeriesApi, type UTCTimestamp } from 'lightweight-charts';
 import { useEffect, useRef, useState } from 'react';
@@ -6,21 +6,21 @@ import { api } from '../api.ts';
 import { millrace } from '../live/stream.ts';
 import { usePreferences } from '../preferences.ts';
 import { useText } from '../text/text.ts';
+import { type Bar, mergedBars, putBar } from './bars.ts';
+import { decimalsFor, showPrice } from './decimals.ts';
 import { Failure, Notice } from './notice.tsx';
-import { decimalsFor, showPrice, useFormats } from './numbers.ts';
+import { useFormats } from './numbers.ts';
 
 /** Candles per request; scrolling back loads older ones. */
 const PAGE = 600;
 const SCROLL_MARGIN = 30;
-
-type Bar = Pick<Candle, 'time' | 'open' | 'high' | 'low' | 'close' | 'volume'>;
 
 /** Chart of candles and volume: history, then live updates, including the open candle. */
 export function CandleChart({ id, interval }: { id: string; interval: Interval }) {
   const text = useText();
   const query = useQuery({ queryKey: ['candles', id, interval], queryFn: () => api.candles(id, interval, PAGE), staleTime: 0, gcTime: 0 });
   if (query.isPending) return <Notice title={text.loading} />;
-  if (query.isError) return <Failure error={query.error} onRetry={() => void query.refetch()} />;
+  if (query.isLoadingError) return <Failure error={query.error} onRetry={() => void query.refetch()} />;
   return <Drawn id={id} interval={interval} first={barsOf(query.data)} />;
 }
 
@@ -41,7 +41,10 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
     // Loads candles again when the stream is live: some may have changed before it connected.
     const catchUp = () =>
       api.candles(id, interval, PAGE).then(
-        (frame) => drawn.merge(barsOf(frame)),
+        (frame) => {
+          drawn.merge(barsOf(frame));
+          setNewest(drawn.newest);
+        },
         () => {},
       );
     /** Candles since a gap, until the current ones are read: newer than the response. */
@@ -150,16 +153,9 @@ class Chart {
   }
 
   put(bar: Bar): void {
-    const last = this.#bars.at(-1);
-    if (last && bar.time < last.time) {
-      const at = this.#bars.findIndex(({ time }) => time === bar.time);
-      if (at < 0) return;
-      this.#bars[at] = bar;
-      this.#drawAll();
-      return;
-    }
-    if (last && last.time === bar.time) this.#bars[this.#bars.length - 1] = bar;
-    else this.#bars.push(bar);
+    const at = putBar(this.#bars, bar, this.#reachedStart);
+    if (at === null) return;
+    if (at < this.#bars.length - 1) return this.#drawAll();
     if (this.#bars.length === 1) return this.dress(document.documentElement.lang);
     this.#candles.update(candlePoint(bar));
     this.#volumes.update(volumePoint(bar));
@@ -167,10 +163,7 @@ class Chart {
 
   /** Adds stored bars; the open bar may be newer here already. */
   merge(bars: readonly Bar[]): void {
-    const byTime = new Map(this.#bars.map((bar) => [bar.time, bar]));
-    const newest = this.#bars.at(-1)?.time ?? 0;
-    for (const bar of bars) if (bar.time !== newest) byTime.set(bar.time, bar);
-    this.#bars = [...byTime.values()].sort((a, b) => a.time - b.time);
+    this.#bars = mergedBars(this.#bars, bars);
     this.#drawAll();
   }
 

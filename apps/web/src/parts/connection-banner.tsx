@@ -9,7 +9,7 @@ const TICK_MS = 1_000;
 /** Banner on every page while the connection is lost, with its duration. */
 export function ConnectionBanner() {
   const text = useText();
-  const { clock } = useFormats();
+  const { when } = useFormats();
   const { status, since } = useConnection();
   const isLost = status === 'lost' && since !== null;
   return (
@@ -20,7 +20,7 @@ export function ConnectionBanner() {
           data-connection-lost
         >
           <p className="min-w-0 flex-1 basis-64">
-            <strong className="font-medium">{text.reconnecting}</strong> {text.connectionLost.replace('{time}', clock(since))}
+            <strong className="font-medium">{text.reconnecting}</strong> {text.connectionLost.replace('{time}', when(since))}
           </p>
           <Age since={since} />
           <button

@@ -1,7 +1,7 @@
 import { ApiError } from '../api.ts';
 import { usePreferences } from '../preferences.ts';
 import { KOREAN_ERRORS, WITH_DETAIL } from '../text/korean/errors.ts';
-import { useText } from '../text/text.ts';
+import { filled, useText } from '../text/text.ts';
 
 /**
  * Message and remedy of an error: in English the text of the server, in Korean a text by code. Without a response the console has its own text, because
@@ -12,6 +12,7 @@ export function useErrorWords(): (error: Error) => string {
   const { language } = usePreferences();
   return (error) => {
     if (error instanceof ApiError && error.code === 'UNREACHABLE') return text.unreachable;
+    if (error instanceof ApiError && error.code === '') return filled(text.unexpectedResponse, { status: String(error.status) });
     // Browsers report one error for all causes, so that a page cannot find out which passkeys exist.
     if (error.name === 'NotAllowedError' || error.name === 'AbortError') return text.passkeyNotShown;
     if (error.name === 'InvalidStateError') return text.passkeyKnown;

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
-import { showDecimal, showPercent } from './numbers.ts';
+import { showDecimal } from './decimals.ts';
+import { showPercent } from './numbers.ts';
 
 /** A price that is highlighted briefly when it changes, without layout shift. */
 export function Price({ price, className = '' }: { price: string | null; className?: string }) {

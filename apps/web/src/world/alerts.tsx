@@ -5,7 +5,7 @@ import { useText } from '../text/text.ts';
 /** Current alerts; renders nothing without alerts. */
 export function AlertStrip({ alerts }: { alerts: readonly Alert[] | undefined }) {
   const text = useText();
-  const { clock } = useFormats();
+  const { when } = useFormats();
   const present = alerts?.filter(({ endedAt }) => endedAt === null) ?? [];
   if (present.length === 0) return null;
   return (
@@ -20,7 +20,7 @@ export function AlertStrip({ alerts }: { alerts: readonly Alert[] | undefined })
             {text[ALERT_TEXT[alert.rule]]}: {alert.subject}
           </span>
           <span className="ml-auto">
-            {Math.round(alert.value * 10) / 10} / {alert.threshold} · {text.since} {clock(alert.startedAt)}
+            {Math.round(alert.value * 10) / 10} / {alert.threshold} · {text.since} {when(alert.startedAt)}
           </span>
         </li>
       ))}

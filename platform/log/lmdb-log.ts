@@ -21,7 +21,17 @@ import {
 } from './event-log.ts';
 import { LmdbConsumers } from './lmdb-consumers.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
-import { bytesOf, CACHED_ZONES_MAX, CHUNK_RECORDS, PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
+import {
+  bytesOf,
+  CACHED_ZONES_MAX,
+  CHUNK_RECORDS,
+  PARTITIONS,
+  partitionIndex,
+  type Records,
+  shapedBy,
+  startOf,
+  widthOf,
+} from './partitions.ts';
 import { deletableRecords } from './retention.ts';
 
 /** Interval at which a log with listeners checks for appends of other processes, ms. */
@@ -189,6 +199,8 @@ class LmdbLog implements EventLog {
     const records = this.#at(partition);
     let events = 0;
     let due = offset;
+    // Before the records, so that it is not newer than they are.
+    const end = this.#endOf(partition);
     for (const { key, value } of records.getRange({ start: offset })) {
       if (key !== due) throw new OffsetOutOfRange(partition, due, key);
       let at = key;
@@ -201,6 +213,8 @@ class LmdbLog implements EventLog {
       events += at - key;
       if (events >= eventsMax) break;
     }
+    // A repair could not read the newest records.
+    if (found.length === 0 && due < end) throw new OffsetOutOfRange(partition, due, end);
     return found;
   }
 

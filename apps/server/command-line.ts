@@ -147,14 +147,8 @@ async function addCommandsOfModules(): Promise<void> {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof OutputFailed && error.exitCode !== 1) return error.exitCode;
-  if (error instanceof UserError) {
+  if (error instanceof UserError || error instanceof SecretError) {
     console.error(`millrace: ${error.message}\n  ${error.remedy}`);
-    return 1;
-  }
-  if (error instanceof SecretError) {
-    console.error(
-      `millrace: ${error.message}\n  Configure the master key that encrypted it, as encryption.key or in encryption.previousKeys.`,
-    );
     return 1;
   }
   if (error instanceof ConfigError) {

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import type { Database } from '@millrace/database';
 import {
+  completeFiles,
+  createPrivateFile,
   Envelope,
   fileSecrets,
   InstallationSecrets,
@@ -82,14 +84,14 @@ function keyIn(path: string): Buffer {
 function ownKey(folder: string): Buffer {
   const path = join(folder, MASTER_FILE);
   if (existsSync(path)) return keyOf(readFileSync(path, 'utf8'), path);
-  if (existsSync(folder) && readdirSync(folder).length > 0)
+  if (completeFiles(folder).length > 0)
     throw new UserError(
       `the master key ${path} is missing, and the secrets of this installation are encrypted with it`,
       'Restore the file from a backup, or set the key in encryption.key. Without it, passwords and two-factor codes cannot be verified.',
     );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = randomBytes(KEY_BYTES);
-  writeFileSync(path, key.toString('base64'), { mode: 0o600, flag: 'wx' });
+  createPrivateFile(path, key.toString('base64'));
   writeFileSync(join(folder, MASTER_ID_FILE), localMasterKey(key).id, { mode: 0o600 });
   return key;
 }

@@ -219,7 +219,7 @@ describe('a consumer group', () => {
     await clock.advance(10_000);
     assert.match(
       consumer.stats().failure ?? '',
-      /table has partition \d+ up to offset 4, but the log ends at 3: it is older than the store\. Restore/,
+      /table has partition \d+ up to offset 4, but the log ends at 1: it is older than the store\. Restore/,
     );
     assert.deepEqual(table.rows, []);
     await consumer.stop();

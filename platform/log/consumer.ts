@@ -47,6 +47,8 @@ export class ConsumerGroup {
   #notedAt = 0;
   /** By partition, the range that retention dropped before the group read it. */
   readonly #overtaken = new Map<number, ConsumerGap>();
+  /** Running replays of dead letters, by id. */
+  readonly #replays = new Map<number, Promise<boolean>>();
   #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
   /** @param reasonOf gives the reason of an error without the written data, for the server log */
@@ -142,8 +144,14 @@ export class ConsumerGroup {
     });
   }
 
-  /** Applies a dead letter again, and removes it. False for an unknown id. Throws the errors of the projection. */
-  async replay(id: number): Promise<boolean> {
+  /** Applies a dead letter again, and removes it. False for an unknown id. Throws the errors of the projection. A concurrent call shares the replay. */
+  replay(id: number): Promise<boolean> {
+    const replay = this.#replays.get(id) ?? this.#replay(id).finally(() => this.#replays.delete(id));
+    this.#replays.set(id, replay);
+    return replay;
+  }
+
+  async #replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
     if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
     await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeFrom);

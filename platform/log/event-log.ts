@@ -84,6 +84,10 @@ export interface ConsumerRegistry {
   groups(): { readonly group: string; readonly offsets: readonly number[] }[];
   /** Saved offsets of a group; none of a new group. */
   offsets(group: string): readonly number[];
+  /** Saves where the log ended, by partition, when the store of the group was found to be ahead of it; null where it is not ahead. */
+  noteBeyondEnd(group: string, ends: readonly (number | null)[]): Promise<void>;
+  /** The saved ends, by partition. */
+  beyondEnd(group: string): readonly (number | null)[];
   recordGap(group: string, gap: ConsumerGap): Promise<void>;
   gaps(group: string): ConsumerGap[];
 }

@@ -7,6 +7,8 @@ import type { ConsumerGap, ConsumerRegistry } from './event-log.ts';
 export interface KnownGroup {
   readonly offsets: readonly number[];
   readonly gaps: readonly ConsumerGap[];
+  /** Missing unless the store of the group was ahead of the log. */
+  readonly beyondEnd?: readonly (number | null)[];
 }
 
 const UNKNOWN_GROUP: KnownGroup = { offsets: [], gaps: [] };
@@ -40,6 +42,16 @@ export class LmdbConsumers implements ConsumerRegistry {
 
   offsets(group: string): readonly number[] {
     return (this.#groups.get(group) ?? UNKNOWN_GROUP).offsets;
+  }
+
+  async noteBeyondEnd(group: string, ends: readonly (number | null)[]): Promise<void> {
+    const isAhead = ends.some((end) => end !== null);
+    if (String(isAhead ? ends : []) === String(this.beyondEnd(group))) return;
+    await this.#change(group, ({ beyondEnd: _before, ...known }) => ({ ...known, ...(isAhead && { beyondEnd: [...ends] }) }));
+  }
+
+  beyondEnd(group: string): readonly (number | null)[] {
+    return this.#groups.get(group)?.beyondEnd ?? [];
   }
 
   async recordGap(group: string, gap: ConsumerGap): Promise<void> {

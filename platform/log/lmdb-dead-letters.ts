@@ -11,6 +11,15 @@ export interface StoredDeadLetter {
   readonly batch: EventBatch;
 }
 
+/** Key of an event that was ever a dead letter. */
+export type DeadEventKey = [group: string, zone: string, seq: number];
+/** Its place in the log, and the id of its dead letter. Older stores lack the id. */
+export interface DeadEventPlace {
+  readonly partition: number;
+  readonly offset: number;
+  readonly id?: number;
+}
+
 /** Maximum number of dead letters. A consumer group that rejects everything stops here, before its dead letters fill the disk of the log. */
 const DEAD_LETTERS_MAX = 10_000;
 
@@ -18,7 +27,7 @@ const DEAD_LETTERS_MAX = 10_000;
 export class LmdbDeadLetters implements DeadLetterBox {
   readonly #deadLetters: Database<StoredDeadLetter, number>;
   /** Every event that was put, by group, zone and seq, with its place in the log. */
-  readonly #events: Database<{ partition: number; offset: number; id?: number }, [group: string, zone: string, seq: number]>;
+  readonly #events: Database<DeadEventPlace, DeadEventKey>;
   readonly #writer: StoreWriter;
   readonly #startOf: (partition: number) => number;
   readonly #max: number;

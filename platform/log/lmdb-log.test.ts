@@ -43,6 +43,24 @@ test('the LMDB log reports its current end, even if another process has appended
   }
 });
 
+test('retention by size drops no more than what is over the maximum', async () => {
+  const mine = mkdtempSync(join(tmpdir(), 'millrace-log-'));
+  const log = openLmdbLog(mine);
+  try {
+    const zone = zoneAddress('test', 'one');
+    const text = 'x'.repeat(100_000);
+    const events = [{ type: 'Happened', text }];
+    for (let seq = 1; seq <= 100; seq++) await log.append([{ zone, epoch: 0, firstSeq: seq, version: 1, time: 0, events, metas: null }]);
+    const { bytes } = log.stats();
+    // The maximum is that of a partition times their number, and all records are in one partition.
+    const dropped = await log.retain({ olderThanMs: 1e12, bytesMax: (bytes - 500_000) * log.partitions }, 1);
+    assert.ok(dropped >= 5 && dropped <= 7, `${dropped} of 100 events of 100 kB were dropped`);
+  } finally {
+    await log.close();
+    rmSync(mine, { recursive: true, force: true });
+  }
+});
+
 test('dead letters have a maximum, and their events are forgotten with those of the log', async () => {
   const mine = mkdtempSync(join(tmpdir(), 'millrace-dead-'));
   const root = openShared(mine, { maxDbs: 4 });

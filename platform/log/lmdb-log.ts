@@ -21,10 +21,19 @@ import {
 } from './event-log.ts';
 import { LmdbConsumers } from './lmdb-consumers.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
-import { bytesOf, CACHED_ZONES_MAX, PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
+import {
+  bytesOf,
+  CACHED_ZONES_MAX,
+  CHUNK_RECORDS,
+  PARTITIONS,
+  partitionIndex,
+  type Records,
+  shapedBy,
+  startOf,
+  widthOf,
+} from './partitions.ts';
+import { deletableRecords } from './retention.ts';
 
-/** Maximum number of records that are read or dropped at a time, to keep the event loop responsive. */
-const CHUNK_RECORDS = 256;
 /** Interval at which a log with listeners checks for appends of other processes, ms. */
 const POLL_MS = 20;
 
@@ -190,6 +199,8 @@ class LmdbLog implements EventLog {
     const records = this.#at(partition);
     let events = 0;
     let due = offset;
+    // Before the records, so that it is not newer than they are.
+    const end = this.#endOf(partition);
     for (const { key, value } of records.getRange({ start: offset })) {
       if (key !== due) throw new OffsetOutOfRange(partition, due, key);
       let at = key;
@@ -202,6 +213,8 @@ class LmdbLog implements EventLog {
       events += at - key;
       if (events >= eventsMax) break;
     }
+    // A repair could not read the newest records.
+    if (found.length === 0 && due < end) throw new OffsetOutOfRange(partition, due, end);
     return found;
   }
 
@@ -224,7 +237,7 @@ class LmdbLog implements EventLog {
     for (const [index, records] of this.#records.entries()) {
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[index] ?? 0), Number.POSITIVE_INFINITY);
       for (;;) {
-        const { keys, events, start } = await this.#deletable(index, rule, now, readByAll);
+        const { keys, events, start } = await deletableRecords(records, { rule, now, readByAll, end: this.#endOf(index) });
         if (keys.length === 0) break;
         for (let from = 0; from < keys.length; from += CHUNK_RECORDS) {
           const removal = () =>
@@ -245,38 +258,6 @@ class LmdbLog implements EventLog {
   #startsWith(index: number, start: number): Ends {
     const before = this.#state.get(STARTS) ?? [];
     return this.#records.map((_records, each) => (each === index ? start : (before[each] ?? 0)));
-  }
-
-  /** Some of the oldest records that a rule deletes, with the number of their events and the offset after them; none when there are no more. */
-  async #deletable(index: number, rule: RetentionRule, now: number, readByAll: number) {
-    const records = this.#at(index);
-    const tooLarge = bytesOf(records) > rule.bytesMax / PARTITIONS;
-    const keys: number[] = [];
-    let events = 0;
-    let kept = 0;
-    // Records from the future have a wrong time. They are at least as old as the next record that is not.
-    let fromFuture: { key: number; width: number }[] = [];
-    for (let start = 0; keys.length === 0; ) {
-      const chunk = [...records.getRange({ start, limit: CHUNK_RECORDS })];
-      for (const { key, value } of chunk) {
-        const width = value.reduce((sum, batch) => sum + widthOf(batch), 0);
-        start = key + width;
-        const time = value.at(-1)?.time ?? 0;
-        const isOld = (time > now || time < now - rule.olderThanMs) && start <= readByAll;
-        if (start >= this.#endOf(index) || !(tooLarge || (isOld && (await areCovered(value, rule))))) return { keys, events, start: kept };
-        fromFuture.push({ key, width });
-        if (time > now && !tooLarge) continue;
-        for (const record of fromFuture) {
-          keys.push(record.key);
-          events += record.width;
-          kept = record.key + record.width;
-        }
-        fromFuture = [];
-      }
-      if (chunk.length < CHUNK_RECORDS) break;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    return { keys, events, start: kept };
   }
 
   /** Writes nothing, so it needs no space: a process that may not open the log would wait without end. */
@@ -390,9 +371,4 @@ class LmdbLog implements EventLog {
     if (!records) throw new RangeError(`partition ${index} does not exist; there are ${PARTITIONS}`);
     return records;
   }
-}
-
-async function areCovered(batches: readonly EventBatch[], { isCovered }: RetentionRule): Promise<boolean> {
-  for (const batch of isCovered ? batches : []) if (!(await isCovered?.(batch.zone, lastSeqOf(batch)))) return false;
-  return true;
 }

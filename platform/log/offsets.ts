@@ -7,19 +7,26 @@ export const READ_MS_MAX = 10_000;
 
 /**
  * The offsets of a group in the store of its projection, by partition; 0 where it has none.
- * @throws OffsetBeyondEnd when the store is ahead of the log
+ * @throws OffsetBeyondEnd when the store is ahead of the log, or was: the log has grown since, and has other events at these offsets
  */
 export async function storedOffsets(
   projection: Pick<Projection, 'name' | 'offsets'>,
-  log: Pick<EventLog, 'stats'>,
+  log: Pick<EventLog, 'stats' | 'consumers'>,
   clock: Clock,
 ): Promise<number[]> {
-  const known = await within(clock, READ_MS_MAX, `the store of ${projection.name}`, projection.offsets());
-  return log.stats().partitions.map(({ end }, partition) => {
+  const { name } = projection;
+  const known = await within(clock, READ_MS_MAX, `the store of ${name}`, projection.offsets());
+  const before = log.consumers.beyondEnd(name);
+  const found = log.stats().partitions.map((one, partition) => {
     const next = known.get(partition) ?? 0;
-    if (next > end) throw new OffsetBeyondEnd(projection.name, partition, next, end);
-    return next;
+    const end = Math.min(one.end, before[partition] ?? one.end);
+    return { partition, next, end, isBeyond: next > end };
   });
+  const ends = found.map(({ end, isBeyond }) => (isBeyond ? end : null));
+  await log.consumers.noteBeyondEnd(name, ends);
+  const [first] = found.filter(({ isBeyond }) => isBeyond);
+  if (first) throw new OffsetBeyondEnd(name, first.partition, first.next, first.end);
+  return found.map(({ next }) => next);
 }
 
 /** Number of events in the log from the offsets of a group on, over all partitions. */

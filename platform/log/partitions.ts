@@ -8,6 +8,8 @@ import type { Database, DatabaseOptions } from 'lmdb';
 
 /** Number of partitions. More would only make records smaller: the consumers of one process read them all. */
 export const PARTITIONS = 4;
+/** Maximum number of records that are read or dropped at a time, to keep the event loop responsive. */
+export const CHUNK_RECORDS = 256;
 /** Event shapes that are written by reference. A zone kind has a dozen or two. */
 export const SHARED_SHAPES_MAX = 1_024;
 /** Key of the shapes of a partition’s events. */

@@ -12,6 +12,7 @@ import {
 import { checkSpace } from '@millrace/lmdb/commit';
 import { open, type RootDatabase } from 'lmdb';
 import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
+import type { DeadEventKey, DeadEventPlace } from './lmdb-dead-letters.ts';
 import { type Head, STARTS, STATE } from './lmdb-log.ts';
 import { PARTITIONS, partitionIndex, type Records, shapedBy, widthOf } from './partitions.ts';
 import { gapsIn, type Salvaged, salvageLog, widthOfRecord } from './salvage.ts';
@@ -193,16 +194,17 @@ async function continueZone(zone: ZoneAddress, read: ZoneParts, repair: Repair):
 }
 
 /** Copies consumer groups and dead letters. */
-async function copyConsumers(root: RootDatabase, { groups, deadLetters }: Salvaged): Promise<void> {
+async function copyConsumers(root: RootDatabase, { groups, deadLetters, deadEvents }: Salvaged): Promise<void> {
   const groupsTo = root.openDB<unknown, string>({ name: 'consumers' });
   for (const [group, known] of groups) await groupsTo.put(group, known);
   const deadLettersTo = root.openDB<unknown, number>({ name: 'dead-letters' });
-  const deadEvents = root.openDB<object, [group: string, zone: string, seq: number]>({ name: 'dead-events' });
+  const deadEventsTo = root.openDB<DeadEventPlace, DeadEventKey>({ name: 'dead-events' });
+  for (const [key, place] of deadEvents.values()) await deadEventsTo.put(key, place);
   for (const [id, dead] of deadLetters) {
     await deadLettersTo.put(id, dead);
     const { group, zone, partition, offset } = dead.letter;
     for (const [index] of dead.batch.events.entries())
-      await deadEvents.put([group, zone, dead.batch.firstSeq + index], { partition, offset: offset + index });
+      await deadEventsTo.put([group, zone, dead.batch.firstSeq + index], { partition, offset: offset + index, id });
   }
 }
 

@@ -4,7 +4,7 @@ import { type Node, PageFile } from '@millrace/lmdb';
 import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
 import type { KnownGroup } from './lmdb-consumers.ts';
-import type { StoredDeadLetter } from './lmdb-dead-letters.ts';
+import type { DeadEventKey, DeadEventPlace, StoredDeadLetter } from './lmdb-dead-letters.ts';
 import { type Head, STARTS, STATE } from './lmdb-log.ts';
 import { PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, widthOf } from './partitions.ts';
 
@@ -28,6 +28,8 @@ export interface Salvaged {
   readonly groups: ReadonlyMap<string, KnownGroup>;
   /** May include recently removed ones. */
   readonly deadLetters: ReadonlyMap<number, StoredDeadLetter>;
+  /** Every event that was ever a dead letter. */
+  readonly deadEvents: ReadonlyMap<string, readonly [key: DeadEventKey, place: DeadEventPlace]>;
   /** Records, each once, in the order of the file. */
   records(): Iterable<{ readonly partition: number; readonly offset: number; readonly batches: EventBatch[] }>;
   close(): void;
@@ -64,6 +66,7 @@ export function salvageLog(folder: string): Salvaged {
     heads: small.heads,
     groups: small.groups,
     deadLetters: small.deadLetters,
+    deadEvents: small.deadEvents,
     *records() {
       const given = newest.map(() => new Set<number>());
       for (const node of file.leafNodes(pageBytes)) {
@@ -137,7 +140,9 @@ class SmallEntries {
   readonly heads = new Map<string, Head>();
   readonly groups = new Map<string, KnownGroup>();
   readonly deadLetters = new Map<number, StoredDeadLetter>();
-  readonly #groupsOf = new Map<string, number>();
+  readonly deadEvents = new Map<string, readonly [DeadEventKey, DeadEventPlace]>();
+  /** Transaction of each entry, by its key: the newest version of an entry is used. */
+  readonly #transactions = new Map<string, number>();
   readonly #packr = new Packr();
 
   add({ key: bytes, value: content, transaction }: Node): void {
@@ -149,16 +154,30 @@ class SmallEntries {
       if (Array.isArray(offsets)) for (const [index, at] of offsets.entries()) known[index] = Math.max(known[index] ?? 0, Number(at));
       return;
     }
-    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & StoredDeadLetter>;
-    const { epoch, seq, at, offsets, gaps, letter, batch } = value;
+    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & StoredDeadLetter & DeadEventPlace>;
+    const { epoch, seq, at, offsets, gaps, letter, batch, partition, offset } = value;
     if (typeof key === 'string' && epoch !== undefined && seq !== undefined && at !== undefined) {
       const known = this.heads.get(key);
       if (!known || known.epoch < epoch || (known.epoch === epoch && known.seq < seq)) this.heads.set(key, { epoch, seq, at });
-    } else if (typeof key === 'string' && Array.isArray(offsets) && (this.#groupsOf.get(key) ?? -1) < transaction) {
-      this.#groupsOf.set(key, transaction);
+    } else if (typeof key === 'string' && Array.isArray(offsets) && this.#isNewest(`group ${key}`, transaction)) {
       this.groups.set(key, { offsets, gaps: gaps ?? [] });
-    } else if (typeof key === 'number' && letter && isBatch(batch)) this.deadLetters.set(key, { letter, batch });
+    } else if (typeof key === 'number' && letter && isBatch(batch) && this.#isNewest(`dead letter ${key}`, transaction)) {
+      this.deadLetters.set(key, { letter, batch });
+    } else if (isDeadEventKey(key) && partition !== undefined && offset !== undefined) {
+      const text = JSON.stringify(key);
+      if (this.#isNewest(text, transaction)) this.deadEvents.set(text, [key, value as DeadEventPlace]);
+    }
   }
+
+  #isNewest(entry: string, transaction: number): boolean {
+    if ((this.#transactions.get(entry) ?? -1) >= transaction) return false;
+    this.#transactions.set(entry, transaction);
+    return true;
+  }
+}
+
+function isDeadEventKey(key: unknown): key is DeadEventKey {
+  return Array.isArray(key) && typeof key[0] === 'string' && typeof key[1] === 'string' && typeof key[2] === 'number';
 }
 
 function keyIn(bytes: Buffer): unknown {

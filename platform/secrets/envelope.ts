@@ -8,7 +8,14 @@ const FORMAT = 'mse1';
 const DATA_KEYS_MAX = 256;
 
 /** A sealed secret cannot be opened. */
-export class SecretError extends Error {}
+export class SecretError extends Error {
+  readonly remedy: string;
+
+  constructor(message: string, remedy = 'Configure the master key that encrypted it, as encryption.key or in encryption.previousKeys.') {
+    super(message);
+    this.remedy = remedy;
+  }
+}
 
 /**
  * Encrypts (seals) and decrypts (opens) secrets. A sealed secret is the text `mse1.<master key id>.<wrapped data key>.<ciphertext>`.

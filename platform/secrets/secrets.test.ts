@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -102,11 +103,51 @@ describe('secrets of the installation', () => {
     await checkSecretStore(fileSecrets(join(folder, 'secrets')));
     assert.equal(statSync(join(folder, 'secrets', 'identity')).mode & 0o777, 0o600);
     const store = fileSecrets(folder);
-    writeFileSync(join(folder, 'plain'), 'of old');
+    const ofOld = randomBytes(32).toString('base64url');
+    writeFileSync(join(folder, 'plain'), ofOld);
     const secrets = new InstallationSecrets(store, new Envelope([master()]));
-    assert.equal(await secrets.secret('plain'), 'of old');
+    assert.equal(await secrets.secret('plain'), ofOld);
     assert.ok(Envelope.isSealed((await store.read('plain')) ?? ''));
-    assert.equal(await secrets.secret('plain'), 'of old');
+    assert.equal(await secrets.secret('plain'), ofOld);
+    rmSync(folder, { recursive: true });
+  });
+
+  test('a secret whose file is empty or cut off is refused, not used as it is', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-secrets-'));
+    const secrets = new InstallationSecrets(fileSecrets(folder), new Envelope([master()]));
+    await secrets.secret('identity');
+    const path = join(folder, 'identity');
+    const sealed = readFileSync(path);
+    for (const length of [0, 3, 40, sealed.length - 1]) {
+      writeFileSync(path, sealed.subarray(0, length));
+      await assert.rejects(secrets.secret('identity'), SecretError, `${length} bytes`);
+      await assert.rejects(secrets.reseal(), SecretError);
+      assert.equal(statSync(path).size, length, 'it is not replaced');
+    }
+    rmSync(folder, { recursive: true });
+  });
+
+  test('a secret that could not be written whole does not exist', { skip: process.platform === 'win32' }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-secrets-'));
+    const script = `
+      import { fileSecrets } from ${JSON.stringify(new URL('./secret-store.ts', import.meta.url).href)};
+      await fileSecrets(${JSON.stringify(folder)}).add('identity', 'mse1.a.b.c');`;
+    // No byte can be written to a file, as on a full disk.
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', 'ulimit -f 0; exec "$0" --input-type=module-typescript -e "$1"', process.execPath, script],
+      {
+        env: { ...process.env, NODE_COMPILE_CACHE: undefined },
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /EFBIG/);
+    const store = fileSecrets(folder);
+    assert.deepEqual(await store.names(), []);
+    const secrets = new InstallationSecrets(store, new Envelope([master()]));
+    assert.equal(Buffer.from(await secrets.secret('identity'), 'base64url').length, 32);
+    assert.deepEqual(await store.names(), ['identity']);
     rmSync(folder, { recursive: true });
   });
 

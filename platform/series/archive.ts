@@ -27,6 +27,8 @@ interface ArchiveFile {
 
 /** Maximum number of rows of a file with several days. A single day is never split. Imported history may have thousands of days. */
 const FILE_ROWS_MAX = 250_000;
+/** Errors of DuckDB that are not about the content of a file. */
+const NO_DAMAGE = /^(INTERRUPT|Out of Memory) Error/;
 
 /**
  * Old days as Parquet files, `archive/<table>/<first day>-<part>.parquet`: one day per file, or several days with few rows.
@@ -36,6 +38,7 @@ const FILE_ROWS_MAX = 250_000;
  */
 export class Archive {
   readonly #connection: DuckDBConnection;
+  readonly #probe: DuckDBConnection;
   readonly #folder: string;
   readonly #tables: readonly ArchivedTable[];
   readonly #archiveAfterDays: number;
@@ -45,16 +48,21 @@ export class Archive {
   #generation = 0;
   readonly #damaged = new Map<string, string>();
 
-  /** Opens the archive of a folder and removes files that are not registered. */
+  /**
+   * Opens the archive of a folder and removes files that are not registered.
+   * @param connection for writes
+   * @param probe for reads that find damaged files. Each may fail, which would end a transaction: it has none
+   */
   static async open(
     connection: DuckDBConnection,
+    probe: DuckDBConnection,
     options: { folder: string; archiveAfterDays: number; keepDays: number },
     tables: readonly ArchivedTable[],
   ): Promise<Archive> {
     await connection.run('CREATE TABLE IF NOT EXISTS archived (tbl VARCHAR, day INTEGER, path VARCHAR, row_count DOUBLE)');
     await connection.run('ALTER TABLE archived ADD COLUMN IF NOT EXISTS last_day INTEGER');
     await connection.run('ALTER TABLE archived ADD COLUMN IF NOT EXISTS known DOUBLE');
-    const archive = new Archive(connection, options, tables);
+    const archive = new Archive(connection, probe, options, tables);
     await archive.#readRegister();
     archive.#removeUnregistered();
     return archive;
@@ -62,10 +70,12 @@ export class Archive {
 
   private constructor(
     connection: DuckDBConnection,
+    probe: DuckDBConnection,
     options: { folder: string; archiveAfterDays: number; keepDays: number },
     tables: readonly ArchivedTable[],
   ) {
     this.#connection = connection;
+    this.#probe = probe;
     this.#folder = join(options.folder, 'archive');
     this.#archiveAfterDays = options.archiveAfterDays;
     this.#keepDays = options.keepDays;
@@ -90,6 +100,7 @@ export class Archive {
         const result = await query(files.length > 0 ? `read_parquet([${list}], union_by_name = true)` : '');
         if (generation === this.#generation) return result;
       } catch (error) {
+        if (NO_DAMAGE.test(messageOf(error))) throw error;
         if (generation === this.#generation && !(await this.#findDamaged(files))) throw error;
       }
     }
@@ -209,14 +220,17 @@ export class Archive {
         if (!known.has(join(table, name))) rmSync(join(this.#folder, table, name), { force: true });
   }
 
+  /** Reads files whole: the number of rows alone is in the footer of a file. */
   async #findDamaged(files: readonly ArchiveFile[]): Promise<boolean> {
     const before = this.#damaged.size;
     for (const { path } of files) {
       try {
-        await this.#connection.run(`SELECT count(*) FROM read_parquet('${join(this.#folder, path).replaceAll("'", "''")}')`);
+        await this.#probe.run(`SELECT bit_xor(hash(f)) FROM read_parquet('${join(this.#folder, path).replaceAll("'", "''")}') f`);
       } catch (error) {
+        const reason = messageOf(error);
+        if (NO_DAMAGE.test(reason)) break;
         // A file that has expired meanwhile is not damaged, and another one may get its path.
-        if (this.#isRegistered(path)) this.#damaged.set(path, messageOf(error));
+        if (this.#isRegistered(path)) this.#damaged.set(path, reason);
       }
     }
     return this.#damaged.size > before;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -274,6 +274,39 @@ describe('the series store', () => {
       ['2'],
     );
     assert.equal((await store.stats()).damaged.length, 1);
+  });
+
+  test('finds damage within an archive file, and does not blame the sound ones', async () => {
+    const now = 100 * DAY;
+    for (const day of [5, 4]) {
+      const trades = Array.from({ length: 2_000 }, (_none, index) =>
+        trade(BTC, day * 10_000 + index, now - day * DAY + index, `${index / 7}`),
+      );
+      await store.write(rows({ trades }), null);
+      await store.archive(now);
+    }
+    await store.write(rows({ trades: [trade(BTC, 2, now, '2')] }), null);
+    // The footer stays intact.
+    const damaged = join('trades', '1970-04-06-1.parquet');
+    const content = readFileSync(join(folder, 'archive', damaged));
+    writeFileSync(join(folder, 'archive', damaged), content.fill(0, Math.floor(content.length / 3), Math.floor(content.length / 2)));
+    const reads = { instrument: BTC, interval: '1h', from: 0, to: now, covered: [] } as const;
+    const recompute = () => store.write(rows({}), null, async (transaction) => void (await transaction.tradeSums(reads)));
+    // The transaction that meets the damage fails, and is repeated without the file.
+    await assert.rejects(recompute());
+    assert.deepEqual(
+      (await store.stats()).damaged.map(({ path }) => path),
+      [damaged],
+    );
+    await recompute();
+    assert.equal((await store.trades({ instrument: BTC, ...ALL, limit: 10_000 })).length, 2_001);
+    await store.close();
+    store = await open();
+    assert.equal((await store.trades({ instrument: BTC, ...ALL, limit: 10_000 })).length, 2_001);
+    assert.deepEqual(
+      (await store.stats()).damaged.map(({ path }) => path),
+      [damaged],
+    );
   });
 
   test('removes an unregistered file of a crash', async () => {

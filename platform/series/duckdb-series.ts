@@ -37,7 +37,8 @@ export async function openDuckDbSeries(options: SeriesOptions): Promise<SeriesSt
   const writer = await instance.connect();
   const reader = await instance.connect();
   await writer.run(SCHEMA);
-  const archive = await Archive.open(writer, options, ARCHIVED);
+  const probe = await instance.connect();
+  const archive = await Archive.open(writer, probe, options, ARCHIVED);
   const names = new Map<string, number>();
   const rows = await writer.runAndReadAll('SELECT name, code FROM names');
   for (const [name, code] of rows.getRows()) names.set(String(name), Number(code));
@@ -46,13 +47,14 @@ export async function openDuckDbSeries(options: SeriesOptions): Promise<SeriesSt
     candles: await writer.createAppender('candles'),
     readings: await writer.createAppender('readings'),
   };
-  return new DuckDbSeries(instance, writer, reader, archive, names, appenders);
+  return new DuckDbSeries(instance, { writer, reader, probe }, archive, names, appenders);
 }
 
 class DuckDbSeries implements SeriesStore {
   readonly #instance: DuckDBInstance;
   readonly #writer: DuckDBConnection;
   readonly #reader: DuckDBConnection;
+  readonly #probe: DuckDBConnection;
   readonly #archive: Archive;
   readonly #names: Map<string, number>;
   readonly #appenders: { trades: DuckDBAppender; candles: DuckDBAppender; readings: DuckDBAppender };
@@ -64,8 +66,7 @@ class DuckDbSeries implements SeriesStore {
 
   constructor(
     instance: DuckDBInstance,
-    writer: DuckDBConnection,
-    reader: DuckDBConnection,
+    { writer, reader, probe }: { writer: DuckDBConnection; reader: DuckDBConnection; probe: DuckDBConnection },
     archive: Archive,
     names: Map<string, number>,
     appenders: { trades: DuckDBAppender; candles: DuckDBAppender; readings: DuckDBAppender },
@@ -73,6 +74,7 @@ class DuckDbSeries implements SeriesStore {
     this.#instance = instance;
     this.#writer = writer;
     this.#reader = reader;
+    this.#probe = probe;
     this.#archive = archive;
     this.#names = names;
     this.#appenders = appenders;
@@ -194,9 +196,11 @@ class DuckDbSeries implements SeriesStore {
     // DuckDB frees a connection even while a statement runs on it: the statement then deadlocks or reads freed memory.
     while (this.#reads.size > 0) {
       this.#reader.interrupt();
+      this.#probe.interrupt();
       await Promise.race([...this.#reads].map((read) => read.catch(() => {})));
     }
     this.#reader.closeSync();
+    this.#probe.closeSync();
     this.#writer.closeSync();
     this.#instance.closeSync();
   }

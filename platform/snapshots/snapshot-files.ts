@@ -32,14 +32,20 @@ export const zstdFiles: SnapshotFiles = {
     await mkdir(folder, { recursive: true });
     const path = join(folder, name);
     const temporary = `${path}.part`;
-    const file = await open(temporary, 'w');
     try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
+      const file = await open(temporary, 'w');
+      try {
+        await file.writeFile(content);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path);
+    } catch (error) {
+      // On a full disk, each attempt would leave another part of a file.
+      await rm(temporary, { force: true }).catch(() => {});
+      throw error;
     }
-    await rename(temporary, path);
   },
   remove: (path) => rm(path, { force: true }),
 };

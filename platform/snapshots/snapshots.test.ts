@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -30,6 +30,14 @@ describe('cold snapshots', () => {
     writeFileSync(path, content);
     await assert.rejects(store.load(label), /checksum differs/);
     await assert.rejects(store.verify(label), /checksum differs/);
+  });
+
+  test('a snapshot that cannot be written leaves no file behind', async () => {
+    const inside = join(folder, 'unwritable', encodeURIComponent('zone/a:b/c d'));
+    // A folder in the place of the file.
+    mkdirSync(join(inside, '3-2-3000.snapshot'), { recursive: true });
+    await assert.rejects(openFileSnapshots(join(folder, 'unwritable')).save(snapshotAt(3)));
+    assert.deepEqual(readdirSync(inside), ['3-2-3000.snapshot']);
   });
 
   test('zones() lists the zones that have snapshots', async () => {

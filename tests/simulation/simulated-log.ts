@@ -224,11 +224,14 @@ export class SimulatedLog {
 
   #consumers(): ConsumerRegistry {
     const groupOf = (group: string) => this.#groups.get(group) ?? { offsets: [], gaps: [] };
+    const beyondEnds = new Map<string, readonly (number | null)[]>();
     return {
       note: async (group, offsets) => void this.#groups.set(group, { ...groupOf(group), offsets: [...offsets] }),
       remove: async (group) => void this.#groups.delete(group),
       offsets: (group) => groupOf(group).offsets,
       groups: () => [...this.#groups].map(([group, { offsets }]) => ({ group, offsets })),
+      noteBeyondEnd: async (group, ends) => void beyondEnds.set(group, ends),
+      beyondEnd: (group) => beyondEnds.get(group) ?? [],
       recordGap: async (group, gap) => void this.#groups.set(group, { ...groupOf(group), gaps: [...groupOf(group).gaps, gap] }),
       gaps: (group) => groupOf(group).gaps,
     };

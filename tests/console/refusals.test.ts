@@ -71,6 +71,17 @@ describe('the console and refused requests', () => {
     await page.close();
   });
 
+  test('an error of one page leaves the rest of the console: another page can be opened', async () => {
+    const nonsense = { data: [null], hasMore: false, nextCursor: null };
+    const page = await open('/worlds/players', (loading) =>
+      loading.route('**/world/players?*', (route) => route.fulfill({ json: nonsense })),
+    );
+    await page.getByText('This page cannot be shown: an error of the console').waitFor();
+    await page.getByRole('link', { name: 'Millrace' }).click();
+    await page.getByRole('link', { name: 'ETH/USDT' }).waitFor();
+    await page.close();
+  });
+
   test('a refused refresh keeps the list, the selection and the typed reason', async () => {
     const page = await open('/worlds/snapshots?zone=0-0');
     await page.getByRole('button', { name: 'Create cold snapshot' }).click();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Bar, mergedBars, putBar } from '../../apps/web/src/parts/bars.ts';
-import { decimalsFor, differenceOf, showPrice } from '../../apps/web/src/parts/decimals.ts';
+import { decimalsFor, differenceOf, showDecimal, showPrice } from '../../apps/web/src/parts/decimals.ts';
 import { formatsFor } from '../../apps/web/src/parts/formats.ts';
 
 /*
@@ -17,6 +17,10 @@ describe('prices', () => {
       ['-0.5', '-1', '0.5'],
       ['12345678901234567890.12', '12345678901234567890.11', '0.01'],
       ['100', '99', '1'],
+      ['1.5E-7', '1e-7', '0.00000005'],
+      ['1.25e+3', '1250', '0'],
+      ['-12.5e-1', '0.25', '-1.50'],
+      ['1e25', '1', '9999999999999999999999999'],
     ] as const)
       assert.equal(differenceOf(minuend, subtrahend), difference);
     const price = fc
@@ -33,6 +37,18 @@ describe('prices', () => {
         assert.equal(differenceOf(textOf(one), textOf(other)), textOf({ digits: scaled(one) - scaled(other), decimals }));
       }),
     );
+  });
+
+  test('a price with an exponent is shown with all its digits, unless they are very many', () => {
+    for (const [price, shown] of [
+      ['1.5E-7', '0.00000015'],
+      ['-12.5e-1', '-1.25'],
+      ['1.25e+6', '1,250,000'],
+      ['0.0012e3', '1.2'],
+      ['1e-300', '1e-300'],
+      ['1234.50', '1,234.50'],
+    ] as const)
+      assert.equal(showDecimal(price), shown);
   });
 
   test('a tiny price has digits, and a large one no more than it needs', () => {

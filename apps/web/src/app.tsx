@@ -10,6 +10,7 @@ import { InstrumentsPage } from './pages/instruments.tsx';
 import { SourcesPage } from './pages/sources.tsx';
 import { ConfirmDialog } from './parts/confirm.tsx';
 import { ConnectionBanner } from './parts/connection-banner.tsx';
+import { ErrorBoundary } from './parts/error-boundary.tsx';
 import { Logo } from './parts/logo.tsx';
 import { Failure, Notice } from './parts/notice.tsx';
 import { Permitted } from './parts/permitted.tsx';
@@ -73,33 +74,35 @@ function Console({ seesSources }: { seesSources: boolean }) {
     <div className="flex min-h-dvh flex-col">
       <TopBar />
       <main className={`mx-auto flex w-full max-w-[1600px] flex-1 flex-col px-3 pb-6 sm:px-6 ${isLost ? 'opacity-75 grayscale' : ''}`}>
-        <Suspense fallback={<Notice title={text.loading} />}>
-          <Switch>
-            <Route path="/" component={InstrumentsPage} />
-            <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={readable(id)} />}</Route>
-            <Route path="/account" component={AccountPage} />
-            <Route path="/worlds/play">
-              <Permitted to="world:play">
-                <PlayPage />
-              </Permitted>
-            </Route>
-            <Route path={TENANT_PAGES}>
-              <Permitted to="tenant:read">
-                <Route path="/tenants">{() => <TenantPage />}</Route>
-                <Route path="/tenants/:tenant">{({ tenant }) => <TenantPage key={tenant} tenant={tenant} />}</Route>
-              </Permitted>
-            </Route>
-            <Route path={OPERATION_PAGES}>
-              <Permitted to="platform:read">
-                <OperationPages />
-              </Permitted>
-            </Route>
-            <Route path="/sign-in">{() => <Redirect to={pageAfterSignIn()} replace />}</Route>
-            <Route path="/sign-up">{() => <Redirect to="/" replace />}</Route>
-            <Route path="/forgot-password">{() => <Redirect to="/account" replace />}</Route>
-            <Route component={NothingHere} />
-          </Switch>
-        </Suspense>
+        <ErrorBoundary>
+          <Suspense fallback={<Notice title={text.loading} />}>
+            <Switch>
+              <Route path="/" component={InstrumentsPage} />
+              <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={readable(id)} />}</Route>
+              <Route path="/account" component={AccountPage} />
+              <Route path="/worlds/play">
+                <Permitted to="world:play">
+                  <PlayPage />
+                </Permitted>
+              </Route>
+              <Route path={TENANT_PAGES}>
+                <Permitted to="tenant:read">
+                  <Route path="/tenants">{() => <TenantPage />}</Route>
+                  <Route path="/tenants/:tenant">{({ tenant }) => <TenantPage key={tenant} tenant={tenant} />}</Route>
+                </Permitted>
+              </Route>
+              <Route path={OPERATION_PAGES}>
+                <Permitted to="platform:read">
+                  <OperationPages />
+                </Permitted>
+              </Route>
+              <Route path="/sign-in">{() => <Redirect to={pageAfterSignIn()} replace />}</Route>
+              <Route path="/sign-up">{() => <Redirect to="/" replace />}</Route>
+              <Route path="/forgot-password">{() => <Redirect to="/account" replace />}</Route>
+              <Route component={NothingHere} />
+            </Switch>
+          </Suspense>
+        </ErrorBoundary>
       </main>
       <ConfirmDialog />
     </div>

@@ -12,6 +12,7 @@ export const englishShell = {
   lacksPermission: 'You lack the permission {permission}',
   lacksPermissionHint: 'Ask an administrator for a role with that permission.',
   unexpectedResponse: 'The server sent an unexpected response (status {status}).',
+  brokenPage: 'This page cannot be shown: an error of the console',
   copy: 'Copy',
   copied: 'Copied',
   notCopied: 'Copy failed. Select the text and copy it manually.',

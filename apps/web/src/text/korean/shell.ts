@@ -14,6 +14,7 @@ export const koreanShell: Readonly<Record<keyof typeof englishShell, string>> = 
   lacksPermission: '{permission} 권한이 없습니다',
   lacksPermissionHint: '관리자에게 이 권한이 있는 역할을 요청하세요.',
   unexpectedResponse: '서버가 예상하지 못한 응답을 보냈습니다(상태 {status}).',
+  brokenPage: '콘솔 오류로 이 페이지를 표시할 수 없습니다',
   copy: '복사',
   copied: '복사했습니다',
   notCopied: '복사하지 못했습니다. 텍스트를 선택해 직접 복사하세요.',

@@ -86,6 +86,8 @@ async function sameTrades({ running, type, trades }: Stage): Promise<void> {
     const instruments = await running.get<Instrument[]>('/api/v1/instruments');
     return instruments.reduce((sum, instrument) => sum + instrument.trades, 0) >= trades.length;
   }, `${trades.length} trades are recorded`);
+  // On a slow machine, a request does not wait until the store has them.
+  await running.settled();
   for (const [pair, wanted] of expected) {
     const { rows } = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?order=asc&limit=20000`);
     assert.deepEqual(

@@ -63,6 +63,8 @@ async function allRecorded(running: Awaited<ReturnType<typeof platform>>, count:
     const instruments = await running.get<{ trades: number }[]>('/api/v1/instruments');
     return instruments.reduce((sum, { trades }) => sum + trades, 0) >= count;
   }, `${count} trades are recorded`);
+  // On a slow machine, a request does not wait until the store has them.
+  await running.settled();
 }
 
 /** Kraken sends a checksum with every update: all must agree. */

@@ -16,14 +16,22 @@ import { inFolder, pairedUndisturbed, rate, report } from './measure.ts';
 
 const FRAMES = 200_000;
 const RECORDING = join(import.meta.dirname, '..', '..', 'shared', 'data', 'frames', 'BINANCE_FUTURES.ws.1.0');
-const SPAN_MS = 60_000;
+/** Longer than the recording: repetitions that overlap would be late trades. */
+const SPAN_MS = 120_000;
 const ROUNDS = 9;
 
 // Real frames if available, else those of the simulated venue.
 const lines = existsSync(RECORDING) ? await recordedLines(RECORDING) : imitationOf('binance-futures');
 const received = lines.filter((line) => line.kind === 'received').map(({ text }) => text);
 const pairs = pairsOfRecording('binance-futures', lines);
-const counts = { trades: received.filter((text) => text.includes('"aggTrade"')).length };
+const aggTrades = received.filter((text) => text.includes('"aggTrade"')).map((text) => JSON.parse(text).data as { s: string; a: number });
+/** By symbol, the number of ids from the first trade of the recording to its last. Ids that are missing between repetitions would be gaps. */
+const idCounts = new Map(
+  Object.entries(Object.groupBy(aggTrades, ({ s }) => s)).map(([symbol, trades = []]) => {
+    const ids = trades.map(({ a }) => a);
+    return [symbol, Math.max(...ids) - Math.min(...ids) + 1];
+  }),
+);
 const frames = Array.from({ length: FRAMES }, (_none, index) =>
   later(received[index % received.length] as string, Math.floor(index / received.length)),
 );
@@ -31,9 +39,10 @@ const frames = Array.from({ length: FRAMES }, (_none, index) =>
 /** The same frame some minutes later, with continuing ids and times. */
 function later(text: string, round: number): string {
   if (round === 0) return text;
+  const ids = round * (idCounts.get(/"s":"(\w+)"/.exec(text)?.[1] ?? '') ?? 0);
   return text
     .replace(/"(T|E|t)":(\d{13})/g, (_all, name, time) => `"${name}":${Number(time) + round * SPAN_MS}`)
-    .replace(/"a":(\d+),/g, (_all, id) => `"a":${Number(id) + round * counts.trades * 10},`);
+    .replace(/"a":(\d+),/, (_all, id) => `"a":${Number(id) + ids},`);
 }
 
 async function pipeline(): Promise<number> {

@@ -30,12 +30,36 @@ export function isDecimal(text: unknown): text is Decimal {
 /** Largest price or quantity. Beyond it, sums of many (volumes, means) would leave the range in which doubles are useful. */
 export const AMOUNT_MAX = 1e24;
 
+/** Maximum length of a decimal of the usual form; it is below `AMOUNT_MAX`. */
+const USUAL_CHARACTERS_MAX = 24;
+const [ZERO, NINE, POINT] = [48, 57, 46];
+
+/**
+ * Sign of a decimal of the usual form, without minus and exponent, of at most 24 characters: 0 or 1. -1 for every other text, which may be a decimal, too.
+ * A tenth of the time of `isFiniteDecimal`: order books have very many decimals.
+ */
+export function usualSign(text: unknown): -1 | 0 | 1 {
+  if (typeof text !== 'string' || text.length === 0 || text.length > USUAL_CHARACTERS_MAX) return -1;
+  let point = -1;
+  let sign: 0 | 1 = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === POINT) {
+      if (point >= 0 || index === 0 || index === text.length - 1) return -1;
+      point = index;
+    } else if (code < ZERO || code > NINE) return -1;
+    else if (code !== ZERO) sign = 1;
+  }
+  const hasLeadingZero = text.charCodeAt(0) === ZERO && text.length > 1 && point !== 1;
+  return hasLeadingZero ? -1 : sign;
+}
+
 /** True for a decimal of at most `AMOUNT_MAX`. Such prices may be zero or negative, as those of spreads, power and some futures. */
 export function isFiniteDecimal(text: unknown): text is Decimal {
-  return isDecimal(text) && Math.abs(Number(text)) <= AMOUNT_MAX;
+  return usualSign(text) >= 0 || (isDecimal(text) && Math.abs(Number(text)) <= AMOUNT_MAX);
 }
 
 /** True for a decimal above zero, of at most `AMOUNT_MAX`: a quantity, or a price of an instrument without negative prices. */
 export function isPositiveDecimal(text: unknown): text is Decimal {
-  return isFiniteDecimal(text) && Number(text) > 0;
+  return usualSign(text) === 1 || (isFiniteDecimal(text) && Number(text) > 0);
 }

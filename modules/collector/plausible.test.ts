@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type InstrumentCommand, instrumentId } from '@millrace/contracts';
+import { type InstrumentCommand, instrumentId, type Level } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import { Intake } from './intake.ts';
+import { bookProblem } from './plausible.ts';
 import type { Protocol } from './source.ts';
 import { binanceProtocol } from './venues/binance.ts';
 import { coinbaseProtocol } from './venues/coinbase.ts';
@@ -114,6 +115,32 @@ describe('a message of an order book', () => {
     assert.deepEqual(typesSent(), ['ReplaceBook', 'UpdateBook', 'UpdateBook']);
     assert.deepEqual(intake.refusedBy, {});
   });
+});
+
+test('a level of an order book has a price above zero, unless its quantity is zero or the instrument has negative prices', () => {
+  const problem = (level: unknown, negativePrices: boolean) =>
+    bookProblem({ time: START, bids: [], asks: [level as Level] }, { instrument: BTC, negativePrices });
+  for (const [level, isPossible, isPossibleBelowZero] of [
+    [['0.10', '1.50'], true, true],
+    [['1E-7', '1e3'], true, true],
+    [['100', '0'], true, true],
+    [['0', '0.000'], true, true],
+    [['0', '1'], false, true],
+    [['0.00', '0.01'], false, true],
+    [['0e5', '1'], false, true],
+    [['-1', '1'], false, true],
+    [['-1', '0'], true, true],
+    [['1', '-1'], false, false],
+    [['01', '1'], false, false],
+    [['1.', '1'], false, false],
+    [['1', ''], false, false],
+    [['1'], false, false],
+    [['1', '1', '1'], false, false],
+    [[1, '1'], false, false],
+    [['1'.padEnd(26, '0'), '1'], false, false],
+    ['11', false, false],
+  ] as const)
+    assert.deepEqual([problem(level, false) === null, problem(level, true) === null], [isPossible, isPossibleBelowZero], String(level));
 });
 
 describe('a time', () => {

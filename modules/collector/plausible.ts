@@ -11,6 +11,7 @@ import {
   type Quote,
   type Reading,
   type Trade,
+  usualSign,
 } from '@millrace/contracts';
 import { shortened } from './shortened.ts';
 
@@ -66,15 +67,25 @@ export function bookProblem({ time, bids, asks, depth, continuity }: BookUpdate,
   if (!isTime(time)) return `an order book with time ${shown(time)}`;
   if (depth !== undefined && !(Number.isSafeInteger(depth) && depth > 0)) return `an order book with depth ${shown(depth)}`;
   if (!isContinuity(continuity)) return `an order book with the ids ${shown(continuity)}`;
-  for (const [side, levels] of Object.entries({ bids, asks })) {
-    if (!Array.isArray(levels)) return `an order book whose ${side} are ${shown(levels)}`;
-    for (const level of levels) {
-      if (!isLevel(level)) return `an order book with ${shown(level)} in its ${side}`;
-      if (Number(level[1]) !== 0 && !mayBe(Number(level[0]), rule))
-        return `an order book with ${shown(level)} in its ${side}: ${remedyFor(rule)}`;
-    }
+  return sideProblem('bids', bids, rule) ?? sideProblem('asks', asks, rule);
+}
+
+function sideProblem(side: 'bids' | 'asks', levels: readonly Level[], rule: PriceRule): string | null {
+  if (!Array.isArray(levels)) return `an order book whose ${side} are ${shown(levels)}`;
+  for (const level of levels) {
+    if (isUsualLevel(level)) continue;
+    if (!isLevel(level)) return `an order book with ${shown(level)} in its ${side}`;
+    if (Number(level[1]) !== 0 && !mayBe(Number(level[0]), rule))
+      return `an order book with ${shown(level)} in its ${side}: ${remedyFor(rule)}`;
   }
   return null;
+}
+
+/** Fast path: a level of two usual decimals whose price is above zero, or whose quantity is zero. */
+function isUsualLevel(level: unknown): boolean {
+  if (!Array.isArray(level) || level.length !== 2) return false;
+  const [price, quantity] = [usualSign(level[0]), usualSign(level[1])];
+  return (price === 1 && quantity >= 0) || (price === 0 && quantity === 0);
 }
 
 function isLevel(level: unknown): level is Level {
@@ -82,7 +93,12 @@ function isLevel(level: unknown): level is Level {
 }
 
 function isContinuity(continuity: BookContinuity | undefined): boolean {
-  return continuity === undefined || Object.values(continuity).every((id) => id === undefined || Number.isSafeInteger(id));
+  if (continuity === undefined) return true;
+  for (const name in continuity) {
+    const id = continuity[name as keyof BookContinuity];
+    if (id !== undefined && !Number.isSafeInteger(id)) return false;
+  }
+  return true;
 }
 
 function shown(value: unknown): string {

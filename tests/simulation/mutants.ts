@@ -73,7 +73,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);',
     to: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
     violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
-    seed: 3,
+    seed: 8,
   },
   'a zone that failed is not retried': {
     file: 'kernel/lifecycle.ts',
@@ -134,7 +134,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));\n',
     to: '',
     violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
-    seed: 30,
+    seed: 14,
     faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
@@ -170,7 +170,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
-    seed: 1,
+    seed: 19,
     faults: ['network-bad', 'network-cut'],
   },
   'a reader that was overtaken goes on in silence': {

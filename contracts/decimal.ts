@@ -36,7 +36,7 @@ const [ZERO, NINE, POINT] = [48, 57, 46];
 
 /**
  * Sign of a decimal of the usual form, without minus and exponent, of at most 24 characters: 0 or 1. -1 for every other text, which may be a decimal, too.
- * A tenth of the time of `isFiniteDecimal`: order books have very many decimals.
+ * Faster than a regular expression and a conversion: order books have very many decimals.
  */
 export function usualSign(text: unknown): -1 | 0 | 1 {
   if (typeof text !== 'string' || text.length === 0 || text.length > USUAL_CHARACTERS_MAX) return -1;

@@ -72,7 +72,7 @@ export async function createInvitation(
 
 /** Subject of an invitation in the audit log. */
 function inviteeOf(email: string | null): string {
-  return email ?? 'whoever has the link';
+  return email ?? 'anyone with the link';
 }
 
 function unknownInvitation({ invitation, tenant }: { invitation: string; tenant: string }): ApiProblem {

@@ -50,6 +50,7 @@ function told({ price, quantity, time }: Trade): string {
 /** A side whose quantity is zero is no offer: its price may be zero. */
 export function quoteProblem(quote: Omit<Quote, 'time'> & { readonly time?: number }, rule: PriceRule): string | null {
   const { bid, ask, bidQuantity, askQuantity, time } = quote;
+  if (isUsualOffer(bid, bidQuantity) && isUsualOffer(ask, askQuantity) && (time === undefined || isTime(time))) return null;
   if (![bid, ask, bidQuantity, askQuantity].every(isFiniteDecimal)) return `a quote with bid ${shown(bid)}, ask ${shown(ask)}`;
   if (time !== undefined && !isTime(time)) return `a quote with time ${shown(time)}`;
   const isOffered = (price: string, quantity: string) => Number(price) !== 0 || Number(quantity) !== 0;
@@ -81,11 +82,15 @@ function sideProblem(side: 'bids' | 'asks', levels: readonly Level[], rule: Pric
   return null;
 }
 
-/** Fast path: a level of two usual decimals whose price is above zero, or whose quantity is zero. */
+/** Fast path: a level of two decimals of the usual form. */
 function isUsualLevel(level: unknown): boolean {
-  if (!Array.isArray(level) || level.length !== 2) return false;
-  const [price, quantity] = [usualSign(level[0]), usualSign(level[1])];
-  return (price === 1 && quantity >= 0) || (price === 0 && quantity === 0);
+  return Array.isArray(level) && level.length === 2 && isUsualOffer(level[0], level[1]);
+}
+
+/** Whether both are decimals of the usual form, with a price above zero unless the quantity is zero. */
+function isUsualOffer(price: unknown, quantity: unknown): boolean {
+  const sign = usualSign(price);
+  return sign === 1 ? usualSign(quantity) >= 0 : sign === 0 && usualSign(quantity) === 0;
 }
 
 function isLevel(level: unknown): level is Level {

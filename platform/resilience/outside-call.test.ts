@@ -26,7 +26,7 @@ test('a call with a Retry-After above the limit fails without a retry', async ()
   assert.equal(calls, 1);
 });
 
-test('no call is made before the time of Retry-After, whoever makes it', async () => {
+test('no call by any caller is made before the time of Retry-After', async () => {
   const outside = new OutsideCall(options);
   let calls = 0;
   const banned = () => {

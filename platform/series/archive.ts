@@ -47,6 +47,8 @@ export class Archive {
   /** Raised when a day is moved or a file expires. A query that ran meanwhile may have missed that day or file, so it runs again. */
   #generation = 0;
   readonly #damaged = new Map<string, string>();
+  /** The newest check for damaged files. */
+  #check: Promise<unknown> = Promise.resolve();
 
   /**
    * Opens the archive of a folder and removes files that are not registered.
@@ -220,9 +222,22 @@ export class Archive {
         if (!known.has(join(table, name))) rmSync(join(this.#folder, table, name), { force: true });
   }
 
+  /**
+   * Finds damaged files, one check at a time: all reads of a range fail at once, and the first check serves them all.
+   * @param files that were not known to be damaged
+   */
+  #findDamaged(files: readonly ArchiveFile[]): Promise<boolean> {
+    const isKnown = () => files.some(({ path }) => this.#damaged.has(path));
+    const check = this.#check.then(async () => {
+      if (!isKnown()) await this.#checkFiles(files);
+      return isKnown();
+    });
+    this.#check = check.catch(() => {});
+    return check;
+  }
+
   /** Reads files whole: the number of rows alone is in the footer of a file. */
-  async #findDamaged(files: readonly ArchiveFile[]): Promise<boolean> {
-    const before = this.#damaged.size;
+  async #checkFiles(files: readonly ArchiveFile[]): Promise<void> {
     for (const { path } of files) {
       try {
         await this.#probe.run(`SELECT bit_xor(hash(f)) FROM read_parquet('${join(this.#folder, path).replaceAll("'", "''")}') f`);
@@ -233,7 +248,6 @@ export class Archive {
         if (this.#isRegistered(path)) this.#damaged.set(path, reason);
       }
     }
-    return this.#damaged.size > before;
   }
 }
 

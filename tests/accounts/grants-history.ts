@@ -123,12 +123,12 @@ export class GrantHistory {
     const body = isOpen ? { role } : { role, email };
     const invited = await this.#ask<Invitation>(by, 'POST', `/tenants/${tenant}/invitations`, body, 'tenant:manage', isAllowed);
     if (!invited) return;
-    this.#note(tenant, by, 'user invited', isOpen ? 'whoever has the link' : email);
+    this.#note(tenant, by, 'user invited', isOpen ? 'anyone with the link' : email);
     const visitor = this.#guarded.visitor();
     const name = `User ${this.#prefix} ${this.#made}`;
     if (this.#next(4) === 0) {
       await by.visitor.get('DELETE', `/tenants/${tenant}/invitations/${invited.id}`);
-      this.#note(tenant, by, 'invitation revoked', isOpen ? 'whoever has the link' : email);
+      this.#note(tenant, by, 'invitation revoked', isOpen ? 'anyone with the link' : email);
       const wish = { name, email, password: PASSWORD, invitation: wordIn(invited.link) };
       assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish), 'INVALID_LINK');
       return;

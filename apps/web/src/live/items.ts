@@ -6,6 +6,9 @@ interface ItemMessage<Item> {
   readonly position: string;
 }
 
+/** Whether more events of the current state follow the one at this position. */
+export const isPartial = (position: string) => position.endsWith('-partial');
+
 /** The newest state of the items of a channel, by id. */
 export class Items<Item extends { readonly id: string }> {
   readonly #items = new Map<string, Item>();
@@ -26,7 +29,7 @@ export class Items<Item extends { readonly id: string }> {
 
   /** Removes the unconfirmed items when the state is complete: its last message has a position without `-partial`. */
   #confirm(event: string, position: string): void {
-    if (this.#unconfirmed === null || event === 'gap' || position.endsWith('-partial')) return;
+    if (this.#unconfirmed === null || event === 'gap' || isPartial(position)) return;
     for (const id of this.#unconfirmed) this.#items.delete(id);
     this.#unconfirmed = null;
   }

@@ -1,7 +1,7 @@
 import type { Instrument, Source } from '@millrace/contracts';
 import { create } from 'zustand';
 import { noteStatus } from './connection.ts';
-import { Items } from './items.ts';
+import { Items, isPartial } from './items.ts';
 import { millrace } from './stream.ts';
 import { withTimes } from './times.ts';
 
@@ -43,7 +43,7 @@ export const useLive = create<Live>((set, get) => ({
         if (channel === 'sources' || event !== 'gap')
           sources.add({ event, item: event === 'source' ? withTimes<Source>(data) : undefined, position });
         clearTimeout(emptyTimer);
-        if (event !== 'gap' && !position.endsWith('-partial')) isComplete = true;
+        if (event !== 'gap' && !isPartial(position)) isComplete = true;
         if (isComplete && frame === 0) frame = requestAnimationFrame(show);
       },
       {

@@ -1,9 +1,7 @@
-import type { Alert, Connections, ConsumerGroupStatus, DeadLetter, EventStats, Server } from '@millrace/contracts';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import type { Alert, Connections, ConsumerGroupStatus, EventStats, Server } from '@millrace/contracts';
+import { useMutation, useQuery } from '@tanstack/react-query';
 import { api } from '../api.ts';
 import { useOperations } from '../live/world.ts';
-import { Audited } from '../parts/audited.tsx';
 import { useStateWords } from '../parts/badges.tsx';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
@@ -12,8 +10,8 @@ import { showBytes, useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
 import { filled, useText } from '../text/text.ts';
 import { ALERT_TEXT, AlertStrip } from '../world/alerts.tsx';
+import { DeadLetters, useDeadLetters } from './dead-letters.tsx';
 
-const DEAD_LETTERS_MS = 5_000;
 const CONNECTIONS_MS = 5_000;
 
 /** Event rates, consumer groups with their lag, and dead letters. */
@@ -258,125 +256,6 @@ function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] })
 const STATE_TEXT = { running: 'running', paused: 'paused', unavailable: 'offline', overtaken: 'overtaken' } as const;
 const ORDER_TEXT = { pause: 'pause', resume: 'resume', skip: 'skipDropped' } as const;
 const ORDERS = { running: 'pause', paused: 'resume', unavailable: 'pause', overtaken: 'skip' } as const;
-
-const useDeadLetters = () => useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: DEAD_LETTERS_MS });
-
-function DeadLetters() {
-  const text = useText();
-  const { whole, when } = useFormats();
-  const [open, setOpen] = useState<DeadLetter | null>(null);
-  const deadLetters = useDeadLetters();
-  return (
-    <Panel
-      title={text.deadLetters}
-      aside={
-        deadLetters.data && (
-          <>
-            <Outcome error={deadLetters.error} />
-            <span className="text-muted text-sm">{whole(deadLetters.data.length)}</span>
-          </>
-        )
-      }
-    >
-      {deadLetters.isLoadingError ? (
-        <Failure error={deadLetters.error} onRetry={() => void deadLetters.refetch()} />
-      ) : (
-        <Table
-          rows={deadLetters.data ?? []}
-          keyOf={({ group, id }) => `${group} ${id}`}
-          empty={deadLetters.data ? text.noDeadLetters : text.loading}
-          columns={[
-            { name: text.time, isText: true, cell: ({ createdAt }) => when(createdAt) },
-            { name: text.group, isText: true, cell: ({ group }) => group },
-            { name: text.zone, isText: true, cell: ({ zone }) => zone },
-            { name: text.afterEvent, cell: ({ seq }) => whole(seq) },
-            {
-              name: text.reason,
-              isText: true,
-              cell: ({ reason }) => (
-                <span className="block max-w-64 truncate" title={reason}>
-                  {reason}
-                </span>
-              ),
-            },
-            {
-              name: ' ',
-              cell: (deadLetter) => (
-                <Button onClick={() => setOpen(open?.id === deadLetter.id && open.group === deadLetter.group ? null : deadLetter)}>
-                  {text.inspect}
-                </Button>
-              ),
-            },
-          ]}
-        />
-      )}
-      {open && <DeadLetterPanel key={`${open.group} ${open.id}`} deadLetter={open} onDone={() => setOpen(null)} />}
-    </Panel>
-  );
-}
-
-/** One dead letter: its events, which can be edited, and its replay. */
-function DeadLetterPanel({ deadLetter, onDone }: { deadLetter: DeadLetter; onDone: () => void }) {
-  const text = useText();
-  const { whole } = useFormats();
-  const queries = useQueryClient();
-  const { group, id } = deadLetter;
-  const content = useQuery({ queryKey: ['dead-letter', group, id], queryFn: () => api.deadLetter(group, id) });
-  const [draft, setDraft] = useState<{ seq: number; text: string } | null>(null);
-  const replay = useMutation({
-    mutationFn: () => api.replayDeadLetter(group, id),
-    onSuccess: () => {
-      void queries.invalidateQueries({ queryKey: ['dead-letters'] });
-      onDone();
-    },
-  });
-  if (content.isLoadingError) return <Failure error={content.error} onRetry={() => void content.refetch()} />;
-  return (
-    <div className="grid gap-3 border-line border-t px-4 py-3 text-sm">
-      <p className="text-warn">{deadLetter.reason}</p>
-      {content.data?.events.map(({ seq, type, data }) => {
-        const isOpen = draft?.seq === seq;
-        return (
-          <div key={seq} className="grid gap-2 rounded-md bg-raised p-3">
-            <div className="flex items-center gap-3">
-              <span className="text-muted">{whole(seq)}</span>
-              <span className="font-medium">{type}</span>
-              <Button isLocal className="ml-auto" onClick={() => setDraft(isOpen ? null : { seq, text: JSON.stringify(data, null, 2) })}>
-                {isOpen ? text.cancel : text.edit}
-              </Button>
-            </div>
-            {!isOpen ? (
-              <pre className="max-h-48 overflow-auto text-xs">{JSON.stringify(data, null, 2)}</pre>
-            ) : (
-              <Audited
-                label={text.editDeadLetter}
-                act={(audit) => api.editDeadLetter(group, id, { seq, data: JSON.parse(draft.text), ...audit })}
-                onDone={() => {
-                  setDraft(null);
-                  void content.refetch();
-                }}
-              >
-                <textarea
-                  aria-label={`${type} ${seq}`}
-                  value={draft.text}
-                  rows={Math.min(14, draft.text.split('\n').length)}
-                  onChange={(event) => setDraft({ seq, text: event.target.value })}
-                  className="w-full rounded border border-edge bg-ground p-2 font-mono text-xs"
-                />
-              </Audited>
-            )}
-          </div>
-        );
-      })}
-      <div className="flex flex-wrap items-center gap-3">
-        <Button tone="main" disabled={replay.isPending} onClick={() => replay.mutate()}>
-          {text.replay}
-        </Button>
-        <Outcome error={replay.error} />
-      </div>
-    </div>
-  );
-}
 
 function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
   const text = useText();

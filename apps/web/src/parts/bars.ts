@@ -1,12 +1,7 @@
+import type { Candle } from '@millrace/contracts';
+
 /** A candle as the chart draws it. */
-export interface Bar {
-  readonly time: number;
-  readonly open: number;
-  readonly high: number;
-  readonly low: number;
-  readonly close: number;
-  readonly volume: number;
-}
+export type Bar = Pick<Candle, 'time' | 'open' | 'high' | 'low' | 'close' | 'volume'>;
 
 /**
  * Puts a bar in its place: it replaces that of the same time. A late trade may create one between others.

@@ -32,26 +32,34 @@ export const AMOUNT_MAX = 1e24;
 
 /** Maximum length of a decimal of the usual form; it is below `AMOUNT_MAX`. */
 const USUAL_CHARACTERS_MAX = 24;
-const [ZERO, NINE, POINT] = [48, 57, 46];
+const ZERO = 48;
+const POINT = 46;
 
 /**
  * Sign of a decimal of the usual form, without minus and exponent, of at most 24 characters: 0 or 1. -1 for every other text, which may be a decimal, too.
  * Faster than a regular expression and a conversion: order books have very many decimals.
  */
 export function usualSign(text: unknown): -1 | 0 | 1 {
-  if (typeof text !== 'string' || text.length === 0 || text.length > USUAL_CHARACTERS_MAX) return -1;
-  let point = -1;
-  let sign: 0 | 1 = 0;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === POINT) {
-      if (point >= 0 || index === 0 || index === text.length - 1) return -1;
-      point = index;
-    } else if (code < ZERO || code > NINE) return -1;
-    else if (code !== ZERO) sign = 1;
+  if (typeof text !== 'string' || text.length > USUAL_CHARACTERS_MAX) return -1;
+  const { length } = text;
+  // Of several digits, the bitwise OR is 0 only if all are 0.
+  let digits = 0;
+  let index = 0;
+  for (; index < length; index++) {
+    const digit = text.charCodeAt(index) - ZERO;
+    if (digit < 0 || digit > 9) break;
+    digits |= digit;
   }
-  const hasLeadingZero = text.charCodeAt(0) === ZERO && text.length > 1 && point !== 1;
-  return hasLeadingZero ? -1 : sign;
+  if (index === 0 || (index > 1 && text.charCodeAt(0) === ZERO)) return -1;
+  if (index < length) {
+    if (text.charCodeAt(index) !== POINT || ++index === length) return -1;
+    for (; index < length; index++) {
+      const digit = text.charCodeAt(index) - ZERO;
+      if (digit < 0 || digit > 9) return -1;
+      digits |= digit;
+    }
+  }
+  return digits === 0 ? 0 : 1;
 }
 
 /** True for a decimal of at most `AMOUNT_MAX`. Such prices may be zero or negative, as those of spreads, power and some futures. */

@@ -37,7 +37,6 @@ export class Intake implements Sink {
   readonly #alarms: ReturnType<typeof withAlarms>;
   readonly #intakes = new Map<string, InstrumentIntake>();
   readonly #trace = new TraceSource();
-  #traceId = '';
   /** The newest event time of the venue; null before the first event. */
   #venueTime: number | null = null;
   readonly #queue: CommandQueue;
@@ -77,7 +76,7 @@ export class Intake implements Sink {
   take(frame: string, receivedAt: number): void {
     this.frames++;
     this.#refusals.current = { frame, receivedAt };
-    this.#traceId = this.#trace.next();
+    this.#trace.next();
     try {
       this.#options.protocol.read(frame, this);
     } catch (error) {
@@ -306,7 +305,7 @@ export class Intake implements Sink {
   }
 
   #send(instrument: InstrumentId, command: InstrumentCommand): void {
-    this.#queue.send(instrument, command, this.#traceId);
+    this.#queue.send(instrument, command, this.#trace.current);
   }
 }
 

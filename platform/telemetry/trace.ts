@@ -14,9 +14,14 @@ export class TraceSource {
     this.#count = 0;
   }
 
-  /** Trace id of the next frame. */
-  next(): string {
-    const count = (++this.#count).toString(16);
+  /** The next frame has come. Most frames need no id, so it is not built here. */
+  next(): void {
+    this.#count++;
+  }
+
+  /** Trace id of the frame. */
+  get current(): string {
+    const count = this.#count.toString(16);
     return this.#prefix + ZEROS.slice(count.length) + count;
   }
 }

@@ -3,7 +3,7 @@ import type { WorldPlan } from '@millrace/contracts';
 import { lastSeqOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, openNumbers } from '@millrace/kernel/testing';
 import { openLmdbLog, openSpool } from '@millrace/log';
-import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
+import { openFileSnapshots, openLmdbSnapshots, scheduleSnapshots } from '@millrace/snapshots';
 import { hashOf, type World, worldZone, zoneAtPoint } from '@millrace/worlds';
 import { Packr } from 'msgpackr';
 import { inFolder, quantile, report } from './measure.ts';
@@ -50,6 +50,7 @@ await inFolder(async (folder) => {
     },
   });
   host.register(worldZone);
+  const endSnapshots = scheduleSnapshots(host, clock);
   await host.open(address);
   host.send(address, { type: 'CreateZone', plan: PLAN });
   for (let player = 0; player < PLAYERS; player++)
@@ -72,6 +73,7 @@ await inFolder(async (folder) => {
     if (tick % TICKS_PER_FLUSH === 0) await host.recorded();
   }
   await host.recorded();
+  endSnapshots();
   const durations: number[] = [];
   // The minimum work of any implementation: to unpack a state of that size and hash it.
   const bare: number[] = [];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { simulateReactor } from './reactors.ts';
 
 /** `npm run simulate -- --reactors --seeds 500` runs more. */
-const SEEDS = process.env.TEST_ALL ? 120 : 30;
+const SEEDS = process.env.TEST_ALL ? 60 : 30;
 
 test('law: every event has its effects in another topic exactly once and in order, despite crashes, hangs and repeated deliveries', async () => {
   const sums = { events: 0, effects: 0, deadLetters: 0, skipped: 0 };

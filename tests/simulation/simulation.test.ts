@@ -4,7 +4,7 @@ import { FAULT_NAMES } from './faults.ts';
 import { simulate } from './simulate.ts';
 
 /** `npm run simulate -- --seeds 1000` runs more. */
-const SEEDS = process.env.TEST_ALL ? 40 : 15;
+const SEEDS = process.env.TEST_ALL ? 25 : 15;
 
 describe('the world under simulated faults', () => {
   test('loses and duplicates nothing, and equals its log, for every seed', async () => {

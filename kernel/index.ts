@@ -1,6 +1,6 @@
-export { admit, after, type Checkpoint, type EventBatch, lastSeqOf, writerOf } from './batch.ts';
+export { admit, after, type Checkpoint, type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
 export * from './command.ts';
-export { messageOf, within } from './deadline.ts';
+export { messageOf, retryDelayMs, within } from './deadline.ts';
 export * from './definition.ts';
 export { type HostStats, ZoneHost } from './host.ts';
 export type { HostFailure, HostOptions, ZoneStatus } from './host-options.ts';

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName } from './faults.ts';
+import { simulateShard } from './kafka/simulate-shard.ts';
 import { simulateReactor } from './reactors.ts';
 import { simulate } from './simulate.ts';
 
@@ -9,6 +10,7 @@ const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|n
   --seeds   how many, one after another (1)
   --faults  ${FAULT_NAMES.join(', ')} (all)
   --reactors  simulates a reactor between two topics instead of the world; it has faults of its own
+  --shards    simulates owners of a shard on brokers of Kafka instead; it has faults of its own
   --stop    ends with the first seed that fails; with --for TEXT, the first with a mistake that matches this regular expression
 
 Ends with 1 when a seed fails; the same seed fails again.`;
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     stop: { type: 'boolean', default: false },
     for: { type: 'string', default: '' },
     reactors: { type: 'boolean', default: false },
+    shards: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -34,27 +37,14 @@ if (unknown !== undefined || !(Number(values.seed) >= 0) || !(Number(values.seed
   console.error(`${unknown === undefined ? '--seed and --seeds are whole numbers' : `there is no fault "${unknown}"`}\n\n${USAGE}`);
   process.exit(2);
 }
-if (values.reactors) {
-  let wrong = 0;
-  for (let seed = Number(values.seed), left = Number(values.seeds); left > 0; seed++, left--) {
-    const { mistakes, ...run } = await simulateReactor(seed);
-    if (mistakes.length > 0) wrong++;
-    if (mistakes.length > 0 || values.seeds === '1') console.log(`seed ${seed}: ${JSON.stringify(run)}`, mistakes);
-  }
-  console.log(`${values.seeds} seeds, ${wrong} failed`);
-  process.exit(wrong > 0 ? 1 : 0);
-}
 const started = performance.now();
 let failed = 0;
 let isFound = false;
 const wanted = new RegExp(values.for);
 for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(values.stop && isFound); seed++, left--) {
-  const { mistakes, story, stats, fingerprint } = await simulate(seed, names as FaultName[]);
+  const { mistakes, summary, story } = await run(seed);
   if (mistakes.length === 0) {
-    if (Number(values.seeds) === 1)
-      console.log(
-        `seed ${seed}: passed; ${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`,
-      );
+    if (Number(values.seeds) === 1) console.log(`seed ${seed}: passed; ${summary}`);
     continue;
   }
   failed++;
@@ -66,3 +56,13 @@ for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(
 const seconds = (performance.now() - started) / 1_000;
 console.log(`${values.seeds} seeds, ${failed} failed, ${seconds.toFixed(1)} s`);
 process.exitCode = failed > 0 ? 1 : 0;
+
+async function run(seed: number): Promise<{ mistakes: readonly string[]; summary: string; story: readonly string[] }> {
+  if (values.shards || values.reactors) {
+    const { mistakes, ...figures } = await (values.shards ? simulateShard(seed) : simulateReactor(seed));
+    return { mistakes, summary: JSON.stringify(figures), story: [] };
+  }
+  const { mistakes, story, stats, fingerprint } = await simulate(seed, names as FaultName[]);
+  const summary = `${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`;
+  return { mistakes, summary, story };
+}

@@ -1,14 +1,16 @@
 import { registerHooks } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { SHARD_MUTANTS } from './kafka/shard-mutants.ts';
 import { MUTANTS } from './mutants.ts';
 
 /*
  * Loaded before the simulation: plants the bug named by MUTANT in the source when it is loaded.
  */
 
-const mutant = MUTANTS[process.env.MUTANT ?? ''];
-if (!mutant) throw new Error(`MUTANT is "${process.env.MUTANT}"; there are ${Object.keys(MUTANTS).join('; ')}`);
+const all = { ...MUTANTS, ...SHARD_MUTANTS };
+const mutant = all[process.env.MUTANT ?? ''];
+if (!mutant) throw new Error(`MUTANT is "${process.env.MUTANT}"; there are ${Object.keys(all).join('; ')}`);
 const target = pathToFileURL(join(import.meta.dirname, '../..', mutant.file)).href;
 
 registerHooks({

@@ -187,6 +187,11 @@ export class Machine implements Clock {
     for (const callback of held) if (life === this.#life) this.run(callback);
   }
 
+  /** Number of its crashes. What was sent to it before the last one does not arrive. */
+  get life(): number {
+    return this.#life;
+  }
+
   get isPaused(): boolean {
     return this.#isPaused;
   }

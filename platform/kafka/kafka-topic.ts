@@ -1,0 +1,83 @@
+import { ConfigResourceTypes, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
+import { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
+import { BrokerError } from './shard-broker.ts';
+
+/** A topic that is the log of one or more modules. */
+export interface TopicPlan {
+  readonly name: string;
+  readonly shards: number;
+  /** Brokers that have each shard. Default 3: fewer lose events with one broker. */
+  readonly replicas?: number;
+}
+
+const REPLICAS = 3;
+const IN_SYNC = 2;
+const CREATE_MS_MAX = 10_000;
+
+/** Settings that keep the promises of the log, each with the reason. */
+const REQUIRED: Readonly<Record<string, readonly [value: string, reason: string]>> = {
+  'cleanup.policy': ['delete', 'compaction would remove events'],
+  'retention.ms': ['-1', 'only Millrace may delete records, up to a place where a reader can begin'],
+  'retention.bytes': ['-1', 'only Millrace may delete records, up to a place where a reader can begin'],
+  'unclean.leader.election.enable': ['false', 'a broker that lacks confirmed events must not lead'],
+  'min.insync.replicas': [String(IN_SYNC), 'a confirmed event must be on two brokers'],
+};
+
+/** A topic that cannot be the log as it is configured. */
+export class TopicUnsafe extends Error {
+  constructor(topic: string, problems: readonly string[]) {
+    super(`The topic "${topic}" cannot be the log: ${problems.join('; ')}.`);
+    this.name = 'TopicUnsafe';
+  }
+}
+
+/**
+ * Opens a topic. Creates it if it does not exist.
+ * @throws TopicUnsafe when it exists with settings under which confirmed events could be lost, or with another number of shards
+ * @throws BrokerError when the brokers cannot be reached
+ */
+export async function openTopic(connection: KafkaConnection, plan: TopicPlan): Promise<KafkaBrokers> {
+  const brokers = new KafkaBrokers(connection, plan.name);
+  try {
+    if ((await brokers.partitions()) === null) await create(brokers, plan);
+    await check(brokers, plan);
+    return brokers;
+  } catch (error) {
+    await brokers.close();
+    throw error;
+  }
+}
+
+async function create(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS }: TopicPlan): Promise<void> {
+  const configs = Object.entries(REQUIRED).map(([setting, [value]]) => ({ name: setting, value }));
+  const inSync = configs.map((one) => (one.name === 'min.insync.replicas' ? { ...one, value: String(Math.min(IN_SYNC, replicas)) } : one));
+  const topic = { name, numPartitions: shards, replicationFactor: replicas, assignments: [], configs: inSync };
+  try {
+    await brokers.askController((controller) => createTopicsV7.api.async(controller, [topic], CREATE_MS_MAX, false));
+  } catch (error) {
+    // Another process has created it meanwhile.
+    if (!(error instanceof BrokerError && error.message.includes('TOPIC_ALREADY_EXISTS'))) throw error;
+  }
+  await brokers.whenLed(CREATE_MS_MAX);
+}
+
+async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS }: TopicPlan): Promise<void> {
+  const partitions = (await brokers.partitions()) ?? [];
+  const problems: string[] = [];
+  if (partitions.length !== shards)
+    problems.push(
+      `it has ${partitions.length} partitions, but ${shards} are configured; set the number back, or use another topic: zones would move`,
+    );
+  const fewest = Math.min(...partitions.map(({ replicaNodes }) => replicaNodes.length));
+  if (fewest < replicas) problems.push(`a partition has ${fewest} replicas; reassign it to ${replicas} brokers`);
+  const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configurationKeys: Object.keys(REQUIRED) };
+  const { results } = await brokers.askController((controller) => describeConfigsV4.api.async(controller, [resource], false, false));
+  const found = new Map(results[0]?.configs.map((config) => [config.name, config.value]));
+  for (const [setting, [value, reason]] of Object.entries(REQUIRED)) {
+    const needed = setting === 'min.insync.replicas' ? String(Math.min(IN_SYNC, replicas)) : value;
+    const actual = found.get(setting) ?? 'unset';
+    if (setting === 'min.insync.replicas' ? !(Number(actual) >= Number(needed)) : actual !== needed)
+      problems.push(`${setting} is ${actual}; set it to ${needed}, because ${reason}`);
+  }
+  if (problems.length > 0) throw new TopicUnsafe(name, problems);
+}

@@ -1,0 +1,46 @@
+import type { EventBatch } from '@millrace/kernel';
+import { type Cursor, cursorAtStart, SHARD_START } from './reader-rule.ts';
+import { BrokerError, type ShardBroker } from './shard-broker.ts';
+import { decodeRecord } from './shard-records.ts';
+import { readFetched } from './shard-tail.ts';
+
+/** A batch with the place of its record. */
+interface ReadBatch {
+  readonly at: Cursor;
+  readonly batch: EventBatch;
+}
+
+/** What a read gives: valid batches only, and where to continue. `lag` is the number of records after `next`, those that are not valid included. */
+export interface ShardRead {
+  readonly batches: readonly ReadBatch[];
+  readonly next: Cursor;
+  readonly lag: number;
+}
+
+/**
+ * Reads a shard from a cursor. Whatever cursor a reader begins at, it gets the same batches after it.
+ * @throws BrokerError `out-of-range` when the records there were deleted; see `shardStart`
+ */
+export async function readShard(
+  broker: ShardBroker,
+  shard: number,
+  from: Cursor,
+  limits: { readonly maxBytes: number; readonly waitMs: number },
+): Promise<ShardRead> {
+  const fetched = await broker.fetch(shard, from.offset, limits);
+  if (from.offset < fetched.start)
+    throw new BrokerError('out-of-range', `shard ${shard} begins at offset ${fetched.start}; offset ${from.offset} was deleted`);
+  const batches: ReadBatch[] = [];
+  const next = readFetched(from, fetched, (record, at) => {
+    if (record.kind === 'data') batches.push({ at, batch: record.batch });
+  });
+  return { batches, next, lag: Math.max(0, fetched.highWatermark - next.offset) };
+}
+
+/** The place of the oldest record of a shard. @throws Error when a reader cannot begin there: something else has deleted records */
+export async function shardStart(broker: ShardBroker, shard: number): Promise<Cursor> {
+  const start = await broker.startOf(shard);
+  if (start === 0) return SHARD_START;
+  const { records } = await broker.fetch(shard, start, { maxBytes: 1, waitMs: 0 });
+  return cursorAtStart(start, decodeRecord(records[0]?.value ?? null));
+}

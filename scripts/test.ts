@@ -41,6 +41,7 @@ const LONGEST = [
   'console/layout',
   'simulation/planted',
   'clients/packages',
+  'kafka/shards',
   'console/world-pages',
   'recovery/kill',
   'commands/bad-input',

@@ -144,6 +144,27 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
     assert.equal((await commandsIn(topic, 0)).length, 10);
   });
 
+  test('an owner whose producer id is no longer used is not refused by the brokers, and yet writes nothing valid', async () => {
+    const topic = await topicNamed('rotated');
+    const other = await topicNamed('other-ids');
+    // The epochs of a producer id are used up: the next owner gets another id.
+    const rotated: ShardBroker = {
+      initProducer: () => other.initProducer(0),
+      produce: (shard, request) => topic.produce(shard, request),
+      fetch: (shard, offset, limits) => topic.fetch(shard, offset, limits),
+      startOf: (shard) => topic.startOf(shard),
+      deleteBefore: (shard, offset) => topic.deleteBefore(shard, offset),
+    };
+    const zombie = await own(topic, 0);
+    await zombie.append([batchOf('counter/a', 1, 'one')]);
+    const owner = await own(rotated, 0);
+    await assert.rejects(zombie.append([batchOf('counter/a', 2, 'zombie')]), WriterEnded);
+    await owner.append([batchOf('counter/a', 2, 'two')]);
+    assert.deepEqual(await commandsIn(topic, 0), ['one', 'two']);
+    const { highWatermark } = await topic.fetch(0, 0, { maxBytes: 1, waitMs: 0 });
+    assert.equal(highWatermark, 5, 'two claims, two events, and what the zombie wrote');
+  });
+
   test('after a cut, owners go on from saved heads, and readers are told', async () => {
     const topic = await topicNamed('cut');
     const first = await own(topic, 0);
@@ -194,6 +215,18 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
     assert.equal(new Set(commands).size, commands.length, 'nothing twice');
     for (const command of confirmed) assert.ok(commands.includes(command), `${command} was confirmed`);
     assert.deepEqual(commands.slice(-5).length, 5);
+  });
+
+  test('has everything after all brokers were killed', async () => {
+    const topic = await topicNamed('restarted');
+    const first = await own(topic, 0);
+    await Promise.all(Array.from({ length: 50 }, (_none, index) => first.append([batchOf('counter/a', index + 1, `c${index + 1}`)])));
+    await Promise.all(kafka.brokers.map((broker) => broker.kill()));
+    await Promise.all(kafka.brokers.map((broker) => broker.start()));
+    const second = await own(topic, 0);
+    assert.equal(second.headOf('counter/a' as never), 50);
+    await second.append([batchOf('counter/a', 51, 'c51')]);
+    assert.equal(new Set(await commandsIn(topic, 0)).size, 51);
   });
 
   test('law: under random faults, what is confirmed is in the log once and in order, and readers read it', async (context) => {

@@ -4,6 +4,7 @@ import type { EventBatch } from '@millrace/kernel';
 import fc from 'fast-check';
 import { afterRecord, type Cursor, cursorAtStart, isValid, SHARD_START } from './reader-rule.ts';
 import { decodeRecord, encodeRecord, type ShardRecord } from './shard-records.ts';
+import { readFetched } from './shard-tail.ts';
 
 const batch = { zone: 'counter/a', epoch: 1, firstSeq: 1, version: 1, time: 0, events: [{ type: 'Counted' }], metas: null } as EventBatch;
 const nonces = fc.constantFrom('n1', 'n2', 'n3');
@@ -88,6 +89,12 @@ describe('the reader rule', () => {
     );
     assert.throws(() => cursorAtStart(5, null), /a record of another program/);
   });
+});
+
+test('a read is refused if records at its place were deleted: a claim may have been among them', () => {
+  const fetched = { records: [{ offset: 9, value: null }], start: 9, highWatermark: 10 };
+  assert.throws(() => readFetched({ offset: 8, epoch: 1, nonce: 'n1', index: 0 }, fetched, () => {}), { failure: 'out-of-range' });
+  assert.equal(readFetched({ offset: 9, epoch: 1, nonce: 'n1', index: 0 }, fetched, () => {}).offset, 10);
 });
 
 describe('records of a shard', () => {

@@ -1,6 +1,6 @@
 import type { EventBatch } from '@millrace/kernel';
 import { type Cursor, cursorAtStart, SHARD_START } from './reader-rule.ts';
-import { BrokerError, type ShardBroker } from './shard-broker.ts';
+import type { ShardBroker } from './shard-broker.ts';
 import { decodeRecord } from './shard-records.ts';
 import { readFetched } from './shard-tail.ts';
 
@@ -28,8 +28,6 @@ export async function readShard(
   limits: { readonly maxBytes: number; readonly waitMs: number },
 ): Promise<ShardRead> {
   const fetched = await broker.fetch(shard, from.offset, limits);
-  if (from.offset < fetched.start)
-    throw new BrokerError('out-of-range', `shard ${shard} begins at offset ${fetched.start}; offset ${from.offset} was deleted`);
   const batches: ReadBatch[] = [];
   const next = readFetched(from, fetched, (record, at) => {
     if (record.kind === 'data') batches.push({ at, batch: record.batch });

@@ -8,8 +8,13 @@ const FETCH_WAIT_MS = 100;
 /** Time limit until the brokers give the next record that they have confirmed, ms. */
 const PROGRESS_MS_MAX = 5_000;
 
-/** Calls back for each valid record of a fetch, with the cursor before it. @returns the cursor after the last record */
-export function readFetched(from: Cursor, { records }: Fetched, onValid: (record: ShardRecord, at: Cursor) => void): Cursor {
+/**
+ * Calls back for each valid record of a fetch, with the cursor before it.
+ * @returns the cursor after the last record
+ * @throws BrokerError `out-of-range` when records at the cursor were deleted: a claim may have been among them, so what follows cannot be judged
+ */
+export function readFetched(from: Cursor, { records, start }: Fetched, onValid: (record: ShardRecord, at: Cursor) => void): Cursor {
+  if (from.offset < start) throw new BrokerError('out-of-range', `the shard begins at offset ${start}; offset ${from.offset} was deleted`);
   let cursor = from;
   for (const { offset, value } of records) {
     // Brokers return whole batches: the first records may be before the requested offset. Offsets may have holes.

@@ -211,6 +211,7 @@ export class SimulatedKafka {
     for (;;) {
       if (!replica.isLeader) throw new BrokerError('refused', 'not the leader');
       const { highWatermark, start, batches } = replica;
+      if (offset < start) throw new BrokerError('out-of-range', `the oldest record has offset ${start}`);
       const records = recordsOf(batches).filter((record) => record.offset >= offset && record.offset < highWatermark);
       if (records.length > 0 || this.#scheduler.now >= until) return { records: records.slice(0, 200), highWatermark, start };
       await new Promise<void>((resolve) => void replica.machine.after(5, resolve));
@@ -248,7 +249,7 @@ export class SimulatedKafka {
       const replica = this.#replicas[index] as Replica;
       if (replica !== leader && this.#scheduler.now - replica.caughtUpAt > LAG_MS_MAX) this.#inSync.delete(index);
     }
-    const replicated = Math.min(...[...this.#inSync].map((index) => endOf(this.#replicas[index] as Replica)));
+    const replicated = Math.min(...[...this.#inSync].map((index) => commonEnd(leader, this.#replicas[index] as Replica)));
     leader.highWatermark = Math.max(leader.highWatermark, replicated);
   }
 
@@ -308,6 +309,12 @@ function producerState(batches: readonly Stored[], id: bigint, now: number, expi
 function endOf({ batches, start }: Replica): number {
   const last = batches.at(-1);
   return last ? last.offset + last.records.length : start;
+}
+
+/** Offset up to which two replicas have the same batches: what a follower has of an earlier leader does not count as replicated. */
+function commonEnd(leader: Replica, replica: Replica): number {
+  const firstOther = replica.batches.findIndex((batch, place) => batch !== leader.batches[place]);
+  return firstOther < 0 ? endOf(replica) : (replica.batches[firstOther] as Stored).offset;
 }
 
 function recordsOf(batches: readonly Stored[]): { offset: number; value: Buffer }[] {

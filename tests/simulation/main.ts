@@ -1,8 +1,5 @@
 import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName } from './faults.ts';
-import { simulateShard } from './kafka/simulate-shard.ts';
-import { simulateReactor } from './reactors.ts';
-import { simulate } from './simulate.ts';
 
 const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name] [--stop [--for text]]
 
@@ -57,11 +54,19 @@ const seconds = (performance.now() - started) / 1_000;
 console.log(`${values.seeds} seeds, ${failed} failed, ${seconds.toFixed(1)} s`);
 process.exitCode = failed > 0 ? 1 : 0;
 
+/** Loads only what it runs: the planted bugs start many processes. */
 async function run(seed: number): Promise<{ mistakes: readonly string[]; summary: string; story: readonly string[] }> {
-  if (values.shards || values.reactors) {
-    const { mistakes, ...figures } = await (values.shards ? simulateShard(seed) : simulateReactor(seed));
+  if (values.shards) {
+    const { simulateShard } = await import('./kafka/simulate-shard.ts');
+    const { mistakes, ...figures } = await simulateShard(seed);
     return { mistakes, summary: JSON.stringify(figures), story: [] };
   }
+  if (values.reactors) {
+    const { simulateReactor } = await import('./reactors.ts');
+    const { mistakes, ...figures } = await simulateReactor(seed);
+    return { mistakes, summary: JSON.stringify(figures), story: [] };
+  }
+  const { simulate } = await import('./simulate.ts');
   const { mistakes, story, stats, fingerprint } = await simulate(seed, names as FaultName[]);
   const summary = `${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`;
   return { mistakes, summary, story };

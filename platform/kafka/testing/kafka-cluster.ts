@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -80,7 +80,8 @@ export async function openTestKafka({ count = 3, settings = {}, user }: ClusterO
   });
   const scram = user ? ['--add-scram', `SCRAM-SHA-512=[name=${user.name},password=${user.password}]`] : [];
   const format = [...JVM, '-cp', classPath, 'kafka.tools.StorageTool', 'format', '-t', cluster, ...scram, '-c'];
-  await Promise.all(nodes.map(({ file }) => execute('java', [...format, file])));
+  await execute('java', [...format, nodes[0]?.file ?? '']);
+  for (const { id } of nodes.slice(1)) copyFormatted(folder, id);
   const brokers = nodes.map(({ id, file, address }) => new RunningBroker({ id, address, file, folder, classPath, log4j }));
   try {
     await Promise.all(brokers.map((broker) => broker.start()));
@@ -97,6 +98,15 @@ export async function openTestKafka({ count = 3, settings = {}, user }: ClusterO
           certificate: certificateIn(readFileSync(keyStore, 'utf8')),
         };
   return { brokers, addresses: nodes.map(({ address }) => address), secure, close: () => closeAll(brokers, folder) };
+}
+
+/** Formats the folder of a broker like that of the first one, without another JVM. */
+function copyFormatted(folder: string, id: number): void {
+  const target = join(folder, `broker-${id}`);
+  cpSync(join(folder, 'broker-1'), target, { recursive: true });
+  const file = join(target, 'meta.properties');
+  const copied = readFileSync(file, 'utf8').replace(/^node\.id=.*$/m, `node.id=${id}`);
+  writeFileSync(file, copied.replace(/^directory\.id=.*$/m, `directory.id=${randomBytes(16).toString('base64url')}`));
 }
 
 async function closeAll(brokers: readonly RunningBroker[], folder: string): Promise<void> {

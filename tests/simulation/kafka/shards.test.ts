@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { simulateShard } from './simulate-shard.ts';
 
 /** `npm run simulate -- --shards --seeds 5000` runs more. */
-const SEEDS = process.env.TEST_ALL ? 60 : 20;
+const SEEDS = 15;
 
 describe('law of a shard on simulated brokers', () => {
   test('what is confirmed is in the log once and in order, and every reader reads the same, for every seed', async () => {

@@ -59,7 +59,7 @@ export async function openTestKafka({ count = 3, settings = {}, user }: ClusterO
   for (let index = 0; index < count; index++)
     ports.push({ client: await freePort(), controller: await freePort(), secure: await freePort() });
   const keyStore = user ? await createKeyStore(folder) : null;
-  const cluster = randomBytes(16).toString('base64url');
+  const cluster = kafkaId();
   const log4j = join(folder, 'log4j2.properties');
   writeFileSync(log4j, 'rootLogger.level=warn\nrootLogger.appenderRef.out.ref=out\nappender.out.type=Console\nappender.out.name=out\n');
   const nodes = ports.map((port, index) => {
@@ -100,13 +100,19 @@ export async function openTestKafka({ count = 3, settings = {}, user }: ClusterO
   return { brokers, addresses: nodes.map(({ address }) => address), secure, close: () => closeAll(brokers, folder) };
 }
 
+/** An id as Kafka writes it. Its command line takes one that begins with a dash for an option. */
+function kafkaId(): string {
+  const id = randomBytes(16).toString('base64url');
+  return id.startsWith('-') ? kafkaId() : id;
+}
+
 /** Formats the folder of a broker like that of the first one, without another JVM. */
 function copyFormatted(folder: string, id: number): void {
   const target = join(folder, `broker-${id}`);
   cpSync(join(folder, 'broker-1'), target, { recursive: true });
   const file = join(target, 'meta.properties');
   const copied = readFileSync(file, 'utf8').replace(/^node\.id=.*$/m, `node.id=${id}`);
-  writeFileSync(file, copied.replace(/^directory\.id=.*$/m, `directory.id=${randomBytes(16).toString('base64url')}`));
+  writeFileSync(file, copied.replace(/^directory\.id=.*$/m, `directory.id=${kafkaId()}`));
 }
 
 async function closeAll(brokers: readonly RunningBroker[], folder: string): Promise<void> {

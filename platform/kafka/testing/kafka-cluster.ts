@@ -202,6 +202,8 @@ class RunningBroker implements TestBroker {
   }
 
   async start(): Promise<void> {
+    // A killed broker may still hold its folder.
+    await this.kill();
     const { classPath, file, log4j } = this.#parts;
     const output = openSync(this.#outputFile, 'a');
     const options = [...JVM, `-Dlog4j2.configurationFile=file:${log4j}`, '-cp', classPath, 'kafka.Kafka', file];

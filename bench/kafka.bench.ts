@@ -1,5 +1,5 @@
 import { systemClock } from '@millrace/base/clock';
-import { openTopic, SHARD_START, ShardTail, ShardWriter } from '@millrace/kafka';
+import { openKafkaTopic, SHARD_START, ShardTail, ShardWriter } from '@millrace/kafka';
 import { kafkaMissing, openBareProducer, openTestKafka } from '@millrace/kafka/testing';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
 import { paired, quantile, rate, report } from './measure.ts';
@@ -23,8 +23,8 @@ if (missing) {
 }
 const kafka = await openTestKafka();
 const connection = { brokers: kafka.addresses, clientId: 'bench' };
-const topic = await openTopic(connection, { name: 'ours', shards: 1 });
-await (await openTopic(connection, { name: 'bare', shards: 1 })).close();
+const topic = await openKafkaTopic(connection, { name: 'ours', shards: 1 });
+await (await openKafkaTopic(connection, { name: 'bare', shards: 1 })).close();
 const producer = openBareProducer(kafka.addresses, 'bare');
 const tail = new ShardTail({ broker: topic, shard: 0, clock: systemClock, cursor: SHARD_START, heads: new Map() });
 const lease = { leftMs: () => Number.POSITIVE_INFINITY };

@@ -1,5 +1,5 @@
 export { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
-export { openTopic, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';
+export { openKafkaTopic, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';
 export { type Cursor, SHARD_START } from './reader-rule.ts';
 export { BrokerError, type Fetched, type ProduceRequest, type Producer, type ShardBroker } from './shard-broker.ts';
 export { readShard, shardStart } from './shard-reader.ts';

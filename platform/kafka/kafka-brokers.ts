@@ -40,6 +40,12 @@ const NO_REPLICA = -1;
 /** Requests of one connection run one after another at the broker, so waiting fetches have connections of their own. */
 type Use = 'write' | `read ${number}`;
 
+interface OpenConnection {
+  readonly opened: Promise<Connection>;
+  /** Opening, or open: it can take requests. */
+  isUsable: () => boolean;
+}
+
 /** Which errors of the brokers mean what; every other is `unknown`. */
 const FAILURES: Readonly<Record<string, BrokerFailure>> = {
   INVALID_PRODUCER_EPOCH: 'fenced',
@@ -66,7 +72,7 @@ export class KafkaBrokers implements ShardBroker {
   readonly #options: KafkaConnection;
   readonly #topic: string;
   /** By broker and use. A connection that fails is replaced at the next request. */
-  readonly #connections = new Map<string, Promise<Connection>>();
+  readonly #connections = new Map<string, OpenConnection>();
   #metadata: Promise<Metadata> | null = null;
   #isClosed = false;
 
@@ -193,7 +199,7 @@ export class KafkaBrokers implements ShardBroker {
     this.#isClosed = true;
     const open = [...this.#connections.values()];
     this.#connections.clear();
-    await Promise.allSettled(open.map(async (connection) => (await connection).close()));
+    await Promise.allSettled(open.map(async ({ opened }) => (await opened).close()));
   }
 
   /** Runs a request. The leader is looked up again after a failure. @throws BrokerError */
@@ -234,13 +240,19 @@ export class KafkaBrokers implements ShardBroker {
     throw new BrokerError('refused', `no broker of ${this.#options.brokers.join(', ')} can be used: ${reason}`, { cause: failure });
   }
 
+  /** Requests at the same time share a connection, also while it opens: a second one would change their order, and nobody would close it. */
   async #connect(address: string, use: Use): Promise<Connection> {
     const key = `${address} ${use}`;
-    const known = await this.#connections.get(key)?.catch(() => null);
-    if (known?.isConnected()) return known;
+    const known = this.#connections.get(key);
+    if (known?.isUsable()) return known.opened;
     if (this.#isClosed) throw new BrokerError('refused', 'the connection to the brokers is closed');
-    const { clientId, tls, sasl, addresses } = this.#options;
-    const [host, port] = splitAddress(addresses?.[address] ?? address);
+    const opening = this.#open(this.#options.addresses?.[address] ?? address);
+    this.#connections.set(key, opening);
+    return opening.opened;
+  }
+
+  #open(address: string): OpenConnection {
+    const { clientId, tls, sasl } = this.#options;
     const connection = new Connection(clientId, {
       connectTimeout: CONNECT_MS_MAX,
       requestTimeout: RESPONSE_MS_MAX,
@@ -249,9 +261,14 @@ export class KafkaBrokers implements ShardBroker {
     });
     // Without a listener, an error of a connection without requests would end the process.
     connection.on('error', () => {});
-    const opened = Promise.resolve(connection.connect(host, port)).then(() => connection);
-    this.#connections.set(key, opened);
-    return opened;
+    const [host, port] = splitAddress(address);
+    let isOpening = true;
+    const opened = Promise.resolve(connection.connect(host, port))
+      .then(() => connection)
+      .finally(() => {
+        isOpening = false;
+      });
+    return { opened, isUsable: () => isOpening || connection.isConnected() };
   }
 }
 

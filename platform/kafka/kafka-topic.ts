@@ -36,7 +36,7 @@ export class TopicUnsafe extends Error {
  * @throws TopicUnsafe when it exists with settings under which confirmed events could be lost, or with another number of shards
  * @throws BrokerError when the brokers cannot be reached
  */
-export async function openTopic(connection: KafkaConnection, plan: TopicPlan): Promise<KafkaBrokers> {
+export async function openKafkaTopic(connection: KafkaConnection, plan: TopicPlan): Promise<KafkaBrokers> {
   const brokers = new KafkaBrokers(connection, plan.name);
   try {
     if ((await brokers.partitions()) === null) await create(brokers, plan);

@@ -224,7 +224,7 @@ export class ShardWriter {
     if (!isDoubtful) return this.#pump();
     if (this.#sent.some(({ pending }) => pending > 0)) return;
     this.#isResolving = true;
-    // The log lacks events: whoever owns the shard next reports it.
+    // It fails otherwise only when the log lacks events. The next owner finds and reports that.
     const resolved = this.#resolve().catch(() => 'unknown' as const);
     void resolved.then((end) => {
       this.#isResolving = false;

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '@millrace/base/clock';
-import { Random } from '@millrace/base/random';
-import { type Cursor, type KafkaBrokers, openTopic, readShard, SHARD_START } from '@millrace/kafka';
+import { type Cursor, type KafkaBrokers, openKafkaTopic, readShard, SHARD_START } from '@millrace/kafka';
 import type { TestKafka } from '@millrace/kafka/testing';
 import type { EventBatch } from '@millrace/kernel';
 import { until } from '@millrace/testing';
+import { Draw } from '../simulation/draw.ts';
 import { type History, LeaseService, type Manifest, newManifest, ShardOwner } from '../simulation/kafka/shard-owner.ts';
 import { mistakesIn, validRecords } from '../simulation/kafka/valid-records.ts';
 import { DelayingProxy } from './delaying-proxy.ts';
@@ -20,35 +20,17 @@ interface Site {
   readonly topic: KafkaBrokers;
 }
 
-/** Draws all random numbers of a run. The times of real brokers differ, so a seed repeats the faults, not the run. */
-class Draw {
-  readonly #random: Random;
-
-  constructor(seed: number) {
-    this.#random = new Random(seed);
-  }
-
-  between(least: number, most: number): number {
-    return least + this.#random.next() * (most - least);
-  }
-
-  chance(share: number): boolean {
-    return this.#random.next() < share;
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[Math.floor(this.#random.next() * from.length)] as T;
-  }
-}
-
-/** Owners of one shard on real brokers, of which some are killed or paused, through connections that keep back requests and responses. */
+/**
+ * Owners of one shard on real brokers, of which some are killed or paused, through connections that keep back requests and responses.
+ * The times of real brokers differ, so a seed repeats the faults, not the run.
+ */
 export async function faultyRun(
   kafka: TestKafka,
   seed: number,
 ): Promise<{ mistakes: string[]; durable: number; owned: number; invalid: number }> {
   const draw = new Draw(seed);
   const name = `run-${seed}`;
-  const direct = await openTopic({ brokers: kafka.addresses, clientId: 'checker' }, { name, shards: 1 });
+  const direct = await openKafkaTopic({ brokers: kafka.addresses, clientId: 'checker' }, { name, shards: 1 });
   const sites: Site[] = [];
   for (let index = 0; index < OWNERS; index++) sites.push(await openSite(kafka, name, index));
   const history: History = { durable: new Map(), refused: [], owned: 0 };
@@ -76,7 +58,7 @@ export async function faultyRun(
 async function openSite(kafka: TestKafka, name: string, index: number): Promise<Site> {
   const proxies = await Promise.all(kafka.addresses.map((address) => DelayingProxy.open(address)));
   const addresses = Object.fromEntries(kafka.addresses.map((address, place) => [address, proxies[place]?.address ?? address]));
-  const topic = await openTopic({ brokers: kafka.addresses, clientId: `owner-${index}`, addresses }, { name, shards: 1 });
+  const topic = await openKafkaTopic({ brokers: kafka.addresses, clientId: `owner-${index}`, addresses }, { name, shards: 1 });
   return { proxies, topic };
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import {
   type KafkaBrokers,
-  openTopic,
+  openKafkaTopic,
   readShard,
   SHARD_START,
   type ShardBroker,
@@ -37,7 +37,7 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
   });
   const topicNamed = async (name: string, addresses?: Record<string, string>) => {
     const connection = { brokers: kafka.addresses, clientId: 'millrace-test', ...(addresses && { addresses }) };
-    const topic = await openTopic(connection, { name, shards: 2 });
+    const topic = await openKafkaTopic(connection, { name, shards: 2 });
     topics.push(topic);
     return topic;
   };
@@ -242,13 +242,13 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
     const { addresses = [], certificate = '' } = kafka.secure ?? {};
     const sasl = { mechanism: 'SCRAM-SHA-512' as const, username: USER.name, password: USER.password };
     const connection = { brokers: addresses, clientId: 'millrace-test', tls: { ca: certificate }, sasl };
-    const topic = await openTopic(connection, { name: 'secure', shards: 1 });
+    const topic = await openKafkaTopic(connection, { name: 'secure', shards: 1 });
     topics.push(topic);
     const writer = await own(topic, 0);
     await writer.append([batchOf('counter/a', 1, 'one')]);
     assert.deepEqual(await commandsIn(topic, 0), ['one']);
     const refused = async (other: Partial<typeof connection>, reason: RegExp) =>
-      assert.rejects(openTopic({ ...connection, ...other }, { name: 'secure', shards: 1 }), (error: Error) => {
+      assert.rejects(openKafkaTopic({ ...connection, ...other }, { name: 'secure', shards: 1 }), (error: Error) => {
         assert.match(`${error.message} ${error.cause}`, reason);
         return true;
       });
@@ -260,7 +260,7 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
     const any = await topicNamed('safe');
     await createTopic(any, 'unsafe', { shards: 2, replicas: 1, settings: { 'retention.ms': '1000' } });
     const connection = { brokers: kafka.addresses, clientId: 'millrace-test' };
-    await assert.rejects(openTopic(connection, { name: 'unsafe', shards: 3 }), (error: Error) => {
+    await assert.rejects(openKafkaTopic(connection, { name: 'unsafe', shards: 3 }), (error: Error) => {
       assert.ok(error instanceof TopicUnsafe);
       for (const part of [/2 partitions, but 3/, /1 replicas; reassign it to 3/, /retention\.ms is 1000; set it to -1/])
         assert.match(error.message, part);

@@ -1,5 +1,5 @@
-import { Random } from '@millrace/base/random';
 import type { Clock } from '@millrace/kernel';
+import { Draw } from './draw.ts';
 
 /** Start of simulated time, epoch ms. */
 const EPOCH = Date.UTC(2026, 0, 1);
@@ -14,16 +14,11 @@ interface Entry {
 /**
  * The only source of time, order and randomness in a simulation. All random numbers come from the seed, so a seed always gives the same run.
  */
-export class Scheduler {
+export class Scheduler extends Draw {
   /** Ms since the start. */
   now = 0;
-  readonly #random: Random;
   readonly #heap: Entry[] = [];
   #order = 0;
-
-  constructor(seed: number) {
-    this.#random = new Random(seed);
-  }
 
   /** @returns function that cancels it */
   at(time: number, run: () => void): () => void {
@@ -45,19 +40,6 @@ export class Scheduler {
       await settled();
     }
     this.now = time;
-  }
-
-  /** A number in [least, most). */
-  between(least: number, most: number): number {
-    return least + this.#random.next() * (most - least);
-  }
-
-  chance(share: number): boolean {
-    return this.#random.next() < share;
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[Math.floor(this.#random.next() * from.length)] as T;
   }
 
   #push(entry: Entry): void {

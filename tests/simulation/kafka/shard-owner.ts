@@ -23,7 +23,7 @@ export interface Manifest {
 
 /** Grants leases on the shard. Its grants can overlap while it is faulty. */
 export class LeaseService {
-  /** Grants whoever asks, as after the failover of a store that has lost its newest writes. */
+  /** Grants every request, as after the failover of a store that has lost its newest writes. */
   isForgetful = false;
   readonly #clock: Clock;
   #holder = '';

@@ -163,7 +163,7 @@ export class SimulatedKafka {
     return this.#current;
   }
 
-  /** Clients ask whoever they believe to be the leader: the newest one, or one before it that does not know yet. */
+  /** The broker that clients take for the leader: the newest one, or an earlier one that does not know yet that it has been replaced. */
   #leaderFor(): Promise<Replica> {
     const replica =
       this.#replicas.find(({ isLeader, term }) => isLeader && term < this.#term && this.#scheduler.chance(0.5)) ??

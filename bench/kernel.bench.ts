@@ -1,7 +1,7 @@
 import { type Context, ZoneHost } from '@millrace/kernel';
 import {
   MemorySnapshots,
-  MemorySpool,
+  MemorySpools,
   openNumbers,
   type Turnstile,
   type TurnstileCommand,
@@ -21,11 +21,15 @@ async function ours(): Promise<number> {
   const turns: (() => void)[] = [];
   const host = new ZoneHost({
     log: {
-      claim: async () => ({ epoch: 1, lastSeq: 0 }),
-      append: async (batches) => batches.map(() => ({ at: 0 })),
+      inFlightMax: 64,
+      shardOf: () => 0,
+      own: async (_shard, { onPrevious }) => {
+        onPrevious('owner', '');
+        return { epoch: 1, headOf: () => 0, append: async () => 0, ended: new Promise(() => {}), release: async () => {} };
+      },
       read: async function* () {},
     },
-    spool: new MemorySpool(),
+    spools: new MemorySpools(),
     hot: new MemorySnapshots(),
     cold: new MemorySnapshots(),
     clock: { now: () => 0, elapsed: () => 0, soon: (turn) => void turns.push(turn), after: () => () => {} },

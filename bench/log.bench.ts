@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { EventBatch } from '@millrace/kernel';
 import { openLmdbLog } from '@millrace/log';
+import { appendTo } from '@millrace/log/testing';
 import { type DatabaseOptions, open } from 'lmdb';
 import { inFolder, paired, rate, report } from './measure.ts';
 
@@ -48,7 +49,7 @@ async function fillLog(folder: string): Promise<ReturnType<typeof openLmdbLog>> 
         metas: null,
       };
     });
-    await log.append(batches);
+    await appendTo(log, batches);
   }
   return log;
 }

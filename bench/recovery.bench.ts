@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
 import { defineZone, ZoneHost } from '@millrace/kernel';
 import { openNumbers } from '@millrace/kernel/testing';
-import { openLmdbLog, openSpool } from '@millrace/log';
+import { openLmdbLog, openSpools } from '@millrace/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { Packr } from 'msgpackr';
 import { inFolder, report } from './measure.ts';
@@ -50,7 +50,7 @@ await inFolder(async (folder) => {
   const hostWith = (stores: Partial<{ hot: typeof hot; cold: typeof cold }>) => {
     const host = new ZoneHost({
       log,
-      spool: openSpool(join(folder, 'spool'), 1e9),
+      spools: openSpools(join(folder, 'spool'), { bytesMax: 1e9 }),
       clock: systemClock,
       random: openNumbers,
       hot: stores.hot ?? emptyStore,

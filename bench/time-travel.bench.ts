@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
 import { lastSeqOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, openNumbers } from '@millrace/kernel/testing';
-import { openLmdbLog, openSpool } from '@millrace/log';
+import { openLmdbLog, openSpools } from '@millrace/log';
 import { openFileSnapshots, openLmdbSnapshots, scheduleSnapshots } from '@millrace/snapshots';
 import { hashOf, type World, worldZone, zoneAtPoint } from '@millrace/worlds';
 import { Packr } from 'msgpackr';
@@ -40,7 +40,7 @@ await inFolder(async (folder) => {
     cold,
     clock,
     random: openNumbers,
-    spool: openSpool(join(folder, 'spool'), 1e9),
+    spools: openSpools(join(folder, 'spool'), { bytesMax: 1e9 }),
     onDecided: (batch, state) => {
       const last = lastSeqOf(batch);
       if (nextPoints[0] === undefined || last < nextPoints[0]) return;

@@ -8,8 +8,6 @@ export interface EventBatch<Event = { type: string }> {
   readonly zone: ZoneAddress;
   /** Epoch of the owner that decided the events. */
   readonly epoch: number;
-  /** Epoch of the owner that writes events of an earlier owner. Fencing compares this epoch; without it, `epoch`. */
-  readonly writer?: number;
   readonly firstSeq: number;
   /** Version of the zone kind that decided. */
   readonly version: number;
@@ -41,38 +39,21 @@ export function lastSeqOf(batch: EventBatch): number {
   return batch.loss ? batch.loss.lastSeq : batch.firstSeq + batch.events.length - 1;
 }
 
-/** Epoch that a batch is written under: that of its writer, else that of the owner that decided it. */
-export function writerOf(batch: EventBatch): number {
-  return batch.writer ?? batch.epoch;
-}
-
-/**
- * Returns what a log must do with a batch of a zone that it holds up to `head.seq` under `head.epoch`.
- * `stale`: refuse it, because another owner has claimed the zone since. `known`: skip it, because the log has all of it.
- * A batch: write this part, which the log does not have yet.
- * @throws SequenceGap when events between the log and the batch are missing
- */
-export function admit(batch: EventBatch, head: { readonly epoch: number; readonly seq: number }): EventBatch | 'stale' | 'known' {
-  if (writerOf(batch) < head.epoch) return 'stale';
-  const rest = after(batch, head.seq);
-  if (!rest) return 'known';
-  if (rest.firstSeq !== head.seq + 1) throw new SequenceGap(batch.zone, head.seq + 1, rest.firstSeq);
-  return rest;
-}
-
 /**
  * A batch does not follow the last event that the log has of its zone. A retry of this batch alone fails again: the events
  * between the two are lost, unless an earlier append still brings them.
  */
 export class SequenceGap extends Error {
   readonly zone: ZoneAddress;
-  /** The seq that the log expects next. */
+  /** The seq that the log expects next, and that of the batch. */
   readonly due: number;
+  readonly came: number;
 
   constructor(zone: ZoneAddress, due: number, came: number) {
     super(`${zone}: the log ends at seq ${due - 1} and needs seq ${due} next, but the batch starts at seq ${came}`);
     this.zone = zone;
     this.due = due;
+    this.came = came;
   }
 }
 
@@ -80,7 +61,29 @@ export class SequenceGap extends Error {
 export function after(batch: EventBatch, seq: number): EventBatch | undefined {
   if (batch.firstSeq > seq) return batch;
   if (lastSeqOf(batch) <= seq) return undefined;
-  // The log can hold part of a lost range: an append succeeded, and only its response was lost. There are no events to cut.
+  // The log can hold part of a lost range. There are no events to cut.
   const known = seq - batch.firstSeq + 1;
   return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
+}
+
+/** `fenced`: another owner has claimed the shard. `unknown`: the log does not tell whether the last batches are written. */
+export type WriterEnd = 'released' | 'fenced' | 'unknown';
+
+/** The ownership of a shard has ended, and it is not known whether the batches are written. Own the shard again to learn it. */
+export class WriterEnded extends Error {
+  readonly end: WriterEnd;
+
+  constructor(shard: number, end: WriterEnd) {
+    super(`the writer of shard ${shard} has ended (${end}); own the shard again to learn what is written`);
+    this.name = 'WriterEnded';
+    this.end = end;
+  }
+}
+
+/** Another claim of the shard was first, or the lease has ended. */
+export class ClaimLost extends Error {
+  constructor(shard: number, reason: string) {
+    super(`shard ${shard} is not owned: ${reason}`);
+    this.name = 'ClaimLost';
+  }
 }

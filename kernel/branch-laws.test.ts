@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { EventBatch } from './batch.ts';
 import { defineZone } from './definition.ts';
-import type { LogPosition, ZoneLog } from './ports.ts';
-import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, newHost, settled, type TestHost } from './testing/index.ts';
+import { guardedLog, ManualClock, MemoryLog, MemorySnapshots, MemorySpools, newHost, settled, type TestHost } from './testing/index.ts';
 
 /*
  * The law of branches: two machines own a zone by turns, each with a spool of its own. Whatever fails, each event in the log was decided on the state that the
@@ -47,7 +45,7 @@ class Installation {
 /** A machine that can lose its connection to the log, and whose spool outlives its processes. */
 class Machine {
   readonly #installation: Installation;
-  #spool = new MemorySpool();
+  #spools = new MemorySpools();
   #process = 0;
   isCutOff = false;
   host: TestHost['host'];
@@ -65,19 +63,12 @@ class Machine {
       if (process !== this.#process) await new Promise(() => {});
       if (this.isCutOff) throw new Error('the log is unavailable');
     };
-    const reached: ZoneLog = {
-      claim: (zone) => reach().then(() => log.claim(zone)),
-      append: (batches) => reach().then(() => log.append(batches)),
-      read: async function* (zone: string, afterSeq: number, from: LogPosition | null): AsyncGenerator<EventBatch> {
-        await reach();
-        yield* log.read(zone, afterSeq, from);
-      },
-    };
-    return newHost([chain], { clock, hot, log: reached as MemoryLog, spool: this.#spool }).host;
+    const reached = guardedLog(log, reach);
+    return newHost([chain], { clock, hot, log: reached as MemoryLog, spools: this.#spools }).host;
   }
 
   kill(): void {
-    this.#spool = this.#spool.reopened();
+    this.#spools = this.#spools.reopened();
     this.host = this.#start();
   }
 

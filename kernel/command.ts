@@ -56,7 +56,7 @@ export const KERNEL_REFUSALS = {
   ZONE_FAILED: 'The zone threw an error on this command and is rebuilt from its record.',
   ZONE_STOPPED: 'The zone does not run on this host.',
   LOG_UNAVAILABLE: 'The log is unavailable and the spool is full, so no durable reply is possible.',
-  OUTCOME_UNKNOWN: 'The host closed before the log confirmed the decision.',
+  OUTCOME_UNKNOWN: 'The decision is made, but whether it is recorded is not known here.',
   NOT_RECORDED: 'The decision was applied, but its record was lost while the log was unavailable.',
 } as const;
 

@@ -14,12 +14,17 @@ export class DurableWaiters {
     this.#waiters.set(zone, waiters);
   }
 
-  /** Settles the waiters of a zone up to `seq`: with null when the events are durable, else with the reason why they never will be. */
-  settle(zone: ZoneAddress, seq: number, refusal: Refused | null): void {
+  /**
+   * Settles the waiters of a zone from `fromSeq` to `seq`: with null when the events are durable, else with the reason why they never will be, or why that is
+   * not known.
+   */
+  settle(zone: ZoneAddress, seq: number, refusal: Refused | null, fromSeq = 0): void {
     const waiters = this.#waiters.get(zone) ?? [];
+    const first = waiters.findIndex((one) => one.seq >= fromSeq);
     const later = waiters.findIndex((one) => one.seq > seq);
-    if (later === -1) this.#waiters.delete(zone);
-    for (const { done } of waiters.splice(0, later === -1 ? waiters.length : later)) done(refusal);
+    const settled = first === -1 ? [] : waiters.splice(first, (later === -1 ? waiters.length : later) - first);
+    if (waiters.length === 0) this.#waiters.delete(zone);
+    for (const { done } of settled) done(refusal);
   }
 
   /** Settles all waiters of all zones with a refusal. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EventBatch } from './batch.ts';
 import { defineZone } from './definition.ts';
-import { beating, MemorySpool, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
+import { beating, MemorySpools, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
 
 /*
  * Faults of the kernel, by their number in the review of commit d4ce28a, where each of these tests fails. The title of the test states the law.
@@ -239,7 +239,7 @@ describe('fault 6: events of another version are never applied without an upcast
   });
 
   test('nor a state that replaces lost events', async () => {
-    const first = newHost([turnstile], { spool: new MemorySpool(0) });
+    const first = newHost([turnstile], { spools: new MemorySpools(0) });
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';
     first.host.send(gate, admit(7));

@@ -1,6 +1,6 @@
 import type { EventBatch } from './batch.ts';
 import type { ZoneAddress } from './command.ts';
-import type { Clock, RandomNumbers, SnapshotStore, Spool, ZoneLog } from './ports.ts';
+import type { Clock, Journal, Lease, RandomNumbers, SnapshotStore, Spools } from './ports.ts';
 import type { RecoveryStep } from './recovery.ts';
 
 /**
@@ -18,11 +18,13 @@ export type ZoneStatus = 'opening' | 'active' | 'rebuilding' | 'failed' | 'relea
 
 /** Dependencies, observers and limits of a host. Observers must not block; what they throw is reported as `observer`. */
 export interface HostOptions {
-  readonly log: ZoneLog;
-  readonly spool: Spool;
+  readonly log: Journal;
+  readonly spools: Spools;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
+  /** Without a lease the host decides nothing, and shows no state. Default: it never ends. */
+  readonly lease?: Lease;
   /** Source of the random numbers of zones. */
   readonly random: RandomNumbers;
   /**
@@ -38,7 +40,8 @@ export interface HostOptions {
   /** Receives the delay, the duration and the skipped steps of each tick, in ms and steps. */
   readonly onTick?: (stats: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
   readonly onSnapshot?: (stats: SnapshotStats) => void;
-  readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;
+  /** Receives the steps of a recovery, and the number of decided events that are lost: the state of the zone lacks them. */
+  readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[], lostEvents: number) => void;
   readonly mailboxMax?: number;
   readonly turnCommandsMax?: number;
   readonly turnTotalMax?: number;

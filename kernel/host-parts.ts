@@ -1,6 +1,7 @@
 import type { ZoneAddress } from './command.ts';
 import type { HostOptions } from './host-options.ts';
 import type { Observers } from './observers.ts';
+import type { Lease } from './ports.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
 /** What the parts of a host share. Each part names what it uses. */
@@ -8,8 +9,16 @@ export interface HostParts {
   readonly options: HostOptions;
   readonly entries: Map<ZoneAddress, ZoneEntry>;
   readonly observers: Observers;
-  /** Called when another owner has claimed a zone: its newest decisions are not valid. */
-  readonly onStale: (entry: ZoneEntry) => void;
+  /** Called when another owner has claimed the shard of a zone: its newest decisions are not valid. */
+  readonly onLost: (entry: ZoneEntry, reason: string) => void;
   /** Called when a zone threw; the zone must be rebuilt. */
   readonly onFailed: (entry: ZoneEntry, error: unknown) => void;
+}
+
+/** The lease of a host that shares its log with no other. */
+export const ENDLESS: Lease = { leftMs: () => Number.POSITIVE_INFINITY };
+
+/** Whether the host may decide and reply now. */
+export function hasLease({ lease = ENDLESS }: HostOptions): boolean {
+  return lease.leftMs() > 0;
 }

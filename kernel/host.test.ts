@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Reply } from './command.ts';
-import { beating, given, newHost, type Turnstile, turnstile } from './testing/index.ts';
+import { beating, given, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
 const admitted = (view: { state: unknown } | undefined) => (view?.state as Turnstile).admitted;
@@ -141,7 +141,7 @@ describe('a zone host', () => {
     const submitted = old.host.submit(gate, { type: 'Admit', people: 50 }, { durable: true });
     await old.clock.settle();
     const reply = await submitted;
-    assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
+    assert.equal(!reply.ok && reply.code, 'OUTCOME_UNKNOWN');
     assert.equal(old.failures[0]?.kind, 'zone-lost');
     assert.equal(old.host.view(gate), undefined);
     assert.deepEqual(
@@ -184,21 +184,22 @@ describe('ticks', () => {
 
   test('a zone that is abandoned during its opening can be opened again at once, and the first attempt has no effect', async () => {
     const { host, clock, log } = newHost([turnstile]);
-    const claim = log.claim.bind(log);
+    const own = log.own.bind(log);
     let release: () => void = () => {};
-    log.claim = async (zone) => {
-      const claimed = await claim(zone);
-      if (claimed.epoch === 1) await new Promise<void>((resolve) => (release = resolve));
-      return claimed;
+    log.own = async (...claim) => {
+      const writer = await own(...claim);
+      if (writer.epoch === 1) await new Promise<void>((resolve) => (release = resolve));
+      return writer;
     };
     const first = host.open(gate);
     await clock.settle();
+    const refused = assert.rejects(first, /removed from this host during its recovery/);
     host.abandon(gate);
     const second = host.open(gate);
     await clock.settle();
     release();
-    await assert.rejects(first, /removed from this host during its recovery/);
-    await second;
+    await refused;
+    await settled(clock, second);
     assert.equal(host.view(gate)?.epoch, 2);
     const [reply] = await Promise.all([host.submit(gate, { type: 'Admit', people: 1 }), clock.settle()]);
     assert.equal(reply.ok, true);

@@ -1,9 +1,10 @@
 import { type CommandMeta, kindOf, type Refused, type Reply, refused, type SubmitOptions, type ZoneAddress } from './command.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import type { HostOptions, SnapshotKind, ZoneStatus } from './host-options.ts';
+import { hasLease } from './host-parts.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
-import { Outbox } from './outbox.ts';
+import { Shards } from './shards.ts';
 import { Snapshots } from './snapshots.ts';
 import { Turns } from './turns.ts';
 import type { QueuedCommand, ZoneEntry } from './zone-entry.ts';
@@ -24,7 +25,7 @@ export class ZoneHost {
   readonly #definitions = new Map<string, AnyZoneDefinition>();
   readonly #entries = new Map<ZoneAddress, ZoneEntry>();
   readonly #observers: Observers;
-  readonly #outbox: Outbox;
+  readonly #shards: Shards;
   readonly #snapshots: Snapshots;
   readonly #turns: Turns;
   readonly #lifecycle: Lifecycle;
@@ -37,13 +38,13 @@ export class ZoneHost {
     this.#options = options;
     this.#observers = new Observers(options);
     const parts = { options, entries: this.#entries, observers: this.#observers };
-    const outbox = new Outbox({ ...parts, onStale: (entry) => this.#lifecycle.lost(entry, 'another owner has claimed the zone') });
-    const snapshots = new Snapshots({ ...parts, outbox });
-    const turns = new Turns({ ...parts, outbox, onFailed: (entry, error) => this.#lifecycle.failed(entry, error) });
-    this.#outbox = outbox;
+    const shards = new Shards({ ...parts, onLost: (entry, reason) => this.#lifecycle.lost(entry, reason) });
+    const snapshots = new Snapshots(parts);
+    const turns = new Turns({ ...parts, onFailed: (entry, error) => this.#lifecycle.failed(entry, error) });
+    this.#shards = shards;
     this.#snapshots = snapshots;
     this.#turns = turns;
-    this.#lifecycle = new Lifecycle({ ...parts, outbox, snapshots, turns });
+    this.#lifecycle = new Lifecycle({ ...parts, shards, snapshots, turns });
   }
 
   /** Adds a zone kind. @throws TypeError when the kind is already registered */
@@ -53,7 +54,7 @@ export class ZoneHost {
   }
 
   /**
-   * Claims the zone and recovers it from its record; resolves when it is active. Commands sent meanwhile wait in its mailbox.
+   * Owns the shard of the zone and recovers the zone from its record; resolves when it is active. Commands sent meanwhile wait in its mailbox.
    * @throws Error when the host is closed or the recovery fails, TypeError when the zone kind is not registered
    */
   async open(address: ZoneAddress): Promise<void> {
@@ -61,7 +62,8 @@ export class ZoneHost {
     const entry = this.#entries.get(address) ?? this.#lifecycle.open(this.#definitionOf(address), address);
     entry.usedAt = ++this.#uses;
     // While the log is unavailable, a zone that is being released stays active.
-    if (entry.releasing !== null && (entry.status !== 'active' || this.isRecording)) return entry.releasing.then(() => this.open(address));
+    if (entry.releasing !== null && (entry.status !== 'active' || entry.shard.outbox.isFlowing))
+      return entry.releasing.then(() => this.open(address));
     if (entry.status === 'failed') return this.#lifecycle.bringUp(entry);
     return entry.bringUp;
   }
@@ -89,10 +91,10 @@ export class ZoneHost {
     return this.#post(address, { command, meta, onReply: null }) === null;
   }
 
-  /** Current state, seq and epoch of a sound zone, else undefined (see `status`). Not a copy: do not change or keep it. */
+  /** Current state, seq and epoch of a sound zone, else undefined (see `status`), and without a lease. Not a copy: do not change or keep it. */
   view(address: ZoneAddress): { state: unknown; seq: number; epoch: number } | undefined {
     const entry = this.#entries.get(address);
-    if (!entry?.isSound) return undefined;
+    if (!entry?.isSound || !hasLease(this.#options)) return undefined;
     entry.usedAt = ++this.#uses;
     const { state, seq, epoch } = entry.zone;
     return { state, seq, epoch };
@@ -103,9 +105,9 @@ export class ZoneHost {
     return this.#entries.get(address)?.status ?? 'stopped';
   }
 
-  /** Whether new events go straight to the log. */
+  /** Whether the new events of all shards go straight to the log. */
   get isRecording(): boolean {
-    return this.#outbox.isFlowing;
+    return this.#shards.areFlowing;
   }
 
   /** Number of commands in the mailbox of a zone. */
@@ -141,11 +143,11 @@ export class ZoneHost {
 
   /**
    * Removes a zone at once, because another host may own it already. It decides and snapshots nothing more. The commands in its
-   * mailbox are refused with `ZONE_STOPPED`.
+   * mailbox are refused with `ZONE_STOPPED`. Decided commands that wait for the log get `OUTCOME_UNKNOWN`, if it was the last zone of its shard.
    */
   abandon(address: ZoneAddress): void {
     const entry = this.#entries.get(address);
-    if (entry) this.#lifecycle.drop(entry, `${address} has another owner now.`);
+    if (entry) this.#lifecycle.abandon(entry);
   }
 
   /** Refuses new commands, decides those that wait, stores snapshots, and hands all events to the log (or the spool). Idempotent. */
@@ -156,13 +158,13 @@ export class ZoneHost {
 
   /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
   flushed(): Promise<void> {
-    return this.#outbox.drained();
+    return this.#shards.drained();
   }
 
   /** Resolves when the log has all events decided so far, and those that an earlier run left on the spool. */
   async recorded(): Promise<void> {
-    await this.#outbox.flowing();
-    await this.#outbox.drained();
+    await this.#shards.flowing();
+    await this.#shards.drained();
   }
 
   /** Current load of the host, and its counters since the start. */
@@ -177,13 +179,14 @@ export class ZoneHost {
       zoneFailures: this.#lifecycle.failures,
       observerFailures: this.#observers.failures,
       snapshotsSkipped: this.#snapshots.skipped,
-      outbox: this.#outbox.stats(),
+      ...this.#shards.stats(),
     };
   }
 
   #post(address: ZoneAddress, queued: QueuedCommand): Refused | null {
     const entry = this.#entries.get(address);
     if (!entry || this.#closed !== null) return refused('ZONE_STOPPED', `${address} is not open on this host.`);
+    if (!hasLease(this.#options)) return refused('ZONE_STOPPED', 'The lease of this host has ended.');
     if (entry.status === 'failed' || entry.status === 'releasing') return refused('ZONE_STOPPED', `${address} is ${entry.status}.`);
     const { mailbox } = entry;
     if (mailbox.length >= (this.#options.mailboxMax ?? MAILBOX_MAX)) return this.#busy(`${mailbox.length} commands wait at ${address}.`);
@@ -196,10 +199,11 @@ export class ZoneHost {
   async #close(): Promise<void> {
     for (const entry of this.#entries.values()) entry.cancelTimer();
     this.#turns.finishAll();
-    await this.#outbox.drained();
+    await this.#shards.drained();
     await Promise.all([this.snapshotAll('hot'), this.snapshotAll('cold')]);
+    const released = this.#shards.release();
     for (const entry of [...this.#entries.values()]) this.#lifecycle.drop(entry, `${entry.zone.address} closed with its host.`);
-    await this.#outbox.close();
+    await released;
   }
 
   /** Reply callback of a durable command, called when the log has its events. The command counts as waiting from now on. */
@@ -210,14 +214,17 @@ export class ZoneHost {
       resolve(reply);
     };
     return (reply) => {
+      const outbox = this.#entries.get(address)?.shard.outbox;
       if (reply.seq === undefined) settle(reply);
-      else this.#outbox.whenDurable(address, reply.seq, (refusal) => settle(refusal ?? reply));
+      else if (outbox) outbox.whenDurable(address, reply.seq, (refusal) => settle(refusal ?? reply));
+      else settle(refused('OUTCOME_UNKNOWN', `${address} was removed from this host.`));
     };
   }
 
   /** Refusal when no durable reply is possible now; else null. */
   #cannotPromise(address: ZoneAddress): Refused | null {
-    if (!this.#outbox.promises(address)) return refused('LOG_UNAVAILABLE', 'Retry when the log is available.');
+    if (this.#entries.get(address)?.shard.outbox.promises(address) === false)
+      return refused('LOG_UNAVAILABLE', 'Retry when the log is available.');
     // The current command is counted already.
     if (this.#durableWaiting <= (this.#options.durableWaitingMax ?? DURABLE_WAITING_MAX)) return null;
     return this.#busy(`${this.#durableWaiting - 1} durable commands wait for the log.`);

@@ -1,4 +1,4 @@
-export { admit, after, type Checkpoint, type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
+export { after, type Checkpoint, ClaimLost, type EventBatch, lastSeqOf, SequenceGap, type WriterEnd, WriterEnded } from './batch.ts';
 export * from './command.ts';
 export { messageOf, retryDelayMs, within } from './deadline.ts';
 export * from './definition.ts';

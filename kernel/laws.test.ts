@@ -77,9 +77,9 @@ describe('laws of the kernel', () => {
             parts.host.send(gate, { type: 'Admit', people: 1 }, { id: `c${id}` });
             await parts.clock.settle();
             if (crash) {
-              const { log, hot, cold, spool, clock } = parts;
+              const { log, hot, cold, spools, clock } = parts;
               log.away = null;
-              parts = newHost([turnstile], { log, hot, cold, spool, clock });
+              parts = newHost([turnstile], { log, hot, cold, spools, clock });
               await parts.host.flushed();
               await parts.host.open(gate);
             }

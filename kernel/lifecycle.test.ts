@@ -6,7 +6,7 @@ import {
   CountingClock,
   ManualClock,
   MemoryLog,
-  MemorySpool,
+  MemorySpools,
   newHost,
   settled,
   type Turnstile,
@@ -18,7 +18,7 @@ const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
 
 /** A log whose claims or appends wait until the test releases them. */
-function heldLog(what: 'claim' | 'append') {
+function heldLog(what: 'own' | 'append') {
   const log = new MemoryLog();
   const waiting: (() => void)[] = [];
   const held = { log, underWay: 0, mostUnderWay: 0, isHeld: false, next: () => waiting.shift()?.(), calls: 0 };
@@ -37,7 +37,7 @@ function heldLog(what: 'claim' | 'append') {
 
 describe('opening', () => {
   test('a zone that is abandoned before its opening begins is not claimed', async () => {
-    const held = heldLog('claim');
+    const held = heldLog('own');
     const { host, clock } = newHost([turnstile], { log: held.log });
     const opening = host.open(gate);
     host.abandon(gate);
@@ -67,7 +67,7 @@ describe('opening', () => {
   });
 
   test('an address has one transition at a time, however often it is opened and abandoned', async () => {
-    const held = heldLog('claim');
+    const held = heldLog('own');
     const { host, clock } = newHost([turnstile], { log: held.log });
     held.isHeld = true;
     const outcomes: string[] = [];
@@ -257,7 +257,7 @@ describe('a release', () => {
 
   /** A zone whose events are lost during its release: the log fails and the spool is full. */
   async function releasedWithLoss(last: { type: 'Admit'; people: number } | { type: 'BreakHalfway' }) {
-    const parts = newHost([turnstile], { spool: new MemorySpool(0) });
+    const parts = newHost([turnstile], { spools: new MemorySpools(0) });
     const { host, clock, log } = parts;
     await settled(clock, host.open(gate));
     host.send(gate, admit(4));
@@ -285,7 +285,7 @@ describe('a release', () => {
   });
 
   test('that waits for the log, of a zone that lost events and then failed, ends when the log is available', async () => {
-    const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(0) });
+    const { host, clock, log } = newHost([turnstile], { spools: new MemorySpools(0) });
     await settled(clock, host.open(gate));
     host.send(gate, admit(4));
     await clock.settle();
@@ -379,7 +379,7 @@ describe('a closed host', () => {
     let calls = 0;
     log.append = async () => {
       calls++;
-      return [];
+      return 0;
     };
     hot.save = async () => void calls++;
     await clock.advance(100_000);

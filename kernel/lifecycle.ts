@@ -1,14 +1,13 @@
-import { lastSeqOf, writerOf } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
-import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
+import { messageOf, retryDelayMs } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import type { ZoneStatus } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
 import { stackOf } from './observers.ts';
-import type { Outbox } from './outbox.ts';
-import { type RecoveryStep, recover } from './recovery.ts';
+import { type RecoveryStep, readOn, recover } from './recovery.ts';
+import type { Shards } from './shards.ts';
 import type { Snapshots } from './snapshots.ts';
-import { missingFrom, RecordBroken } from './state-replay.ts';
+import { RecordBroken } from './state-replay.ts';
 import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
@@ -17,10 +16,12 @@ import { ZoneEntry } from './zone-entry.ts';
 const QUICK_FAILURES_MAX = 5;
 /** Delay before the first slow retry, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 250;
+/** Reads of the log in one recovery: each takes what has become durable during the one before. */
+const READS_MAX = 3;
 
 const ignored = () => {};
 
-type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & { outbox: Outbox; snapshots: Snapshots; turns: Turns };
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & { shards: Shards; snapshots: Snapshots; turns: Turns };
 
 /** Moves the zones of a host through their lifecycle (see `ZoneStatus`). Except for `drop`, transitions of an address run one by one. */
 export class Lifecycle {
@@ -33,9 +34,11 @@ export class Lifecycle {
     this.#parts = parts;
   }
 
-  /** Claims a zone and recovers it from its record. Returns the entry at once; its `bringUp` settles when the recovery ends. */
+  /** Recovers a zone from its record, as the owner of its shard. Returns the entry at once; its `bringUp` settles when the recovery ends. */
   open(definition: AnyZoneDefinition, address: ZoneAddress): ZoneEntry {
-    const entry = new ZoneEntry(new Zone(definition, address));
+    const shard = this.#parts.shards.of(address);
+    const entry = new ZoneEntry(new Zone(definition, address), shard);
+    shard.zones.add(entry);
     this.#parts.entries.set(address, entry);
     this.#makeRoom();
     void this.bringUp(entry, 'opening').catch(ignored);
@@ -69,6 +72,14 @@ export class Lifecycle {
     this.#enter(entry, 'stopped');
     entry.gone.resolve();
     entry.replyToAll(refused('ZONE_STOPPED', reason));
+    entry.shard.leave(entry);
+  }
+
+  /** Removes a zone at once, because another host may own it. With the last zone of a shard, its ownership ends. */
+  abandon(entry: ZoneEntry): void {
+    const { shard, zone } = entry;
+    shard.leaveAtOnce(entry);
+    this.drop(entry, `${zone.address} has another owner now.`);
   }
 
   #retryLater(entry: ZoneEntry, failures: number): void {
@@ -98,43 +109,34 @@ export class Lifecycle {
 
   /** Recovers the zone from its record and activates it, as its owner. */
   async #recover(entry: ZoneEntry): Promise<void> {
-    const { zone } = entry;
+    const { zone, shard } = entry;
     const { address } = zone;
-    const { outbox, options } = this.#parts;
     requireHere(entry);
-    // Events lost so far stay lost. Their seqs are reused only under a new epoch, so that an event id stays unique.
-    if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
-    await outbox.drained();
-    const { replay, last, ...recovered } = await recover(zone.definition, address, options);
-    if (recovered.epoch > zone.epoch) this.lost(entry, `the log has events of epoch ${recovered.epoch}`);
-    requireHere(entry);
-    // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
-    // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch. So are all, when
-    // the log has another event in place of one of them: a later owner may have written those of an older one.
-    const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
-    const newest = left.reduce((writer, batch) => Math.max(writer, writerOf(batch)), recovered.epoch);
-    const ofNewest = left.filter((batch) => writerOf(batch) === newest);
-    const same = ofNewest.find((batch) => batch.firstSeq <= replay.seq && replay.seq <= lastSeqOf(batch));
-    const own = !last || (same ? same.epoch === last.epoch : writerOf(last) <= newest) ? ofNewest : [];
-    try {
-      for (const batch of own) replay.apply(batch);
-    } catch (error) {
-      // The zone opens without them at the next attempt.
-      if (error instanceof RecordBroken) outbox.forgetHeld(address, true);
-      throw error;
+    if (zone.epoch === 0) {
+      await shard.owned().finally(() => requireHere(entry));
+      shard.adopt(entry);
+      entry.durableSeq = shard.headOf(address);
     }
-    // Retention dropped them, or they went from the spool to the log while it was read.
-    if (replay.seq < entry.durableSeq) throw new RecordBroken(address, replay.seq + 1, entry.durableSeq);
-    if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
-    zone.restore(replay.checkpoint(), replay.seq, recovered.position);
-    const missing = entry.takenOver ? missingFrom([...recovered.unrecorded, ...own], entry.takenOver.lastSeq) : [];
-    entry.takenOver = null;
-    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
-    outbox.whenDurable(address, replay.seq, (refusal) => refusal ?? outbox.forgetHeld(address));
-    this.#activate(entry, recovered.steps);
+    await shard.outbox.drained();
+    const { options } = this.#parts;
+    const recovered = await recover(zone.definition, address, options, { head: shard.headOf(address) });
+    const { replay, position } = recovered;
+    // Appends in progress may have become durable since the log was read.
+    for (let read = 1; replay.seq < shard.headOf(address) && read < READS_MAX; read++) await readOn(replay, recovered, options);
+    requireHere(entry);
+    if (recovered.epoch > shard.epoch) shard.lost(`the log has events of epoch ${recovered.epoch}`);
+    requireHere(entry);
+    for (const batch of shard.outbox.unrecorded(address)) replay.apply(batch);
+    // Retention has dropped them.
+    if (replay.seq < shard.headOf(address)) throw new RecordBroken(address, replay.seq + 1, shard.headOf(address));
+    entry.recoveredSeq = replay.seq;
+    // Lost events stay lost. Their seqs are not used again, so that an event id stays unique.
+    const seq = Math.max(replay.seq, shard.outbox.lostUpTo(address) ?? 0);
+    zone.restore(replay.checkpoint(), seq, replay.time, position);
+    this.#activate(entry, recovered.steps, seq - replay.seq);
   }
 
-  /** Removes a zone that another owner has claimed: the log refuses all events of this owner. */
+  /** Removes a zone whose shard another owner has claimed: the log refuses all events of this owner. */
   lost(entry: ZoneEntry, reason: string): void {
     const { address, epoch } = entry.zone;
     this.drop(entry, `${address} has another owner now.`);
@@ -142,32 +144,25 @@ export class Lifecycle {
     this.#parts.observers.report({ kind: 'zone-lost', zone: address, message });
   }
 
-  async #claim(entry: ZoneEntry): Promise<void> {
-    const { address } = entry.zone;
-    const { outbox, options } = this.#parts;
-    // Read the batches of an earlier owner before the claim: after it, the log refuses them under their own epoch.
-    const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
-    const claim = await within(options.clock, ANSWER_MS_MAX, 'the log', options.log.claim(address));
-    entry.own(claim, left, options.random(address, claim.epoch));
-  }
-
-  #activate(entry: ZoneEntry, steps: readonly RecoveryStep[]): void {
+  #activate(entry: ZoneEntry, steps: readonly RecoveryStep[], lostEvents: number): void {
     const { observers, turns } = this.#parts;
     entry.status = 'active';
+    entry.shard.outbox.bridge(entry);
     turns.startTicks(entry);
     for (const notice of entry.deferred.splice(0)) observers.notify(notice);
-    observers.notify(({ onRecovered }) => onRecovered?.(entry.zone.address, steps));
+    observers.notify(({ onRecovered }) => onRecovered?.(entry.zone.address, steps, lostEvents));
     observers.notify(({ onStatus }) => onStatus?.(entry.zone.address, entry.status));
     turns.schedule(entry);
   }
 
   async #release(entry: ZoneEntry): Promise<void> {
     const { address } = entry.zone;
-    const { outbox, snapshots, turns } = this.#parts;
+    const { snapshots, turns } = this.#parts;
+    const { outbox } = entry.shard;
     const orGone = <T>(work: Promise<T>) => Promise.race([work, entry.gone.promise]);
     const durable = () => new Promise<Refused | null>((resolve) => outbox.whenDurable(address, entry.zone.seq, resolve));
     // Only a sound state can replace lost events. Without one, the next owner gets what is on record.
-    const isBroken = () => !entry.isSound && (entry.lostFrom !== null || entry.takenOver !== null);
+    const isBroken = () => !entry.isSound && outbox.lostUpTo(address) !== undefined;
     // A refusal means that events were lost. The lost range is queued for the log once the outbox flows again.
     for (let isLost = true; isLost && !isBroken(); ) {
       await orGone(outbox.flowing());
@@ -176,6 +171,7 @@ export class Lifecycle {
         turns.finish(entry);
       }
       isLost = !isBroken() && Boolean(await orGone(durable()));
+      if (!isHere(entry)) return;
     }
     await Promise.all([snapshots.take(entry, 'hot'), snapshots.take(entry, 'cold')]);
     this.drop(entry, `${address} was released by this host.`);
@@ -218,7 +214,11 @@ export class Lifecycle {
   }
 }
 
+function isHere({ status }: ZoneEntry): boolean {
+  return status !== 'stopped';
+}
+
 /** @throws Error when the zone was removed from the host meanwhile */
 function requireHere(entry: ZoneEntry): void {
-  if (entry.status === 'stopped') throw new Error(`${entry.zone.address} was removed from this host during its recovery. Open it again.`);
+  if (!isHere(entry)) throw new Error(`${entry.zone.address} was removed from this host during its recovery. Open it again.`);
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EventBatch } from './batch.ts';
 import { defineZone } from './definition.ts';
-import { MemoryLog, MemorySnapshots, MemorySpool, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
+import { ManualClock, MemoryLog, MemorySnapshots, MemorySpools, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
@@ -87,11 +87,11 @@ describe('a zone is never opened behind the end of its log:', () => {
 });
 
 describe('events on the spool of a zone whose claim', () => {
-  /** A log with one recorded event of the gate, a spool with two more, and a new host on both. */
+  /** A log with one recorded event of the gate, and a spool with two more. */
   async function spooled() {
     const log = new MemoryLog();
-    const spool = new MemorySpool();
-    const first = newHost([turnstile], { log, spool });
+    const spools = new MemorySpools();
+    const first = newHost([turnstile], { log, spools });
     await settled(first.clock, first.host.open(gate));
     first.host.send(gate, admit());
     await first.clock.settle();
@@ -100,86 +100,73 @@ describe('events on the spool of a zone whose claim', () => {
       first.host.send(gate, admit());
       await first.clock.settle();
     }
-    assert.equal(spool.batches, 2);
-    return newHost([turnstile], { log, spool });
+    assert.equal(spools.batches, 2);
+    log.away = null;
+    return { log, spools: spools.reopened() };
   }
 
   test('took effect after its time limit are there when the zone opens later', async () => {
-    const { log, host, clock, spool } = await spooled();
-    const claim = log.claim.bind(log);
+    const { log, spools } = await spooled();
+    const own = log.own.bind(log);
     let late = () => {};
-    log.claim = (zone) =>
+    log.own = (...claim) =>
       new Promise((resolve, reject) => {
-        late = () => void claim(zone).then(resolve, reject);
+        late = () => void own(...claim).then(resolve, reject);
       });
+    const { host, clock } = newHost([turnstile], { log, spools });
     const refused = assert.rejects(host.open(gate), /no answer from the log/);
     await clock.advance(10_000);
     await refused;
-    Object.assign(log, { away: null, claim });
+    Object.assign(log, { own });
     late();
     await clock.advance(60_000);
-    assert.equal(spool.batches, 0);
     await settled(clock, host.open(gate));
-    assert.equal(host.stats().outbox.heldBatches, 0);
+    await clock.settle();
+    assert.equal(spools.batches, 0);
     assert.deepEqual([admittedIn(host.view(gate)), host.view(gate)?.seq, host.stats().outbox.lostEvents], [3, 3, 0]);
     await clock.advance(1_000);
     assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
   });
 
   test('was not followed by a recovery, because the process ended, are there as well', async () => {
-    const { log, host, clock, spool } = await spooled();
-    log.away = null;
-    // The claim of an owner that ended before it had recovered the zone.
-    await log.claim(gate);
-    await clock.advance(60_000);
-    assert.equal(spool.batches, 0);
+    const { log, spools } = await spooled();
+    // The claim of an owner that ended before it had written anything.
+    await log.own(log.shardOf(gate), {
+      lease: { leftMs: () => 1 },
+      onPrevious: (...owners) => void spools.open(log.shardOf(gate), ...owners),
+    });
+    const { host, clock } = newHost([turnstile], { log, spools });
     await settled(clock, host.open(gate));
+    await clock.advance(60_000);
+    assert.equal(spools.batches, 0);
     assert.deepEqual([admittedIn(host.view(gate)), host.stats().outbox.lostEvents], [3, 0]);
   });
 
   test('succeeded before the recovery failed are there when the zone opens later, in another process as well', async () => {
-    const { log, host, clock, spool } = await spooled();
+    const { log, spools } = await spooled();
     const [append, read] = [log.append.bind(log), log.read.bind(log)];
-    const claimed = Promise.withResolvers<void>();
-    log.away = null;
-    log.append = (batches) => claimed.promise.then(() => append(batches));
+    log.append = () => new Promise(() => {});
     log.read = async function* () {
-      claimed.resolve();
-      await clock.settle();
       yield await Promise.reject<EventBatch>(new Error('EIO: read'));
     };
+    const { host, clock } = newHost([turnstile], { log, spools });
     await settled(clock, assert.rejects(host.open(gate), /EIO: read/));
     Object.assign(log, { append, read });
-    await clock.advance(60_000);
-    assert.deepEqual([spool.batches, host.stats().outbox.heldBatches, host.stats().outbox.lostEvents], [0, 2, 0]);
-    await settled(clock, host.close());
-    const later = newHost([turnstile], { log, spool: spool.reopened() });
-    await later.clock.advance(60_000);
+    const later = newHost([turnstile], { log, spools: spools.reopened() });
     await settled(later.clock, later.host.open(gate));
     await later.clock.advance(1_000);
-    assert.deepEqual([admittedIn(later.host.view(gate)), later.host.stats().outbox.heldBatches], [3, 0]);
-    assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
-  });
-
-  test('was made before they were sent to the log are written once, and not kept', async () => {
-    const { log, host, clock, spool } = await spooled();
-    await clock.settle();
-    log.away = null;
-    await settled(clock, host.open(gate));
-    // Those of the earlier owner, and once more under the epoch of this one.
-    assert.equal(spool.batches, 4);
-    await clock.advance(60_000);
-    assert.deepEqual([spool.batches, host.stats().outbox.heldBatches, admittedIn(host.view(gate))], [0, 0, 3]);
+    assert.deepEqual([admittedIn(later.host.view(gate)), later.spools.batches], [3, 0]);
     assert.equal(log.batches.flatMap(({ events }) => events).length, 3);
   });
 
   test('was made by another owner that continued are not part of the zone', async () => {
-    const { log, host, clock } = await spooled();
-    log.away = null;
+    const { log, spools } = await spooled();
+    const clock = new ManualClock(1_000);
     const other = newHost([turnstile], { log, clock });
     await settled(clock, other.host.open(gate));
     other.host.send(gate, admit(10));
     await clock.advance(60_000);
+    const { host } = newHost([turnstile], { log, spools, clock });
     await settled(clock, host.open(gate));
     assert.equal(admittedIn(host.view(gate)), 11);
   });
@@ -243,45 +230,17 @@ describe('a zone that fails while its log is unavailable', () => {
   });
 });
 
-test('a failed zone whose rebuilding has claimed it can be released, and opened again', async () => {
-  const log = new MemoryLog();
-  const { host, clock } = newHost([turnstile], { log, spool: new MemorySpool(2) });
-  await settled(clock, host.open(gate));
-  log.away = 'the disk is full';
-  // Two events are on the spool, and two are lost.
-  for (let count = 0; count < 4; count++) {
-    host.send(gate, admit());
-    await clock.settle();
-  }
-  host.send(gate, { type: 'Break' });
-  await clock.settle();
-  const read = log.read.bind(log);
-  let failures = 0;
-  log.read = async function* (...given) {
-    if (failures++ === 0) throw new Error('EIO: read');
-    yield* read(...given);
-  };
-  log.away = null;
-  while (failures === 0) await clock.advance(100);
-  let isReleased = false;
-  void host.release(gate).then(() => {
-    isReleased = true;
-  });
-  await clock.advance(60_000);
-  assert.equal(isReleased, true);
-  await settled(clock, host.open(gate));
-  assert.equal(host.status(gate), 'active');
-});
-
 test('a zone opens with very many batches on its spool', async () => {
   const batches = 150_000;
   const log = new MemoryLog();
-  const spool = new MemorySpool();
-  await log.claim(gate);
+  const spools = new MemorySpools();
   const batch = { zone: gate, epoch: 1, time: 0, version: turnstile.version, metas: null, events: [{ type: 'Admitted', people: 1 }] };
   const left = Array.from({ length: batches }, (_none, index): EventBatch => ({ ...batch, firstSeq: index + 1 }));
-  spool.ofZone = () => left;
-  const { host, clock } = newHost([{ ...turnstile, create: () => ({ admitted: 0, capacity: 1e9, drawn: [], ticks: [] }) }], { log, spool });
+  spools.open = () => Object.assign(new MemorySpools().open(0, 'a', ''), { ofZone: () => left });
+  const { host, clock } = newHost([{ ...turnstile, create: () => ({ admitted: 0, capacity: 1e9, drawn: [], ticks: [] }) }], {
+    log,
+    spools,
+  });
   await settled(clock, host.open(gate));
   assert.equal(host.view(gate)?.seq, batches);
 });

@@ -1,59 +1,75 @@
-import { type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
+import { after, type EventBatch, lastSeqOf, SequenceGap } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import type { HostParts } from './host-parts.ts';
-import type { Appended } from './ports.ts';
+import { type HostParts, hasLease } from './host-parts.ts';
+import type { LogPosition, ShardWriter, Spool } from './ports.ts';
+import type { ZoneEntry, ZoneOutbox } from './zone-entry.ts';
 
 /** Events in one append from memory: large enough that grouping pays, small enough that an append takes milliseconds. */
 const GROUP_EVENTS_MAX = 4_096;
 /** Events in one append from the spool: fewer, because the read from disk blocks the thread. */
 const SPOOLED_EVENTS_MAX = 512;
-/** Events that wait in memory for a slow log; beyond it, all go to the spool. About 50 MB of trades. */
-const MEMORY_EVENTS_MAX = 200_000;
-/** Appends that the log has taken but not yet made durable. More than accumulate with a slow disk. */
-const FLIGHTS_MAX = 64;
-/** Delay before the first retry of an unavailable log, in ms. It doubles with each failure. */
+/** Events of all shards that wait in memory for a slow log; beyond it, those of the shard go to the spool. About 50 MB of trades. */
+export const MEMORY_EVENTS_MAX = 200_000;
+/** Delay before the first retry of a failed spool, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 100;
 
 /** An append in progress. */
 interface Flight {
   readonly batches: readonly EventBatch[];
   readonly spooled: boolean;
-  /** Whether the next append may start. From the spool only when this one is durable: then the spool drops its batches. */
-  taken: boolean;
-  /** The outcome of each batch; null until the append is durable. */
-  appended: readonly Appended[] | null;
+  /** Whether the log has the batches, and where; null when it had them before. */
+  isDurable: boolean;
+  position: LogPosition | null;
 }
 
-type Parts = Pick<HostParts, 'options' | 'entries' | 'observers' | 'onStale'>;
+/** Events that the log will never get, replaced by a state. */
+interface Loss {
+  readonly firstSeq: number;
+  lastSeq: number;
+}
+
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & {
+  /** Events of all outboxes of the host that wait in memory. */
+  readonly memory: { events: number };
+  /** Called when an append failed: what the log has is not known. */
+  readonly onUnknown: (message: string, error: unknown) => void;
+  /** Called when an append succeeded. */
+  readonly onDurable: () => void;
+};
 
 /**
- * Sends decided events to the log, in order. The log takes one append at a time; events decided meanwhile form the next (group
- * commit without a timer). When the log fails or is too slow, all events go through the spool until the spool is drained. When the
- * spool is full or fails too, events are lost: one range per zone. As soon as possible, the log gets a batch for each lost range,
- * with the zone’s state after it.
+ * Sends the decided events of a shard to the log, in order. Events decided while as many appends as allowed are in progress form the next one (group
+ * commit without a timer). Without a writer, or when the log is too slow, all events go through the spool until the spool is drained. When the spool is
+ * full or fails too, events are lost: one range per zone. As soon as possible, the log gets a batch for each lost range, with the zone’s state after it.
  */
-export class Outbox {
+export class Outbox implements ZoneOutbox {
   readonly #parts: Parts;
+  readonly #memoryEventsMax: number;
+  #writer: ShardWriter | null = null;
+  #spool: Spool | null = null;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;
-  readonly #memoryEventsMax: number;
   /** Appends in progress, oldest first. */
   #flights: Flight[] = [];
+  /** Appends without an outcome, also those whose batches went to the spool since. */
+  #pending = 0;
   /** Whether all events go through the spool. Then the queue in memory is empty. */
-  #spooling: boolean;
-  /** Consecutive failures. */
+  #spooling = false;
+  /** Consecutive failures of the spool. */
   #attempts = 0;
   #cancelRetry: (() => void) | null = null;
-  #closed = false;
+  #isEnded = false;
   /** Zones with a gap in the spool, and the first missing seq. The log can no longer record the batches after the gap. */
   readonly #gaps = new Map<ZoneAddress, number>();
+  /** Lost ranges, by zone, until their batch is queued for the log. */
+  readonly #losses = new Map<ZoneAddress, Loss>();
   readonly #waiters = new DurableWaiters();
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost. They are recorded in order. */
   #taken = 0;
   #recorded = 0;
-  /** Resolves when batches are recorded, when the spool is drained, and at close. */
+  /** Resolves when batches are recorded, when the spool is drained, and at the end. */
   #changed = Promise.withResolvers<void>();
   #lostEvents = 0;
   #appendedEvents = 0;
@@ -62,17 +78,32 @@ export class Outbox {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#memoryEventsMax = parts.options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
-    this.#spooling = parts.options.spool.batches > 0;
-    // Batches of an earlier run are written even when no zone is opened here.
-    parts.options.clock.soon(() => this.#pump());
+  }
+
+  /** Continues with a writer. What the log lacks is on the spool. */
+  attach(writer: ShardWriter, spool: Spool): void {
+    this.#writer = writer;
+    this.#spool = spool;
+    this.#spooling ||= spool.batches > 0;
+    this.#pump();
+  }
+
+  /** The writer has ended: all events go to the spool until there is another. */
+  detach(): void {
+    this.#failures++;
+    this.#writer = null;
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.#leaveMemory();
   }
 
   /** Takes decided batches. Never waits and never throws. */
   push(batches: readonly EventBatch[]): void {
     this.#taken += batches.length;
+    if (this.#isEnded) return this.#noteRecorded(batches.length);
     if (this.#spooling) this.#spill(batches);
     else for (const batch of batches) this.#enqueue(batch);
-    if (this.#queuedEvents > this.#memoryEventsMax) {
+    if (this.#queuedEvents > 0 && this.#parts.memory.events > this.#memoryEventsMax) {
       this.#report('the log is slower than the zones decide, so events go to the spool; check the disk of the log');
       this.#leaveMemory();
     }
@@ -86,28 +117,25 @@ export class Outbox {
 
   /** Whether a durable reply is possible for a zone now: no lost range waits for the log, and the spool has room. */
   promises(zone: ZoneAddress): boolean {
-    return !this.#hasLoss(zone) && this.#parts.options.spool.bytes < this.#parts.options.spool.bytesMax;
+    const { spools } = this.#parts.options;
+    return !this.#losses.has(zone) && spools.bytes < spools.bytesMax;
   }
 
-  /** Calls `done` with null when the log has the zone’s events up to `seq`, or with a refusal when that never happens. */
+  /** Calls `done` with null when the log has the zone’s events up to `seq`, or with a refusal when that never happens or is not known. */
   whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
-    if (seq <= (this.#parts.entries.get(zone)?.durableSeq ?? 0)) done(null);
+    if (this.#isEnded) done(unknown());
+    else if (seq <= (this.#parts.entries.get(zone)?.durableSeq ?? 0)) done(null);
     else this.#waiters.add(zone, seq, done);
   }
 
   /** All batches of a zone that the log may lack, oldest first. Reads the disk. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    return [...this.#parts.options.spool.ofZone(zone), ...this.#inMemory.filter((batch) => batch.zone === zone)];
+    return [...(this.#spool?.ofZone(zone) ?? []), ...this.#inMemory.filter((batch) => batch.zone === zone)];
   }
 
-  /** Forgets the held batches of a zone: the log has them, or they do not follow the log and are lost. */
-  forgetHeld(zone: ZoneAddress, areLost = false): void {
-    this.#lostEvents += this.#parts.options.spool.forgetHeld(zone, areLost);
-  }
-
-  /** Number of events that the log may lack, without held batches. Reads nothing from disk. */
-  unrecordedEvents(zone: ZoneAddress): number {
-    return this.#inMemory.reduce((sum, one) => sum + (one.zone === zone ? one.events.length : 0), this.#parts.options.spool.eventsOf(zone));
+  /** Last seq of the lost range of a zone that waits for the log; undefined without one. */
+  lostUpTo(zone: ZoneAddress): number | undefined {
+    return this.#losses.get(zone)?.lastSeq;
   }
 
   /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
@@ -116,129 +144,133 @@ export class Outbox {
     return this.#until(() => this.#recorded >= upTo);
   }
 
-  /** Resolves when events go straight to the log, or when the outbox is closed. */
+  /** Resolves when events go straight to the log, or at the end. */
   flowing(): Promise<void> {
-    return this.#until(() => !this.#spooling || this.#closed);
+    return this.#until(() => !this.#spooling || this.#isEnded);
   }
 
-  /**
-   * Waits until all events are in the log, on the spool, or lost; then stops retries. Durable replies that still wait get
-   * `OUTCOME_UNKNOWN`.
-   */
-  async close(): Promise<void> {
-    await this.drained();
-    this.#closed = true;
+  /** Ends for ever. Durable replies that still wait get `OUTCOME_UNKNOWN`. @param keeps whether the spool gets the events in memory */
+  end(keeps: boolean): void {
+    if (this.#isEnded) return;
+    if (keeps) this.#leaveMemory();
+    this.#isEnded = true;
+    this.#writer = null;
     this.#cancelRetry?.();
-    this.#noteChange();
-    this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.'));
+    this.#parts.memory.events -= this.#queuedEvents;
+    this.#queuedEvents = 0;
+    this.#noteRecorded(this.#taken - this.#recorded);
+    this.#waiters.settleAll(unknown());
   }
 
   stats() {
-    const { spool } = this.#parts.options;
     return {
-      /** `flowing`: events go straight to the log. `spooling`: they go through the spool: the log is unavailable or too slow. */
-      mode: this.#spooling ? ('spooling' as const) : ('flowing' as const),
       waitingEvents: this.#queuedEvents,
-      waitingEventsMax: this.#memoryEventsMax,
-      spooledBatches: spool.batches,
-      spooledBytes: spool.bytes,
-      spooledBytesMax: spool.bytesMax,
-      heldBatches: spool.heldBatches,
+      spooledBatches: this.#spool?.batches ?? 0,
       lostEvents: this.#lostEvents,
       appendedEvents: this.#appendedEvents,
       failures: this.#failures,
     };
   }
 
-  /** Starts the next append, unless the log has not taken the last one yet: events decided meanwhile form the next append. */
+  /** Queues a batch for the lost range of a zone, if there is one: it records the range and the state after it. */
+  bridge(entry: ZoneEntry): void {
+    if (!this.#spooling) this.#bridge(entry);
+    this.#pump();
+  }
+
+  #bridge(entry: ZoneEntry): void {
+    const { zone } = entry;
+    const loss = this.#losses.get(zone.address);
+    // A zone that is not sound is bridged when it is active again.
+    if (!loss || !entry.isSound || !this.#writer) return;
+    this.#losses.delete(zone.address);
+    // The log has a part of them after all, if their appends had an unknown outcome.
+    const firstSeq = Math.max(loss.firstSeq, this.#writer.headOf(zone.address) + 1);
+    if (firstSeq > loss.lastSeq) return;
+    const { clock } = this.#parts.options;
+    this.#taken++;
+    this.#enqueue(zone.bridge(firstSeq, zone.time.at(clock.now(), clock.elapsed())));
+  }
+
+  /** Starts appends, as many as may be in progress. One from the spool waits for all before it: then it is known what the log has. */
   #pump(): void {
-    while (!this.#closed && !this.#cancelRetry && this.#flights.length < FLIGHTS_MAX && this.#flights.every(({ taken }) => taken)) {
-      let group: Pick<Flight, 'batches' | 'spooled'>;
+    const { inFlightMax } = this.#parts.options.log;
+    while (this.#writer && !this.#cancelRetry && (this.#spooling ? this.#pending === 0 : this.#flights.length < inFlightMax)) {
+      let flight: Flight | null;
       try {
-        group = this.#nextGroup();
+        flight = this.#nextFlight();
       } catch (error) {
         return this.#retryLater(`the spool cannot be read: ${messageOf(error)}`);
       }
-      if (group.batches.length === 0) return;
-      this.#send({ ...group, taken: false, appended: null });
+      if (!flight) return;
+      this.#send(flight, this.#writer);
     }
   }
 
-  #send(flight: Flight): void {
+  #send(flight: Flight, writer: ShardWriter): void {
     this.#flights.push(flight);
-    const onTaken = () => {
-      flight.taken = !flight.spooled;
-      this.#pump();
-    };
-    const { clock, log } = this.#parts.options;
-    // If a failed append was written after all, the log recognizes the repeat.
-    within(clock, ANSWER_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
-      (appended) => {
-        flight.taken = true;
-        flight.appended = appended;
+    this.#pending++;
+    const lacking = lackingOf(flight.batches, writer);
+    const append = lacking.length > 0 ? writer.append(lacking) : Promise.resolve(null);
+    const done = within(this.#parts.options.clock, ANSWER_MS_MAX, 'the log', append).then(
+      (position) => {
+        this.#pending--;
+        Object.assign(flight, { isDurable: true, position });
         this.#land();
-        this.#pump();
       },
       (error) => {
+        this.#pending--;
         // An append before it failed, and this one went to the spool with it.
-        if (!this.#flights.includes(flight)) return;
-        this.#leaveMemory();
-        if (!flight.spooled || !(error instanceof SequenceGap) || this.#gaps.has(error.zone))
-          return this.#retryLater(`the append to the log failed: ${messageOf(error)}`);
-        this.#gaps.set(error.zone, error.due);
-        this.#report(`spooled batches of ${error.zone} do not follow its log and are given up, see the spool: ${error.message}`);
-        this.#pump();
+        if (this.#flights.includes(flight)) this.#failed(flight, error);
       },
     );
+    void done.then(() => this.#pump());
+  }
+
+  #failed(flight: Flight, error: unknown): void {
+    // A log that is ahead of the batch has more than its writer has told.
+    if (!(error instanceof SequenceGap) || error.due > error.came)
+      return this.#parts.onUnknown(`the append to the log failed: ${messageOf(error)}`, error);
+    this.#leaveMemory();
+    if (!flight.spooled) return;
+    this.#gaps.set(error.zone, error.due);
+    this.#report(`spooled batches of ${error.zone} do not follow its log and are given up, see the spool: ${error.message}`);
   }
 
   /** Handles finished appends, in the order in which they started. */
   #land(): void {
-    for (let flight = this.#flights[0]; flight?.appended; flight = this.#flights[0]) {
+    if (this.#isEnded) return;
+    for (let flight = this.#flights[0]; flight?.isDurable; flight = this.#flights[0]) {
       this.#flights.shift();
       this.#attempts = 0;
-      if (flight.spooled) this.#dropSpooled(flight.batches, flight.appended);
+      this.#parts.onDurable();
+      if (flight.spooled) this.#dropSpooled(flight.batches.length);
       else this.#noteRecorded(flight.batches.length);
-      for (const [index, batch] of flight.batches.entries()) this.#landed(batch, flight.appended[index] ?? 'stale', flight.spooled);
+      for (const batch of flight.batches) this.#landed(batch, flight.position);
     }
   }
 
-  #landed(batch: EventBatch, outcome: Appended, isSpooled: boolean): void {
+  #landed(batch: EventBatch, position: LogPosition | null): void {
     const { zone } = batch;
     const seq = lastSeqOf(batch);
     const entry = this.#parts.entries.get(zone);
-    if (outcome === 'stale') {
-      // An owner of this host may write them again under its epoch.
-      const code = isSpooled || (entry && entry.zone.epoch > writerOf(batch)) ? 'OUTCOME_UNKNOWN' : 'ZONE_STOPPED';
-      this.#waiters.settle(zone, seq, refused(code, `${zone} has another owner now.`));
-      if (entry?.zone.epoch === writerOf(batch)) this.#parts.onStale(entry);
-      return;
-    }
     this.#appendedEvents += batch.events.length;
     if (entry) {
       entry.durableSeq = Math.max(seq, entry.durableSeq);
-      entry.zone.position = outcome.at;
+      entry.zone.position = position ?? entry.zone.position;
     }
     this.#parts.observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
-    this.#waiters.settle(zone, seq, null);
+    // Whoever owns the zone now may have given another answer.
+    this.#waiters.settle(zone, seq, hasLease(this.#parts.options) ? null : unknown());
   }
 
-  /**
-   * Holds batches that the log refused because their zone was claimed since: an earlier claim of this host may have taken effect
-   * without a recovery, and then only this host has them. Batches that the spool cannot drop are sent again; the log recognizes repeats.
-   */
-  #dropSpooled(batches: readonly EventBatch[], appended: readonly Appended[]): void {
-    const isHeld = (index: number) => appended[index] === 'stale' && this.#mayBeOurs(batches[index] as EventBatch);
+  /** Batches that the spool cannot drop are read again; the log is known to have them. */
+  #dropSpooled(count: number): void {
     try {
-      this.#lostEvents += this.#parts.options.spool.drop(batches.length, isHeld);
+      this.#spool?.drop(count);
     } catch (error) {
       this.#retryLater(`the spool cannot drop recorded batches: ${messageOf(error)}`);
     }
-  }
-
-  #mayBeOurs(batch: EventBatch): boolean {
-    const entry = this.#parts.entries.get(batch.zone);
-    return !entry || entry.takenOver !== null || entry.zone.epoch <= writerOf(batch);
   }
 
   #retryLater(failure: string): void {
@@ -251,29 +283,34 @@ export class Outbox {
     });
   }
 
-  /** Batches of the next append. Leaves the spooling mode when the spool is drained. @throws when the spool fails */
-  #nextGroup(): Pick<Flight, 'batches' | 'spooled'> {
+  /** The next append; null without events. Leaves the spooling mode when the spool is drained. @throws when the spool fails */
+  #nextFlight(): Flight | null {
+    const flight = (batches: readonly EventBatch[], spooled: boolean) => ({ batches, spooled, isDurable: false, position: null });
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
-        if (!this.#isBehindGap(spooled[0] as EventBatch)) return { batches: spooled, spooled: true };
-        this.#parts.options.spool.giveUp(spooled.length);
+        if (!this.#isBehindGap(spooled[0] as EventBatch)) return flight(spooled, true);
+        this.#spool?.giveUp(spooled.length);
         for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
       }
       this.#gaps.clear();
       this.#spooling = false;
-      this.#bridgeLosses();
+      for (const zone of [...this.#losses.keys()]) {
+        const entry = this.#parts.entries.get(zone);
+        if (entry) this.#bridge(entry);
+      }
       this.#noteChange();
     }
     let events = 0;
     let count = 0;
     while (count < this.#queue.length && events < GROUP_EVENTS_MAX) events += (this.#queue[count++] as EventBatch).events.length;
     this.#queuedEvents -= events;
-    return { batches: this.#queue.splice(0, count), spooled: false };
+    this.#parts.memory.events -= events;
+    return count > 0 ? flight(this.#queue.splice(0, count), false) : null;
   }
 
   /** The oldest spooled batches, either all after a gap, or all without one. */
   #oldestSpooled(): EventBatch[] {
-    const oldest = this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);
+    const oldest = this.#spool?.oldest(SPOOLED_EVENTS_MAX) ?? [];
     const isLost = oldest[0] && this.#isBehindGap(oldest[0]);
     const end = oldest.findIndex((batch) => this.#isBehindGap(batch) !== isLost);
     return end < 0 ? oldest : oldest.slice(0, end);
@@ -286,16 +323,19 @@ export class Outbox {
   #enqueue(batch: EventBatch): void {
     this.#queue.push(batch);
     this.#queuedEvents += batch.events.length;
+    this.#parts.memory.events += batch.events.length;
   }
 
-  /** Moves all batches in memory to the spool, in order. Appends in progress move too: the log recognizes repeats. */
+  /** Moves all batches in memory to the spool, in order, those of appends in progress included. */
   #leaveMemory(): void {
     const batches = this.#inMemory;
+    const sent = new Set(this.#flights.flatMap((flight) => flight.batches));
     this.#spooling = true;
     this.#flights = [];
     this.#queue = [];
+    this.#parts.memory.events -= this.#queuedEvents;
     this.#queuedEvents = 0;
-    this.#spill(batches);
+    this.#spill(batches, sent);
   }
 
   /** Batches that the log may lack and that are not on the spool, those of appends in progress included. */
@@ -303,46 +343,33 @@ export class Outbox {
     return [...this.#flights.flatMap(({ batches, spooled }) => (spooled ? [] : batches)), ...this.#queue];
   }
 
-  #hasLoss(zone: ZoneAddress): boolean {
-    return (this.#parts.entries.get(zone)?.lostFrom ?? null) !== null;
-  }
-
-  /** Adds batches to the spool. Loses those without room, and those after a lost range of their zone. */
-  #spill(batches: readonly EventBatch[]): void {
-    const whole = batches.filter(({ zone }) => !this.#hasLoss(zone));
+  /** Adds batches to the spool. Loses those without room, and those after a lost range of their zone. @param sent those that the log may have */
+  #spill(batches: readonly EventBatch[], sent: ReadonlySet<EventBatch> = new Set()): void {
+    const whole = batches.filter(({ zone }) => !this.#losses.has(zone));
     let kept = new Set<EventBatch>();
     try {
-      kept = new Set(whole.slice(0, this.#parts.options.spool.add(whole)));
+      kept = new Set(whole.slice(0, whole.length > 0 ? this.#spool?.add(whole) : 0));
     } catch (error) {
       this.#report(`the spool cannot be written: ${messageOf(error)}`);
     }
-    for (const batch of batches) if (!kept.has(batch)) this.#lose(batch);
+    for (const batch of batches) if (!kept.has(batch)) this.#lose(batch, batch.firstSeq, sent.has(batch));
     this.#noteRecorded(batches.length);
   }
 
-  /** Counts a batch as lost and refuses its durable replies. @param firstSeq first lost seq, when it is before the batch */
-  #lose(batch: EventBatch, firstSeq = batch.firstSeq): void {
+  /**
+   * Counts a batch as lost and refuses its durable replies.
+   * @param firstSeq first lost seq, when it is before the batch
+   * @param mayBeRecorded whether the log may have it all the same
+   */
+  #lose(batch: EventBatch, firstSeq = batch.firstSeq, mayBeRecorded = false): void {
     const { zone } = batch;
-    const entry = this.#parts.entries.get(zone);
-    // Events of an earlier epoch are not part of the zone’s present state, so they leave no lost range in it.
-    if (entry && entry.lostFrom === null && entry.zone.epoch === writerOf(batch)) {
-      entry.lostFrom = firstSeq;
-      this.#report(`events of ${zone} from seq ${firstSeq} are lost: the spool is full, failed or has a gap`);
-    }
-    this.#lostEvents += batch.events.length;
     const seq = lastSeqOf(batch);
-    this.#waiters.settle(zone, seq, refused('NOT_RECORDED', `Events up to seq ${seq} of ${zone} are lost.`));
-  }
-
-  /** Queues a batch for each zone with a lost range: it records the range and the state after it. */
-  #bridgeLosses(): void {
-    for (const entry of this.#parts.entries.values()) {
-      // A zone that is not sound recovers from its record under a new epoch. Until then it decides nothing.
-      if (entry.lostFrom === null || !entry.isSound) continue;
-      this.#enqueue(entry.zone.bridge(entry.lostFrom, this.#parts.options.clock.now()));
-      this.#taken++;
-      entry.lostFrom = null;
-    }
+    const loss = this.#losses.get(zone);
+    if (!loss) this.#report(`events of ${zone} from seq ${firstSeq} are lost: the spool is full, failed or has a gap`);
+    this.#losses.set(zone, { firstSeq: loss?.firstSeq ?? firstSeq, lastSeq: seq });
+    this.#lostEvents += batch.events.length;
+    const refusal = mayBeRecorded ? unknown() : refused('NOT_RECORDED', `Events up to seq ${seq} of ${zone} are lost.`);
+    this.#waiters.settle(zone, seq, refusal, firstSeq);
   }
 
   async #until(holds: () => boolean): Promise<void> {
@@ -362,4 +389,18 @@ export class Outbox {
   #report(message: string): void {
     this.#parts.observers.report({ kind: 'log', message });
   }
+}
+
+/** The parts of batches that the log lacks. After an append with an unknown outcome, it may have some of them. */
+function lackingOf(batches: readonly EventBatch[], writer: ShardWriter): EventBatch[] {
+  const heads = new Map<ZoneAddress, number>();
+  return batches.flatMap((batch) => {
+    const head = heads.get(batch.zone) ?? writer.headOf(batch.zone);
+    heads.set(batch.zone, Math.max(head, lastSeqOf(batch)));
+    return after(batch, head) ?? [];
+  });
+}
+
+function unknown(): Refused {
+  return refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.');
 }

@@ -1,4 +1,4 @@
-import type { Checkpoint, EventBatch } from './batch.ts';
+import type { Checkpoint, EventBatch, WriterEnd } from './batch.ts';
 import type { ZoneAddress } from './command.ts';
 
 /** Source of time for the kernel: real in production, simulated in tests and replays. */
@@ -14,38 +14,66 @@ export interface Clock {
 }
 
 /**
- * Gives the random numbers of a zone under an epoch: each call of the result returns the next one in [0, 1). The same zone and
- * epoch give the same sequence. No epoch is owned twice, so no number is drawn twice. Keep the seed secret.
+ * Gives the random numbers of a zone: each call of the result returns the next one in [0, 1). Each opening of a zone under an epoch has a number of its
+ * own, so no random number is drawn twice. The same zone, epoch and opening give the same sequence. Keep the seed secret.
  */
-export type RandomNumbers = (zone: ZoneAddress, epoch: number) => () => number;
+export type RandomNumbers = (zone: ZoneAddress, epoch: number, opening: number) => () => number;
 
 /** A position in the log at which a read of a zone may start. Only the log that returned it can interpret it. */
-export type LogPosition = number;
+export type LogPosition = number | { readonly offset: number; readonly epoch: number; readonly nonce: string; readonly index: number };
 
-/** The durable log, as far as the kernel needs it. */
-export interface ZoneLog {
-  /** Makes the caller the zone’s owner under a new epoch. From then on, the log refuses batches of older epochs. */
-  claim(zone: ZoneAddress): Promise<Claim>;
-  /**
-   * Resolves when the batches are durable, with the outcome of each, in order. A batch that the log already has counts as written,
-   * so a retry after an unclear failure is safe. A batch of an older epoch is `stale`.
-   * Rejects when the log cannot be reached; the outcome of every batch is then unknown. Rejects with SequenceGap when a batch does
-   * not follow the log and the batches before it; none of them is then written.
-   * @param onTaken called earlier, once a crash of this process alone cannot lose the batches: the next append may start
-   */
-  append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]>;
+/** Reads the events of one zone. */
+export interface ZoneHistory {
   /** The zone’s batches with events after `afterSeq`, in order. Reads the log from `from` on, or from its start when null. */
   read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch>;
 }
 
-export interface Claim {
-  readonly epoch: number;
-  /** Highest seq of the zone in the log; 0 when the log has none. */
-  readonly lastSeq: number;
+/**
+ * The durable log of a topic, as far as the kernel needs it. It is divided into shards, each with one owner at a time. The log itself decides who that is:
+ * it accepts events of the newest owner only, whatever leases say.
+ */
+export interface Journal extends ZoneHistory {
+  /** The shard that has the events of a zone: a whole number from 0 on, the same for all time. */
+  shardOf(zone: ZoneAddress): number;
+  /** Number of appends to a shard that may wait for the log at a time. */
+  readonly inFlightMax: number;
+  /**
+   * Makes the caller the owner of a shard, under a new epoch. From then on, the log refuses the events of earlier owners.
+   * @throws ClaimLost when another claim was first, or the lease has ended; Error when the log cannot be reached. The claim may then take effect later.
+   */
+  own(shard: number, claim: ShardClaim): Promise<ShardWriter>;
 }
 
-/** Outcome of one batch of an append: its position in the log, or `stale` when its epoch is too old. */
-export type Appended = { readonly at: LogPosition } | 'stale';
+export interface ShardClaim {
+  readonly lease: Lease;
+  /**
+   * Called before the claim can take effect, with the name of the new owner and of the one before; '' for none. No two owners have the same name. The
+   * claim takes effect only if `previous` is the owner until then. An exception prevents it.
+   */
+  readonly onPrevious: (owner: string, previous: string) => void;
+}
+
+/** The right to own shards, for a limited time. It only prevents useless work and old answers: the log decides who owns a shard. */
+export interface Lease {
+  /** Remaining time, ms; zero or less when it has ended. */
+  leftMs(): number;
+}
+
+/** One ownership of a shard. Once it has ended, it has for ever. */
+export interface ShardWriter {
+  /** Higher than that of all owners before. */
+  readonly epoch: number;
+  /** Newest seq of a zone that this owner or one before it has recorded; 0 without any, and when a later owner has. */
+  headOf(zone: ZoneAddress): number;
+  /**
+   * Appends batches in the order of the calls. Resolves when they are durable, with a position from which a read finds them.
+   * @throws SequenceGap: nothing is written, and the writer goes on. WriterEnded: the outcome is unknown. After any other error it is unknown, too.
+   */
+  append(batches: readonly EventBatch[]): Promise<LogPosition>;
+  readonly ended: Promise<WriterEnd>;
+  /** Waits for the outcome of all appends, then ends. */
+  release(): Promise<void>;
+}
 
 export interface Snapshot extends Checkpoint {
   readonly zone: ZoneAddress;
@@ -56,8 +84,6 @@ export interface Snapshot extends Checkpoint {
   readonly time: number;
   /** Where in the log to start reading the events after it. */
   readonly position: LogPosition | null;
-  /** Events up to `seq` that the log did not have at the capture. A new owner writes them first. */
-  readonly unrecorded: readonly EventBatch[];
 }
 
 export interface SnapshotLabel {
@@ -68,37 +94,44 @@ export interface SnapshotLabel {
 }
 
 export interface SnapshotStore {
-  /** Captures the snapshot before it returns; resolves when it is stored. */
-  save(snapshot: Snapshot): Promise<void>;
+  /**
+   * Captures the snapshot before it returns; resolves when it is stored.
+   * @param recorded when the log has its events: it is not stored before, and not at all if this rejects
+   */
+  save(snapshot: Snapshot, recorded?: Promise<void>): Promise<void>;
   /** The stored snapshots of a zone, newest first: by epoch, then by seq. */
   list(zone: ZoneAddress): Promise<SnapshotLabel[]>;
   /** Rejects when the snapshot is missing or damaged. */
   load(label: SnapshotLabel): Promise<Snapshot>;
 }
 
-/** Overflow of the outbox on local disk: a queue that survives the process. */
+/** Overflow of the outboxes on local disk. It survives the process. */
+export interface Spools {
+  /**
+   * The spool of a new owner of a shard. It begins with what is left of that of its predecessor, and is stored as its successor before this returns: if
+   * the claim takes effect, and the process then ends, the next owner gets both.
+   */
+  open(shard: number, owner: string, predecessor: string): Spool;
+  /** Closes the spools of a shard. What they hold is kept. */
+  close(shard: number): void;
+  /** Shards with a spool of an earlier process that this host writes to the log at its start. */
+  left(): number[];
+  /** Size of the spools of all shards of this host, and its limit. */
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
+/** A queue of batches on disk that the log of a shard may lack. */
 export interface Spool {
   /** Adds batches at the end, without waiting for the disk. Returns how many of them, from the first on, had room. */
   add(batches: readonly EventBatch[]): number;
   /** The oldest batches, up to about `eventsMax` events; at least one unless the spool is empty. */
   oldest(eventsMax: number): EventBatch[];
-  /**
-   * Removes the `count` oldest batches, except for those that are held, by index: they are given by `ofZone` only, until they are
-   * forgotten; a later process gets them again. They take at most half of the quota: the oldest go first.
-   * @returns number of events that went for that reason
-   */
-  drop(count: number, isHeld?: (index: number) => boolean): number;
-  /** Removes the held batches of a zone. Those that are lost are kept aside for an operator. @returns number of lost events */
-  forgetHeld(zone: ZoneAddress, areLost?: boolean): number;
+  /** Removes the `count` oldest batches. */
+  drop(count: number): void;
   /** Removes the `count` oldest batches, which the log will never accept. The spool keeps them aside for an operator. */
   giveUp(count: number): void;
-  /** All batches of a zone, oldest first, held ones included. */
+  /** All batches of a zone, oldest first. */
   ofZone(zone: ZoneAddress): EventBatch[];
-  /** Number of events of a zone, without held ones. Reads nothing from disk. */
-  eventsOf(zone: ZoneAddress): number;
-  /** Number of batches, without held ones. */
   readonly batches: number;
-  readonly heldBatches: number;
-  readonly bytes: number;
-  readonly bytesMax: number;
 }

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { type EventBatch, lastSeqOf } from './batch.ts';
 import { defineZone } from './definition.ts';
 import type { RecoveryStep } from './recovery.ts';
-import { type ManualClock, MemoryLog, newHost, settled, stateAt, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
+import { type ManualClock, newHost, settled, stateAt, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
@@ -59,27 +59,13 @@ describe('each step of a recovery', () => {
     assert.match(String(tried[0]?.outcome), /the store is unavailable: no answer from the hot store within 5000 ms/);
   });
 
-  test('reports why a snapshot is skipped: its version, or an abandoned branch', async () => {
+  test('reports why a snapshot is skipped', async () => {
     const { log, hot } = await recorded(2, async (_seq, { host }) => host.snapshotAll('hot'));
     const later = defineZone({ ...turnstile, version: 2, upcast: (event) => event as TurnstileEvent });
     assert.deepEqual((await reopened({ log, hot }, later)).outcomes, [
       'hot snapshot at seq 2 is of version 1, but this code needs version 2',
       'hot snapshot at seq 1 is of version 1, but this code needs version 2',
       'replay 2',
-    ]);
-    const first = newHost([turnstile]);
-    await settled(first.clock, first.host.open(gate));
-    first.log.away = 'gone';
-    first.host.send(gate, admit(7));
-    await first.clock.settle();
-    await first.host.snapshotAll('hot');
-    first.log.away = null;
-    const second = await reopened({ log: first.log });
-    second.host.send(gate, admit());
-    await second.clock.settle();
-    assert.deepEqual((await reopened({ log: first.log, hot: first.hot })).outcomes, [
-      'hot snapshot at seq 1 is of an abandoned branch: a later owner continued without it',
-      'replay 1',
     ]);
   });
 });
@@ -133,18 +119,6 @@ describe('a snapshot', () => {
     const newer = await reopened({ log, hot }, doubled(1));
     assert.deepEqual(newer.outcomes.at(-1), 'replay 2');
     assert.equal(admittedIn(newer.host.view(gate)), 2);
-  });
-
-  test('whose carried events have reached the log since is used', async () => {
-    const { host, clock, log, hot } = await recorded(1);
-    log.away = 'gone';
-    host.send(gate, admit());
-    await clock.settle();
-    await settled(clock, host.snapshotAll('hot'));
-    assert.equal(hot.snapshots[0]?.unrecorded.length, 1);
-    log.away = null;
-    await clock.advance(1_000);
-    assert.deepEqual((await reopened({ log, hot })).outcomes, ['hot 2', 'replay 2']);
   });
 
   test('at the requested point in time is used for it, by seq and by time', async () => {
@@ -219,8 +193,8 @@ describe('events that an earlier run left on the spool', () => {
 
   test('are part of the zone when it had no other owner since, whether the log has events of the same owner or not', async () => {
     for (const recordedFirst of [0, 2]) {
-      const { log, spool } = await left(recordedFirst, 2);
-      const next = await reopened({ log, spool });
+      const { log, spools } = await left(recordedFirst, 2);
+      const next = await reopened({ log, spools });
       assert.equal(admittedIn(next.host.view(gate)), recordedFirst + 2);
       await next.clock.advance(10_000);
       assert.equal(lastSeqOf(log.batches.at(-1) as EventBatch), recordedFirst + 2);
@@ -228,80 +202,12 @@ describe('events that an earlier run left on the spool', () => {
   });
 
   test('are not part of it when another owner has decided other events, even if they reach further', async () => {
-    const { log, spool } = await left(1, 3);
+    const { log, spools } = await left(1, 3);
     const other = await reopened({ log });
     other.host.send(gate, admit(50));
     await other.clock.settle();
-    const next = await reopened({ log, spool });
+    const next = await reopened({ log, spools });
     assert.equal(admittedIn(next.host.view(gate)), 51);
     assert.equal(next.host.view(gate)?.seq, 2);
-  });
-
-  test('are used only of the newest writer: those of earlier ones were abandoned', async () => {
-    const { log, spool } = await left(1, 1);
-    const abandoned = spool.ofZone(gate)[0] as EventBatch;
-    spool.drop(1);
-    const events = (people: number) => [{ type: 'Admitted', people } as { type: string }];
-    await log.claim(gate);
-    spool.add([
-      { ...abandoned, firstSeq: 2, events: events(5) },
-      { ...abandoned, epoch: 2, firstSeq: 2, events: events(7) },
-      { ...abandoned, firstSeq: 3, events: events(9) },
-    ]);
-    const next = await reopened({ log, spool });
-    assert.equal(admittedIn(next.host.view(gate)), 8);
-    assert.equal(next.host.view(gate)?.seq, 2);
-  });
-
-  test('are given up when the log has those of an older owner in their place, which a later owner wrote; so are snapshots that carry them', async () => {
-    const first = await left(1, 2);
-    const middle = await reopened({ log: first.log });
-    first.log.away = 'gone';
-    middle.host.send(gate, admit(10));
-    middle.host.send(gate, admit(10));
-    middle.host.send(gate, admit(10));
-    await middle.clock.settle();
-    await settled(middle.clock, middle.host.snapshotAll('hot'));
-    first.log.away = null;
-    const last = await reopened({ log: first.log, spool: first.spool });
-    await last.clock.advance(10_000);
-    for (const parts of [{ spool: middle.spool }, { hot: middle.hot }]) {
-      const next = await reopened({ log: first.log, ...parts });
-      await next.clock.advance(10_000);
-      assert.deepEqual([next.host.view(gate)?.seq, admittedIn(next.host.view(gate))], [3, 3], Object.keys(parts).join());
-    }
-    assert.deepEqual(
-      first.log.batches.map(({ epoch, firstSeq }) => [epoch, firstSeq]),
-      [
-        [1, 1],
-        [1, 2],
-        [1, 3],
-      ],
-    );
-  });
-
-  test('are written once, however often the zone is rebuilt', async () => {
-    const { host, clock, log, hot } = await recorded(1);
-    log.away = 'gone';
-    host.send(gate, admit());
-    await clock.settle();
-    await settled(clock, host.snapshotAll('hot'));
-    log.away = null;
-    const appended: number[] = [];
-    class CountingLog extends MemoryLog {
-      override append(batches: readonly EventBatch[]) {
-        appended.push(...batches.map(({ firstSeq }) => firstSeq));
-        return log.append(batches);
-      }
-      override claim = log.claim.bind(log);
-      override read = log.read.bind(log);
-    }
-    const next = await reopened({ log: new CountingLog(), hot });
-    for (let count = 0; count < 2; count++) {
-      next.host.send(gate, { type: 'Break' });
-      await next.clock.settle();
-    }
-    assert.deepEqual(appended, [2]);
-    assert.equal(admittedIn(next.host.view(gate)), 2);
   });
 });

@@ -1,12 +1,12 @@
 import type { ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
-import type { Clock, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
-import { contradicts, StateReplay, stateOf } from './state-replay.ts';
+import type { Clock, LogPosition, Snapshot, SnapshotStore, ZoneHistory } from './ports.ts';
+import { RecordBehind, StateReplay, stateOf } from './state-replay.ts';
 
 /** The log and the stores that hold the record of a zone. */
 export interface ZoneRecord {
-  readonly log: Pick<ZoneLog, 'read'>;
+  readonly log: ZoneHistory;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
@@ -28,52 +28,66 @@ export type PointInTime = { readonly seq: number } | { readonly time: number };
 
 /**
  * Recovers a zone from its newest intact snapshot, hot or cold, or without one from the initial state; then from the rest of the
- * log. With `until`, the same code returns the zone at that point in time. That is exact when it reaches the seq, or `isFollowed`.
- * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `last`: the newest batch that was read or carried. `unrecorded`: events
- *   that the snapshot carries because the log lacked them; they must be written before any new event. `isFollowed`: the log continues after the
+ * log. With a point in time, the same code returns the zone at that point. That is exact when it reaches the seq, or `isFollowed`.
+ * @param until `head`: the end of the log, for the owner
+ * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `isFollowed`: the log continues after the
  *   requested time, so no event up to it can be missing.
- * @throws RecordBroken when the log lacks events between the restored state and the batches that it holds
+ * @throws RecordBroken when the log lacks events between the restored state and the batches that it holds; RecordBehind when a snapshot is newer than `head`
  */
-export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: PointInTime) {
-  const { clock, log } = record;
-  const end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, ...until };
+export async function recover(
+  definition: AnyZoneDefinition,
+  zone: ZoneAddress,
+  record: ZoneRecord,
+  until?: PointInTime | { readonly head: number },
+) {
+  const { clock } = record;
   const steps: RecoveryStep[] = [];
   const timed = (source: RecoveryStep['source']) => {
     const started = clock.elapsed();
     return (outcome: number | string) => void steps.push({ source, ms: clock.elapsed() - started, outcome });
   };
-  const snapshot = await newestOf(record, definition, zone, ({ seq, time }) => seq <= end.seq && time <= end.time, timed);
+  const end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, head: Number.POSITIVE_INFINITY, ...until };
+  const snapshot = await newestOf(record, definition, zone, end, timed);
   const note = timed('replay');
   const replay = new StateReplay(definition, zone, snapshot);
-  const { position = null, unrecorded = [] } = snapshot ?? {};
-  let [epoch, isFollowed, last] = [snapshot?.epoch ?? 0, false, unrecorded.at(-1)];
+  const recovered = { replay, zone, position: snapshot?.position ?? null, epoch: snapshot?.epoch ?? 0, steps, isFollowed: false };
+  await readOn(replay, recovered, record, end);
+  note(replay.seq);
+  return recovered;
+}
+
+/** Applies what the log has after the seq of a replay. */
+export async function readOn(
+  replay: StateReplay,
+  recovered: { readonly zone: ZoneAddress; readonly position: LogPosition | null; epoch: number; isFollowed: boolean },
+  { log, clock }: Pick<ZoneRecord, 'log' | 'clock'>,
+  end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY },
+): Promise<void> {
   await whileItGives(clock, ANSWER_MS_MAX, 'the log', async (given) => {
-    for await (const batch of log.read(zone, replay.seq, position)) {
+    for await (const batch of log.read(recovered.zone, replay.seq, recovered.position)) {
       given();
-      isFollowed = batch.time > end.time;
-      if (isFollowed) return replay.requireFollowedBy(batch);
+      recovered.isFollowed = batch.time > end.time;
+      if (recovered.isFollowed) return replay.requireFollowedBy(batch);
       replay.apply(batch, end.seq);
-      [epoch, last] = [Math.max(epoch, batch.epoch), batch];
+      recovered.epoch = Math.max(recovered.epoch, batch.epoch);
       if (replay.seq >= end.seq) break;
     }
   });
-  note(replay.seq);
-  return { replay, position, epoch, last, unrecorded, steps, isFollowed };
 }
 
 /** The newest usable snapshot of both stores, at equal seq the hot one; undefined when there is none. Notes each attempt. */
 async function newestOf(
-  { log, clock, ...stores }: ZoneRecord,
+  { clock, ...stores }: ZoneRecord,
   definition: AnyZoneDefinition,
   zone: ZoneAddress,
-  isWanted: (label: SnapshotLabel) => boolean,
+  end: { readonly seq: number; readonly time: number; readonly head: number },
   timed: (source: 'hot' | 'cold') => (outcome: number | string) => void,
 ): Promise<Snapshot | undefined> {
   const get = <T>(source: 'hot' | 'cold', work: Promise<T>, ms = ANSWER_MS_MAX) => within(clock, ms, `the ${source} store`, work);
   const labelsOf = async (source: 'hot' | 'cold', ms: number) => {
     const note = timed(source);
     const labels = await get(source, stores[source].list(zone), ms).catch((error) => note(`the store is unavailable: ${messageOf(error)}`));
-    return (labels ?? []).filter(isWanted).map((label) => ({ source, label }));
+    return (labels ?? []).filter(({ seq, time }) => seq <= end.seq && time <= end.time).map((label) => ({ source, label }));
   };
   const hot = await labelsOf('hot', ANSWER_MS_MAX);
   const cold = await labelsOf('cold', hot.length > 0 ? SECOND_MS_MAX : ANSWER_MS_MAX);
@@ -83,32 +97,14 @@ async function newestOf(
     const skip = (reason: string) => note(`snapshot at seq ${label.seq} ${reason}`);
     const snapshot = await get(source, stores[source].load(label)).catch((error) => skip(`cannot be used: ${messageOf(error)}`));
     if (!snapshot) continue;
+    // Only events that the log has are in snapshots: the log is an older one.
+    if (label.seq > end.head) throw new RecordBehind(zone, label.seq, end.head);
     const state = stateOf(snapshot, definition);
     if (state === undefined) skip(`is of version ${snapshot.version}, but this code needs version ${definition.version}`);
-    // A log failure here fails the recovery: it must not skip a snapshot that may be the only one with these events.
-    else if (await within(clock, ANSWER_MS_MAX, 'the log', isAbandoned(snapshot, all, log)))
-      skip('is of an abandoned branch: a later owner continued without it');
     else {
       note(snapshot.seq);
       return { ...snapshot, state };
     }
   }
   return undefined;
-}
-
-/**
- * Whether the log continued without events that only this snapshot had: a later owner recovered from an older state and decided
- * other events. A snapshot without unrecorded events is never abandoned: the log has its events, and accepts only those of an owner.
- */
-async function isAbandoned(snapshot: Snapshot, known: readonly { label: SnapshotLabel }[], log: Pick<ZoneLog, 'read'>): Promise<boolean> {
-  const first = snapshot.unrecorded[0];
-  if (!first) return false;
-  // Retention may have dropped the events that show it. Then the snapshot that let it drop them is of that later owner.
-  if (known.some(({ label: { epoch, seq } }) => epoch > snapshot.epoch && seq >= first.firstSeq && seq < snapshot.seq)) return true;
-  for await (const batch of log.read(snapshot.zone, first.firstSeq - 1, snapshot.position)) {
-    if (batch.firstSeq > snapshot.seq) return false;
-    // The carried events may be lost since the snapshot was taken. Its list of accepted commands is then no longer valid.
-    if (batch.loss || snapshot.unrecorded.some((carried) => contradicts(carried, batch))) return true;
-  }
-  return false;
 }

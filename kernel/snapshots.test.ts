@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defineZone } from './definition.ts';
 import type { SnapshotStats } from './host-options.ts';
-import { HeldLog } from './testing/held-log.ts';
 import { ManualClock, newHost, settled, turnstile } from './testing/index.ts';
 
-const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 
 async function open(zones: number, options = {}, clock = new ManualClock(1_000)) {
@@ -57,16 +54,5 @@ describe('snapshots', () => {
       hot.snapshots.map(({ seq }) => seq),
       [1],
     );
-  });
-
-  test('are skipped and counted while the memory has more events of the zone than a snapshot may carry', async () => {
-    const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
-    const { host, clock, hot } = newHost([roomy], { log: new HeldLog() });
-    await settled(clock, host.open(gate));
-    for (let count = 0; count < 1_100; count++) host.send(gate, admit());
-    await clock.settle();
-    await settled(clock, host.snapshotAll('hot'));
-    assert.equal(hot.snapshots.length, 0);
-    assert.equal(host.stats().snapshotsSkipped, 1);
   });
 });

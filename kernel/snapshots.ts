@@ -1,21 +1,14 @@
-import { writerOf } from './batch.ts';
 import { messageOf, within } from './deadline.ts';
 import type { SnapshotKind } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
-import type { Outbox } from './outbox.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
-/**
- * Events missing in the log that a snapshot may carry. With more, the snapshot is skipped until the log has caught up. The read of
- * so many from the spool blocks the thread for some milliseconds.
- */
-const CARRIED_EVENTS_MAX = 1_000;
 /** Time limit of one save, in ms. A slower store must not delay the snapshots of other zones. */
 const SAVE_MS_MAX = 4_000;
 
-type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & { outbox: Outbox };
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'>;
 
-/** Takes snapshots of a host’s zones. Skips a snapshot that would not count in a recovery. */
+/** Takes snapshots of a host’s zones. A snapshot is stored when the log has all of its events, so that it is of the branch that the log has. */
 export class Snapshots {
   readonly #parts: Parts;
   skipped = 0;
@@ -26,20 +19,20 @@ export class Snapshots {
 
   /** Resolves with null when the store has the zone’s newest state, from now or before; else with the reason of the failure. */
   async take(entry: ZoneEntry, kind: SnapshotKind): Promise<string | null> {
-    const { address, seq } = entry.zone;
+    const { zone, shard } = entry;
+    const { address, seq } = zone;
     const { clock, [kind]: store } = this.#parts.options;
     if (!entry.isSound) return 'the zone is not active';
     if (seq === entry.snapshotSeq[kind]) return null;
-    if (entry.lostFrom !== null || this.#parts.outbox.unrecordedEvents(address) > CARRIED_EVENTS_MAX) {
+    if (!shard.outbox.isFlowing || shard.outbox.lostUpTo(address) !== undefined) {
       this.skipped++;
-      return `the log lacks a lost range or more than ${CARRIED_EVENTS_MAX} events of the zone; retry when it has them`;
+      return 'the log lacks events of the zone; retry when it has them';
     }
-    const [time, started] = [clock.now(), clock.elapsed()];
+    const started = clock.elapsed();
+    const time = zone.time.at(clock.now(), started);
     let failure: string | null = null;
     try {
-      // Batches left behind by an earlier owner are not part of the zone’s present state.
-      const unrecorded = this.#parts.outbox.unrecorded(address).filter((batch) => writerOf(batch) >= entry.zone.epoch);
-      await within(clock, SAVE_MS_MAX, `the ${kind} store`, store.save(entry.zone.snapshot(time, unrecorded)));
+      await within(clock, SAVE_MS_MAX, `the ${kind} store`, store.save(zone.snapshot(time), this.#recorded(entry)));
       entry.snapshotSeq[kind] = seq;
     } catch (error) {
       failure = messageOf(error);
@@ -53,5 +46,12 @@ export class Snapshots {
   /** Takes a snapshot of each zone, all at the same time. */
   async takeAll(kind: SnapshotKind): Promise<void> {
     await Promise.all([...this.#parts.entries.values()].map((entry) => this.take(entry, kind)));
+  }
+
+  /** Resolves when the log has the present events of a zone. Rejects when they are lost, or it is not known. */
+  #recorded({ zone, shard }: ZoneEntry): Promise<void> {
+    return new Promise((resolve, reject) => {
+      shard.outbox.whenDurable(zone.address, zone.seq, (refusal) => (refusal ? reject(new Error(refusal.message)) : resolve()));
+    });
   }
 }

@@ -3,12 +3,12 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { EventBatch } from './batch.ts';
 import type { ZoneAddress } from './command.ts';
-import type { SnapshotStore, ZoneLog } from './ports.ts';
+import type { Journal, SnapshotStore } from './ports.ts';
 import {
   ManualClock,
   MemoryLog,
   MemorySnapshots,
-  MemorySpool,
+  MemorySpools,
   newHost,
   settled,
   type TestHost,
@@ -49,7 +49,7 @@ class Machine {
   readonly log = new MemoryLog();
   readonly #hot = new MemorySnapshots();
   readonly #cold = new MemorySnapshots();
-  spool: MemorySpool;
+  spools: MemorySpools;
   parts: TestHost;
   readonly acknowledged = new Set<string>();
   /** Ids of commands whose events the log or the spool had when a process ended. */
@@ -62,8 +62,10 @@ class Machine {
   #count = 0;
   #process = 0;
 
-  constructor(spoolEvents: number) {
-    this.spool = new MemorySpool(spoolEvents);
+  /** @param areTogether whether the zones share a shard */
+  constructor(spoolEvents: number, areTogether: boolean) {
+    this.log.areTogether = areTogether;
+    this.spools = new MemorySpools(spoolEvents);
     this.parts = this.#start();
   }
 
@@ -71,14 +73,21 @@ class Machine {
     const process = ++this.#process;
     const isRunning = () => process === this.#process;
     const never = <T>() => new Promise<T>(() => {});
-    const log: ZoneLog = {
-      claim: (address) => {
+    const own: Journal['own'] = async (...claim) => {
+      const writer = await this.log.own(...claim);
+      return { ...writer, append: (batches) => (isRunning() ? writer.append(batches) : never()) };
+    };
+    const log: Journal = {
+      inFlightMax: 64,
+      shardOf: (address) => this.log.shardOf(address),
+      own: (...claim) => {
         if (!isRunning()) return never();
-        if (!this.#isClaimDelayed) return this.log.claim(address);
+        if (!this.#isClaimDelayed) return own(...claim);
         this.#isClaimDelayed = false;
-        return new Promise((resolve, reject) => this.#delayed.push(() => void this.log.claim(address).then(resolve, reject)));
+        return new Promise((resolve, reject) =>
+          this.#delayed.push(() => void (isRunning() ? own(...claim) : never<never>()).then(resolve, reject)),
+        );
       },
-      append: (batches) => (isRunning() ? this.log.append(batches) : never()),
       read: (...given) => this.#read(isRunning, ...given),
     };
     const store = (kept: MemorySnapshots): SnapshotStore => {
@@ -93,14 +102,14 @@ class Machine {
     this.#stores = 0;
     return newHost([gate], {
       log: log as MemoryLog,
-      spool: this.spool,
+      spools: this.spools,
       hot: store(this.#hot) as MemorySnapshots,
       cold: store(this.#cold) as MemorySnapshots,
       clock: this.clock,
     });
   }
 
-  async *#read(isRunning: () => boolean, ...given: Parameters<ZoneLog['read']>): AsyncGenerator<EventBatch> {
+  async *#read(isRunning: () => boolean, ...given: Parameters<Journal['read']>): AsyncGenerator<EventBatch> {
     if (this.#reads > 0) {
       this.#reads--;
       throw new Error('EIO: read');
@@ -120,10 +129,9 @@ class Machine {
 
   /** Ends the process and starts another one. */
   end(): void {
-    for (const batches of [this.log.batches, ...ZONES.map((address) => this.spool.ofZone(address))])
-      for (const id of idsOf(batches)) this.stored.add(id);
+    for (const batches of [this.log.batches, this.spools.all()]) for (const id of idsOf(batches)) this.stored.add(id);
     this.lostEvents += this.parts.host.stats().outbox.lostEvents;
-    this.spool = this.spool.reopened();
+    this.spools = this.spools.reopened();
     this.#delayed = [];
     this.parts = this.#start();
   }
@@ -168,14 +176,14 @@ class Machine {
 
 const idsOf = (batches: readonly EventBatch[]) => batches.flatMap(({ metas }) => metas?.flatMap((meta) => meta?.id ?? []) ?? []);
 
-async function checkMachine(steps: readonly Step[], spoolEvents: number): Promise<void> {
-  const machine = new Machine(spoolEvents);
+async function checkMachine(steps: readonly Step[], spoolEvents: number, areTogether: boolean): Promise<void> {
+  const machine = new Machine(spoolEvents, areTogether);
   for (const one of steps) await machine.apply(one);
   await machine.recover();
   const ids = idsOf(machine.log.batches);
   assert.equal(new Set(ids).size, ids.length, 'an event is in the log twice');
   for (const id of machine.acknowledged) assert.ok(ids.includes(id), `${id} was acknowledged, and is not in the log`);
-  if (machine.lostEvents === 0 && machine.spool.givenUp.length === 0)
+  if (machine.lostEvents === 0 && machine.spools.givenUp.length === 0)
     for (const id of machine.stored) assert.ok(ids.includes(id), `${id} was stored, and is not in the log`);
   for (const address of ZONES) {
     const batches = machine.log.batches.filter((batch) => batch.zone === address);
@@ -191,7 +199,9 @@ describe('no event that was stored is missing or twice in the log', () => {
   for (const spoolEvents of [1_000_000, 8])
     test(`with a spool of ${spoolEvents} events`, () =>
       fc.assert(
-        fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 50 }), (steps) => checkMachine(steps, spoolEvents)),
+        fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 50 }), fc.boolean(), (steps, areTogether) =>
+          checkMachine(steps, spoolEvents, areTogether),
+        ),
         { numRuns: RUNS },
       ));
 });

@@ -6,6 +6,8 @@ import { REPLIED, type RepliedEvent, Replies } from './replies.ts';
 /** A state that is folded from the record, batch by batch. It changes `from.state` in place. */
 export class StateReplay {
   seq: number;
+  /** Time of the newest event, epoch ms; 0 before the first. */
+  time: number;
   readonly #definition: AnyZoneDefinition;
   readonly #zone: ZoneAddress;
   #state: unknown;
@@ -13,11 +15,12 @@ export class StateReplay {
   #isAtEnd = false;
   #replies: Replies;
 
-  constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number }) | undefined) {
+  constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number; time?: number }) | undefined) {
     this.#definition = definition;
     this.#zone = zone;
     this.#state = from ? from.state : definition.create(keyOf(zone));
     this.seq = from?.seq ?? 0;
+    this.time = from?.time ?? 0;
     this.#replies = new Replies(definition.repliesKept, from);
   }
 
@@ -29,6 +32,7 @@ export class StateReplay {
   apply(batch: EventBatch, untilSeq = Number.POSITIVE_INFINITY): void {
     const rest = after(batch, this.seq);
     if (!rest || this.#isAtEnd || this.seq >= untilSeq) return;
+    this.time = Math.max(this.time, rest.time);
     if (rest.loss) return this.#bridge(rest, rest.loss, untilSeq);
     if (rest.firstSeq !== this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, rest.firstSeq);
     for (const [index, written] of rest.events.entries()) {
@@ -78,18 +82,6 @@ export function stateOf({ version, state }: { version: number; state: unknown },
   return version === definition.version ? state : undefined;
 }
 
-/** Batches after `afterSeq`, in order and without repeats. The input may be two overlapping copies, one after the other. */
-export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): EventBatch[] {
-  const missing: EventBatch[] = [];
-  let seq = afterSeq;
-  for (const batch of batches) {
-    const rest = after(batch, seq);
-    if (rest) missing.push(rest);
-    seq = Math.max(seq, lastSeqOf(batch));
-  }
-  return missing;
-}
-
 /** Whether two batches are of different branches: an event of one has the seq of an event of the other, but another owner decided it. */
 export function contradicts(one: EventBatch, other: EventBatch): boolean {
   return one.epoch !== other.epoch && one.firstSeq <= lastSeqOf(other) && other.firstSeq <= lastSeqOf(one);
@@ -103,6 +95,17 @@ export class RecordBroken extends Error {
         'Restore a cold snapshot or the log segment that retention has dropped.',
     );
     this.name = 'RecordBroken';
+  }
+}
+
+/** A snapshot of a zone has events that the log does not have. */
+export class RecordBehind extends Error {
+  constructor(zone: ZoneAddress, snapshot: number, head: number) {
+    super(
+      `${zone}: a snapshot is at seq ${snapshot}, but the log ends at seq ${head}: the log is older than its snapshots. Restore both from one backup, ` +
+        'or move the newer snapshots away, to continue from the log.',
+    );
+    this.name = 'RecordBehind';
   }
 }
 

@@ -1,19 +1,20 @@
 import { type EventBatch, lastSeqOf } from './batch.ts';
 import { refused } from './command.ts';
 import { messageOf } from './deadline.ts';
-import type { HostParts } from './host-parts.ts';
-import type { Outbox } from './outbox.ts';
+import { type HostParts, hasLease } from './host-parts.ts';
 import { startTicks, type TickDelay } from './ticks.ts';
-import type { ZoneEntry } from './zone-entry.ts';
+import type { ZoneEntry, ZoneOutbox } from './zone-entry.ts';
 
 /** Commands of one zone in one turn, so that the other zones get their share. */
 const TURN_COMMANDS_MAX = 512;
 /** Commands of all zones in one turn, so that I/O gets its share. */
 const TURN_TOTAL_MAX = 8_192;
+/** Interval at which a host without a lease checks whether it has one again, ms. */
+const LEASE_CHECK_MS = 100;
 
-type Parts = Pick<HostParts, 'options' | 'observers' | 'onFailed'> & { outbox: Outbox };
+type Parts = Pick<HostParts, 'options' | 'observers' | 'onFailed'>;
 
-/** Runs turns. A turn lets each zone with commands decide a bounded number, then pushes all new events to the outbox at once. */
+/** Runs turns. A turn lets each zone with commands decide a bounded number, then pushes all new events to the outboxes of their shards at once. */
 export class Turns {
   readonly #parts: Parts;
   /** Zones that wait for their part of a turn. */
@@ -42,12 +43,12 @@ export class Turns {
 
   /** Decides all commands that wait at a zone, before it returns. */
   finish(entry: ZoneEntry): void {
-    while (entry.isSound && entry.mailbox.length > 0) this.#turn();
+    while (entry.isSound && entry.mailbox.length > 0 && hasLease(this.#parts.options)) this.#turn();
   }
 
   /** Decides all commands that wait at any zone, before it returns. */
   finishAll(): void {
-    while (this.#ready.size > 0) this.#turn();
+    while (this.#ready.size > 0 && hasLease(this.#parts.options)) this.#turn();
   }
 
   #callTurn(): void {
@@ -59,22 +60,38 @@ export class Turns {
     });
   }
 
+  /** Without a lease another host may own the zones: commands wait until the zones are abandoned, or the lease is extended. */
+  #callTurnLater(): void {
+    if (this.#isDue || this.#ready.size === 0) return;
+    this.#isDue = true;
+    this.#parts.options.clock.after(LEASE_CHECK_MS, () => {
+      this.#isDue = false;
+      this.#turn();
+    });
+  }
+
   #turn(): void {
+    const { options } = this.#parts;
+    if (!hasLease(options)) return this.#callTurnLater();
     this.counts.turns++;
-    const { clock, turnCommandsMax = TURN_COMMANDS_MAX, turnTotalMax = TURN_TOTAL_MAX } = this.#parts.options;
-    const now = clock.now();
-    const batches: EventBatch[] = [];
+    const { clock, turnCommandsMax = TURN_COMMANDS_MAX, turnTotalMax = TURN_TOTAL_MAX } = options;
+    const [now, elapsed] = [clock.now(), clock.elapsed()];
+    const decided = new Map<ZoneOutbox, EventBatch[]>();
     const ready = this.#ready.values();
     let left = turnTotalMax;
     // Zones that get commands during this turn wait for the next one.
     for (let zones = this.#ready.size; zones > 0 && left > 0; zones--) {
       const entry = ready.next().value as ZoneEntry;
       this.#ready.delete(entry);
-      left -= this.#decide(entry, now, Math.min(left, turnCommandsMax));
-      batches.push(...this.#takeEvents(entry, now));
+      const time = entry.zone.time.at(now, elapsed);
+      left -= this.#decide(entry, time, Math.min(left, turnCommandsMax));
+      const { outbox } = entry.shard;
+      const batches = decided.get(outbox) ?? [];
+      batches.push(...this.#takeEvents(entry, time));
+      decided.set(outbox, batches);
       this.schedule(entry);
     }
-    this.#parts.outbox.push(batches);
+    for (const [outbox, batches] of decided) outbox.push(batches);
     if (this.#ready.size > 0) this.#callTurn();
   }
 
@@ -103,15 +120,18 @@ export class Turns {
     return decided;
   }
 
-  #tick(entry: ZoneEntry, now: number, delay: TickDelay): void {
-    const { clock } = this.#parts.options;
+  #tick(entry: ZoneEntry, due: number, delay: TickDelay): void {
+    const { options } = this.#parts;
+    const { clock } = options;
+    if (!hasLease(options)) return;
     const started = clock.elapsed();
+    const now = entry.zone.time.at(due, started);
     try {
       entry.zone.tick(now);
     } catch (error) {
       this.#parts.onFailed(entry, error);
     }
-    this.#parts.outbox.push(this.#takeEvents(entry, now));
+    entry.shard.outbox.push(this.#takeEvents(entry, now));
     this.#parts.observers.notify(({ onTick }) => onTick?.({ zone: entry.zone.address, ms: clock.elapsed() - started, ...delay }));
   }
 
@@ -120,9 +140,10 @@ export class Turns {
     const { zone } = entry;
     const batch = zone.takeBatch(now);
     if (!batch) return [];
+    const { isSound } = entry;
     this.#parts.observers.publish(entry, ({ onDecided }) => {
       // A batch that was lost before it could be published is not part of the recovered state.
-      if (lastSeqOf(batch) <= zone.seq) onDecided?.(batch, zone.state);
+      if (isSound || lastSeqOf(batch) <= entry.recoveredSeq) onDecided?.(batch, zone.state);
     });
     return [batch];
   }

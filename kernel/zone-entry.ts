@@ -1,7 +1,6 @@
 import type { EventBatch } from './batch.ts';
-import type { CommandMeta, Reply } from './command.ts';
+import type { CommandMeta, Refused, Reply, ZoneAddress } from './command.ts';
 import type { HostOptions, ZoneStatus } from './host-options.ts';
-import type { Claim } from './ports.ts';
 import type { Zone } from './zone.ts';
 
 /** A command in a mailbox, with its metadata and the callback for its reply (null: no reply is wanted). */
@@ -11,28 +10,49 @@ export interface QueuedCommand {
   readonly onReply: ((reply: Reply) => void) | null;
 }
 
+/** The shard of a zone, as the other parts of its host use it. See `Shard`. */
+export interface ZoneShard {
+  readonly epoch: number;
+  readonly outbox: ZoneOutbox;
+  owned(): Promise<void>;
+  headOf(zone: ZoneAddress): number;
+  adopt(entry: ZoneEntry): void;
+  leave(entry: ZoneEntry): void;
+  leaveAtOnce(entry: ZoneEntry): void;
+  lost(reason: string): void;
+}
+
+/** The outbox of the shard of a zone. See `Outbox`. */
+export interface ZoneOutbox {
+  readonly isFlowing: boolean;
+  push(batches: readonly EventBatch[]): void;
+  bridge(entry: ZoneEntry): void;
+  promises(zone: ZoneAddress): boolean;
+  whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void;
+  unrecorded(zone: ZoneAddress): EventBatch[];
+  lostUpTo(zone: ZoneAddress): number | undefined;
+  drained(): Promise<void>;
+  flowing(): Promise<void>;
+}
+
 /** Period over which failures of a zone are counted, in ms. */
 const FAILURES_SPAN_MS = 60_000;
 
 /** Data of a host about one of its zones. */
 export class ZoneEntry {
   readonly zone: Zone;
+  readonly shard: ZoneShard;
   status: ZoneStatus = 'opening';
   readonly mailbox: QueuedCommand[] = [];
   /** Cancels the timer of the current status: the ticks while it is active, the retry while it is failed. */
   cancelTimer: () => void = () => {};
   /** The log has the zone’s events up to this seq. */
   durableSeq = 0;
-  /** First seq of a lost range, until its batch is queued for the log; else null. Until then no snapshot is taken. */
-  lostFrom: number | null = null;
-  /**
-   * Set from a claim until the zone has recovered under it, over any number of attempts. Holds the zone’s last seq in the log and
-   * its batches in the outbox, as they were at the claim. Events that the log lacks must be written under the new epoch, once.
-   */
-  takenOver: { readonly left: readonly EventBatch[]; readonly lastSeq: number } | null = null;
   /** The current or last opening or rebuilding. */
   bringUp: Promise<void> = Promise.resolve();
   releasing: Promise<void> | null = null;
+  /** Seq up to which its events were found when it was last recovered. Those after it, up to then, are lost. */
+  recoveredSeq = 0;
   /** Notifications that wait until the zone is sound: nothing is published of a zone that is being rebuilt. */
   deferred: ((observers: HostOptions) => void)[] = [];
   /** Seq of the newest snapshot in each store, -1 without one. An unchanged zone needs no other. */
@@ -43,21 +63,14 @@ export class ZoneEntry {
   readonly gone = Promise.withResolvers<void>();
   #failures: number[] = [];
 
-  constructor(zone: Zone) {
+  constructor(zone: Zone, shard: ZoneShard) {
     this.zone = zone;
+    this.shard = shard;
   }
 
   /** Whether the state of the zone matches its record. */
   get isSound(): boolean {
     return this.status === 'active' || this.status === 'releasing';
-  }
-
-  /** Takes ownership under a claim. Events lost under an earlier epoch are not part of it. */
-  own({ epoch, lastSeq }: Claim, left: readonly EventBatch[], random: () => number): void {
-    this.zone.own(epoch, random);
-    this.durableSeq = lastSeq;
-    this.lostFrom = null;
-    this.takenOver = { left, lastSeq };
   }
 
   /** Counts a failure at `now` (elapsed ms). @returns failures within the last minute, this one included */

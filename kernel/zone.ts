@@ -3,6 +3,7 @@ import { type CommandMeta, keyOf, type Refused, type Reply, refused, type ZoneAd
 import type { AnyZoneDefinition, Context } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
 import { type FirstReply, REPLIED, Replies } from './replies.ts';
+import { ZoneTime } from './zone-time.ts';
 
 /** One zone in memory: its state and the events of the current turn. Only `handle`, `decide`, `tick` and `restore` change the state. */
 export class Zone {
@@ -12,6 +13,7 @@ export class Zone {
   seq = 0;
   /** 0 until the zone is owned. */
   epoch = 0;
+  readonly time = new ZoneTime();
   /** Position of the newest durable event in the log. */
   position: LogPosition | null = null;
 
@@ -42,8 +44,8 @@ export class Zone {
   }
 
   /**
-   * Takes ownership under an epoch.
-   * @param random the zone’s numbers under this epoch; the sequence lasts for the epoch, and even a rebuild does not restart it
+   * Continues under an epoch.
+   * @param random the zone’s numbers from now on; even a rebuild does not restart them
    */
   own(epoch: number, random: () => number): void {
     this.epoch = epoch;
@@ -99,15 +101,16 @@ export class Zone {
     return { state: this.state, ...this.#replies.record() };
   }
 
-  snapshot(time: number, unrecorded: readonly EventBatch[]): Snapshot {
+  snapshot(time: number): Snapshot {
     const { address, definition, epoch, seq, position } = this;
-    return { ...this.checkpoint(), zone: address, version: definition.version, epoch, seq, time, position, unrecorded };
+    return { ...this.checkpoint(), zone: address, version: definition.version, epoch, seq, time, position };
   }
 
-  /** Sets the zone to the state that its record gives. */
-  restore(checkpoint: Checkpoint, seq: number, position: LogPosition | null): void {
+  /** Sets the zone to the state that its record gives. @param time that of its newest event, epoch ms */
+  restore(checkpoint: Checkpoint, seq: number, time: number, position: LogPosition | null): void {
     this.state = checkpoint.state;
     this.seq = seq;
+    this.time.continueAfter(time);
     this.position = position;
     this.#replies = new Replies(this.definition.repliesKept, checkpoint);
   }

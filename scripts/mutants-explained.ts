@@ -12,9 +12,7 @@ const ONE_OFF = 'A limit changes by one: its exact value is arbitrary, and no te
 /** Mutants that may survive. */
 export const EXPLAINED: readonly Explained[] = [
   { file: 'kernel/lifecycle.ts', line: 'if (beyond > 0) this.#retryLater', from: '>', why: ONE_OFF },
-  { file: 'kernel/outbox.ts', line: 'this.#flights.length < FLIGHTS_MAX', from: '<', why: ONE_OFF },
   { file: 'kernel/outbox.ts', line: 'events < GROUP_EVENTS_MAX', from: '<', why: ONE_OFF },
-  { file: 'kernel/snapshots.ts', line: 'unrecordedEvents(address) > CARRIED_EVENTS_MAX', from: '>', why: ONE_OFF },
   { file: 'kernel/ticks.ts', line: 'due - now > FAR_STEPS * tickMs', from: '>', why: ONE_OFF },
   { file: 'kernel/zone-entry.ts', line: 'now - at < FAILURES_SPAN_MS', from: '<', why: ONE_OFF },
   {

@@ -15,14 +15,14 @@ export async function openTopics(
   { random, logger }: Pick<SharedContext, 'random' | 'logger'>,
 ): Promise<ReadonlyMap<string, Topic>> {
   const topics = new Map<string, Topic>();
-  for (const { contract, zones = [], zonesMax } of modules)
+  for (const { contract, zones = [], zonesMax, placements = {} } of modules)
     for (const [name, { folder, zones: where = 'here' }] of Object.entries<TopicContract>(contract.topics ?? {})) {
       if (topics.has(name)) throw new TypeError(`Two modules have the topic "${name}".`);
       const path = join(settings.data, folder);
       const kinds = zones.filter(({ topic }) => topic === name).map(({ definition }) => definition(settings));
       const most = zonesMax?.(settings);
       const options = { spoolMiB: settings.log.spoolMiB, random, logger, ...(most !== undefined && { zonesMax: most }) };
-      topics.set(name, where === 'processes' ? openSharedTopic(name, path) : await openTopic(name, path, kinds, options));
+      topics.set(name, where === 'processes' ? openSharedTopic(name, path, placements[name]) : await openTopic(name, path, kinds, options));
     }
   return topics;
 }

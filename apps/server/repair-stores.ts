@@ -2,7 +2,7 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Settings } from '@millrace/config';
 import type { SnapshotStore } from '@millrace/kernel';
-import { type RepairReport, readSpool, repairLog, type SpooledEvents } from '@millrace/log';
+import { type RepairReport, readSpools, repairLog, type SpooledEvents, setSpoolsAside } from '@millrace/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { openSeries } from './data-folder.ts';
 import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAside } from './stores.ts';
@@ -42,7 +42,7 @@ async function repairOne({ name, folder }: LmdbStore): Promise<void> {
   const hot = existsSync(hotFolder) ? openLmdbSnapshots(hotFolder) : null;
   const cold = openFileSnapshots(join(part, 'snapshots', 'cold'));
   const snapshots: SnapshotStore[] = [...(hot ? [hot] : []), cold];
-  const spools = readSpools(join(part, 'spool'), (message) => console.log(`${name}: ${message}`));
+  const spools = spoolsIn(join(part, 'spool'), (message) => console.log(`${name}: ${message}`));
   let report: RepairReport;
   try {
     report = await repairLog(folder, repairedFolder, {
@@ -56,16 +56,17 @@ async function repairOne({ name, folder }: LmdbStore): Promise<void> {
   }
   const kept = setAside(folder, true);
   renameSync(repairedFolder, folder);
+  setSpoolsAside(join(part, 'spool'));
   for (const line of linesOf(report)) console.log(`${name}: ${line}`);
   console.log(`${name}: the damaged log is kept in ${kept}; remove it when you no longer need it.`);
 }
 
-/** The spool of a topic, or the spools of its hosts in folders below it. */
-function readSpools(folder: string, onDamage: (message: string) => void): SpooledEvents[] {
+/** The spools of a topic; earlier versions had those of the hosts of a world in folders below it. */
+function spoolsIn(folder: string, onDamage: (message: string) => void): SpooledEvents[] {
   if (!existsSync(folder)) return [];
   const hosts = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const folders = [folder, ...hosts.map(({ name }) => join(folder, name))];
-  return folders.flatMap((each) => readSpool(each, onDamage) ?? []);
+  return folders.flatMap((each) => readSpools(each, onDamage));
 }
 
 function linesOf({ records, events, gaps, restored, fromSnapshots, setBack, broken }: RepairReport): string[] {

@@ -1,10 +1,6 @@
 import {
   type Clock,
-  contradicts,
-  type EventBatch,
   kindOf,
-  type LogPosition,
-  lastSeqOf,
   messageOf,
   recover,
   type Snapshot,
@@ -80,27 +76,13 @@ export class ZoneCoverage {
     return isSaved;
   }
 
-  /**
-   * Seq of the newest snapshot whose events the log has or had. Another one may be of an abandoned branch: a later owner continued without the events
-   * that only the snapshot has.
-   */
+  /** Seq of the newest snapshot that can be used. */
   async #newestOf(zone: ZoneAddress): Promise<number> {
     for (const label of await this.#cold.list(zone)) {
       const snapshot = await this.#cold.load(label).catch(() => null);
-      if (snapshot && (await this.#isRecorded(zone, snapshot.unrecorded, snapshot.position))) return label.seq;
+      if (snapshot) return label.seq;
     }
     return 0;
-  }
-
-  /** Whether the log has the events that a snapshot carries, and not those of a later owner in their place. */
-  async #isRecorded(zone: ZoneAddress, carried: readonly EventBatch[], position: LogPosition | null): Promise<boolean> {
-    const [first, last] = [carried[0], carried.at(-1)];
-    if (!first || !last) return true;
-    for await (const batch of this.#topic.log.read(zone, first.firstSeq - 1, position)) {
-      if (this.#options.stopping.aborted || batch.loss || carried.some((one) => contradicts(one, batch))) return false;
-      if (lastSeqOf(batch) >= lastSeqOf(last)) return true;
-    }
-    return false;
   }
 
   /**
@@ -113,12 +95,10 @@ export class ZoneCoverage {
     const definition = kinds.find(({ kind }) => kind === kindOf(zone));
     if (!definition) throw new TypeError(`Zone kind "${kindOf(zone)}" is not registered. Enable the module that has it.`);
     const hot = this.#bounded(stores.hot, 'hot');
-    const { replay, position, epoch, unrecorded } = await recover(definition, zone, { log: this.#log, hot, cold: this.#cold, clock });
-    if (!(await this.#isRecorded(zone, unrecorded, position)))
-      throw new Error('the log lacks events that its newest snapshot has; open the zone');
+    const { replay, position, epoch } = await recover(definition, zone, { log: this.#log, hot, cold: this.#cold, clock });
     const { version } = definition;
     const { seq } = replay;
-    const snapshot: Snapshot = { ...replay.checkpoint(), zone, version, epoch, seq, time: clock.now(), position, unrecorded: [] };
+    const snapshot: Snapshot = { ...replay.checkpoint(), zone, version, epoch, seq, time: Math.max(clock.now(), replay.time), position };
     await this.#cold.save(snapshot);
     // A recovery waits only briefly for the cold store while the hot one has a snapshot, which would be older. An open zone saves its own.
     if (host?.status(zone) === 'stopped') await hot.save(snapshot);

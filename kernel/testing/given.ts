@@ -30,7 +30,7 @@ class Given<State, Command, Event extends { type: string }> {
       evolve: (state, event) => definition.evolve(state, deepFreeze(event)),
     };
     this.#zone = new Zone(frozen, `${definition.kind}/test`);
-    this.#zone.own(1, openNumbers(this.#zone.address, 1));
+    this.#zone.own(1, openNumbers(this.#zone.address, 1, 1));
     for (const event of past) frozen.evolve(this.#zone.state as State, event);
     this.#zone.seq = past.length;
   }

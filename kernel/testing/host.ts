@@ -4,7 +4,7 @@ import type { AnyZoneDefinition } from '../definition.ts';
 import { ZoneHost } from '../host.ts';
 import type { HostFailure, HostOptions } from '../host-options.ts';
 import { type PointInTime, recover } from '../recovery.ts';
-import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
+import { ManualClock, MemoryLog, MemorySnapshots, MemorySpools } from './memory.ts';
 import { openNumbers } from './open-numbers.ts';
 
 export interface TestHost {
@@ -13,7 +13,7 @@ export interface TestHost {
   readonly log: MemoryLog;
   readonly hot: MemorySnapshots;
   readonly cold: MemorySnapshots;
-  readonly spool: MemorySpool;
+  readonly spools: MemorySpools;
   readonly decided: EventBatch[];
   readonly failures: HostFailure[];
 }
@@ -24,12 +24,12 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
   const log = parts.log ?? new MemoryLog();
   const hot = parts.hot ?? new MemorySnapshots();
   const cold = parts.cold ?? new MemorySnapshots();
-  const spool = parts.spool ?? new MemorySpool();
+  const spools = parts.spools ?? new MemorySpools();
   const decided: EventBatch[] = [];
   const failures: HostFailure[] = [];
   const host = new ZoneHost({
     log,
-    spool,
+    spools,
     hot,
     cold,
     clock,
@@ -39,7 +39,7 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
     ...parts.options,
   });
   for (const definition of definitions) host.register(definition);
-  return { host, clock, log, hot, cold, spool, decided, failures };
+  return { host, clock, log, hot, cold, spools, decided, failures };
 }
 
 /** The state of a zone at a point in time, from its record. */

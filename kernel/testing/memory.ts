@@ -1,6 +1,17 @@
-import { admit, type EventBatch, lastSeqOf } from '../batch.ts';
+import { ClaimLost, type EventBatch, lastSeqOf, SequenceGap, type WriterEnd, WriterEnded } from '../batch.ts';
 import type { ZoneAddress } from '../command.ts';
-import type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from '../ports.ts';
+import type {
+  Clock,
+  Journal,
+  LogPosition,
+  ShardClaim,
+  ShardWriter,
+  Snapshot,
+  SnapshotLabel,
+  SnapshotStore,
+  Spool,
+  Spools,
+} from '../ports.ts';
 
 /** A clock that only the test advances. */
 export class ManualClock implements Clock {
@@ -72,58 +83,76 @@ export class ManualClock implements Clock {
   }
 }
 
-/** A log in memory. It copies batches, like a real one. */
-export class MemoryLog implements ZoneLog {
+/** A log in memory. It copies batches, like a real one. By default each zone has a shard of its own. */
+export class MemoryLog implements Journal {
+  readonly inFlightMax: number = 64;
   readonly batches: EventBatch[] = [];
-  readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
+  readonly #shards = new Map<number, { epoch: number; owner: string }>();
+  readonly #numbers = new Map<ZoneAddress, number>();
+  /** Newest seq of each zone, and the epoch of its writer. */
+  readonly #heads = new Map<ZoneAddress, { seq: number; epoch: number }>();
   /** While set, the log is unavailable; the text is the reason. */
   away: string | null = null;
+  /** Whether all zones are in one shard. */
+  areTogether = false;
   /** Writes, then fails: the response is lost. */
   failAfterWriting = false;
 
-  async claim(zone: ZoneAddress): Promise<Claim> {
-    this.#reach();
-    const head = this.#headOf(zone);
-    head.epoch++;
-    return { epoch: head.epoch, lastSeq: head.seq };
+  shardOf(zone: ZoneAddress): number {
+    if (this.areTogether) return 0;
+    const number = this.#numbers.get(zone) ?? this.#numbers.size;
+    this.#numbers.set(zone, number);
+    return number;
   }
 
-  async append(batches: readonly EventBatch[]): Promise<Appended[]> {
+  async own(shard: number, { lease, onPrevious }: ShardClaim): Promise<ShardWriter> {
     this.#reach();
-    const heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
-    const taken: EventBatch[] = [];
-    const outcome = batches.map((batch): Appended => {
-      const head = heads.get(batch.zone) ?? { ...this.#headOf(batch.zone) };
-      const rest = admit(batch, head);
-      if (rest === 'stale') return 'stale';
-      if (rest !== 'known') {
-        head.seq = lastSeqOf(rest);
-        heads.set(batch.zone, head);
-        taken.push(structuredClone(rest));
-      }
-      return { at: this.batches.length + taken.length };
-    });
-    // All or nothing: a batch that leaves a gap fails the whole append.
-    for (const [zone, head] of heads) this.#heads.set(zone, head);
-    this.batches.push(...taken);
+    if (lease.leftMs() <= 0) throw new ClaimLost(shard, 'its lease has ended');
+    const before = this.#shards.get(shard) ?? { epoch: 0, owner: '' };
+    const mine = { epoch: before.epoch + 1, owner: `owner ${shard}.${before.epoch + 1}` };
+    onPrevious(mine.owner, before.owner);
+    this.#shards.set(shard, mine);
+    const ended = Promise.withResolvers<WriterEnd>();
+    return {
+      epoch: mine.epoch,
+      headOf: (zone) => {
+        const head = this.#heads.get(zone);
+        return head && head.epoch <= mine.epoch ? head.seq : 0;
+      },
+      append: (batches) => this.append(batches, () => this.#shards.get(shard) === mine),
+      ended: ended.promise,
+      release: async () => ended.resolve('released'),
+    };
+  }
+
+  /** Another owner claims the shard of a zone, and writes nothing. */
+  async takeOver(zone: ZoneAddress): Promise<void> {
+    await this.own(this.shardOf(zone), { lease: { leftMs: () => 1 }, onPrevious: () => {} });
+  }
+
+  /** @param isOwner whether the writer of the batches owns their shard */
+  async append(batches: readonly EventBatch[], isOwner: () => boolean = () => true): Promise<LogPosition> {
+    this.#reach();
+    const [first] = batches;
+    if (!isOwner()) throw new WriterEnded(first ? this.shardOf(first.zone) : 0, 'fenced');
+    const at = this.batches.length + 1;
+    const heads = new Map<ZoneAddress, number>();
+    for (const batch of batches) {
+      const due = (heads.get(batch.zone) ?? this.#heads.get(batch.zone)?.seq ?? 0) + 1;
+      if (batch.firstSeq !== due) throw new SequenceGap(batch.zone, due, batch.firstSeq);
+      heads.set(batch.zone, lastSeqOf(batch));
+    }
+    for (const [zone, seq] of heads) this.#heads.set(zone, { seq, epoch: this.#shards.get(this.shardOf(zone))?.epoch ?? 0 });
+    this.batches.push(...structuredClone(batches));
     if (this.failAfterWriting) throw new Error('the answer was lost');
-    return outcome;
+    return at;
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     this.#reach();
-    for (const batch of this.batches.slice(Math.max(0, (from ?? 0) - 1))) {
+    for (const batch of this.batches.slice(Math.max(0, ((from as number | null) ?? 0) - 1))) {
       if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield structuredClone(batch);
     }
-  }
-
-  #headOf(zone: ZoneAddress): { epoch: number; seq: number } {
-    let head = this.#heads.get(zone);
-    if (!head) {
-      head = { epoch: 0, seq: 0 };
-      this.#heads.set(zone, head);
-    }
-    return head;
   }
 
   #reach(): void {
@@ -136,8 +165,10 @@ export class MemorySnapshots implements SnapshotStore {
   /** Seqs whose snapshots cannot be read. */
   readonly damaged = new Set<number>();
 
-  async save(snapshot: Snapshot): Promise<void> {
-    this.snapshots.unshift(structuredClone(snapshot));
+  async save(snapshot: Snapshot, recorded?: Promise<void>): Promise<void> {
+    const captured = structuredClone(snapshot);
+    await recorded;
+    this.snapshots.unshift(captured);
   }
 
   async list(zone: ZoneAddress): Promise<SnapshotLabel[]> {
@@ -152,77 +183,121 @@ export class MemorySnapshots implements SnapshotStore {
   }
 }
 
-/** A spool in memory; `bytes` counts events. */
-export class MemorySpool implements Spool {
-  #batches: EventBatch[] = [];
-  #held: EventBatch[] = [];
-  readonly givenUp: EventBatch[] = [];
+/** Spools in memory, by owner of a shard; `bytes` counts events. */
+export class MemorySpools implements Spools {
   readonly bytesMax: number;
+  readonly givenUp: EventBatch[] = [];
+  #stored: MemorySpool[] = [];
 
   constructor(bytesMax = 1_000_000) {
     this.bytesMax = bytesMax;
   }
 
-  get batches(): number {
-    return this.#batches.length;
-  }
-
   get bytes(): number {
-    return eventsIn(this.#batches) + eventsIn(this.#held);
+    return this.#stored.reduce((sum, { left }) => sum + eventsIn(left), 0);
   }
 
-  get heldBatches(): number {
-    return this.#held.length;
+  /** Number of batches of all shards. */
+  get batches(): number {
+    return this.#stored.reduce((sum, { left }) => sum + left.length, 0);
+  }
+
+  open(shard: number, owner: string, predecessor: string): MemorySpool {
+    const before = this.#stored.find((one) => one.shard === shard && one.owner === predecessor);
+    const spool = new MemorySpool(this, shard, owner, before);
+    this.#stored.push(spool);
+    return spool;
+  }
+
+  close(): void {}
+
+  left(): number[] {
+    return [...new Set(this.#stored.filter(({ left }) => left.length > 0).map(({ shard }) => shard))];
+  }
+
+  /** The spool of the newest owner of any shard. */
+  get newest(): MemorySpool {
+    return this.#stored.at(-1) as MemorySpool;
+  }
+
+  /** The spool of the newest owner of a shard. */
+  of(shard: number): MemorySpool {
+    return this.#stored.findLast((one) => one.shard === shard) as MemorySpool;
+  }
+
+  /** All batches of all spools, oldest spool first. */
+  all(): EventBatch[] {
+    return this.#stored.flatMap(({ left }) => left);
+  }
+
+  /** What a later process gets. */
+  reopened(): MemorySpools {
+    const spools = new MemorySpools(this.bytesMax);
+    for (const { shard, owner, before, left } of this.#stored) {
+      const predecessor = spools.#stored.find((one) => one.shard === shard && one.owner === before?.owner);
+      const spool = new MemorySpool(spools, shard, owner, predecessor);
+      spool.left = [...left];
+      spools.#stored.push(spool);
+    }
+    return spools;
+  }
+}
+
+/** What the owners of a shard have left, up to one owner. */
+export class MemorySpool implements Spool {
+  readonly shard: number;
+  readonly owner: string;
+  readonly before: MemorySpool | undefined;
+  /** Batches of this owner alone. */
+  left: EventBatch[] = [];
+  readonly #all: MemorySpools;
+
+  constructor(all: MemorySpools, shard: number, owner: string, before: MemorySpool | undefined) {
+    this.#all = all;
+    this.shard = shard;
+    this.owner = owner;
+    this.before = before;
+  }
+
+  get batches(): number {
+    return this.#queue.length;
   }
 
   add(batches: readonly EventBatch[]): number {
     let taken = 0;
     for (const batch of batches) {
-      if (this.bytes + batch.events.length > this.bytesMax) break;
-      this.#batches.push(structuredClone(batch));
+      if (this.#all.bytes + batch.events.length > this.#all.bytesMax) break;
+      this.left.push(structuredClone(batch));
       taken++;
     }
     return taken;
   }
 
   oldest(eventsMax: number): EventBatch[] {
+    const queue = this.#queue;
     let events = 0;
     let count = 0;
-    while (count < this.#batches.length && events < eventsMax) events += (this.#batches[count++] as EventBatch).events.length;
-    return this.#batches.slice(0, count);
+    while (count < queue.length && events < eventsMax) events += (queue[count++] as EventBatch).events.length;
+    return queue.slice(0, count);
   }
 
-  drop(count: number, isHeld: (index: number) => boolean = () => false): number {
-    this.#held.push(...this.#batches.splice(0, count).filter((_batch, index) => isHeld(index)));
-    let lost = 0;
-    while (eventsIn(this.#held) > this.bytesMax / 2) lost += eventsIn(this.#held.splice(0, 1));
-    return lost;
-  }
-
-  forgetHeld(zone: ZoneAddress, areLost = false): number {
-    const forgotten = this.#held.filter((batch) => batch.zone === zone);
-    this.#held = this.#held.filter((batch) => batch.zone !== zone);
-    if (areLost) this.givenUp.push(...forgotten);
-    return areLost ? eventsIn(forgotten) : 0;
-  }
-
-  /** What a later process gets. */
-  reopened(): MemorySpool {
-    const spool = new MemorySpool(this.bytesMax);
-    spool.#batches = [...this.#held, ...this.#batches];
-    return spool;
+  drop(count: number): void {
+    const ofBefore = Math.min(count, this.before?.batches ?? 0);
+    this.before?.drop(ofBefore);
+    this.left.splice(0, count - ofBefore);
   }
 
   giveUp(count: number): void {
-    this.givenUp.push(...this.#batches.splice(0, count));
+    this.#all.givenUp.push(...this.#queue.slice(0, count));
+    this.drop(count);
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
-    return [...this.#held, ...this.#batches].filter((batch) => batch.zone === zone);
+    return this.#queue.filter((batch) => batch.zone === zone);
   }
 
-  eventsOf(zone: ZoneAddress): number {
-    return this.#batches.reduce((sum, batch) => sum + (batch.zone === zone ? batch.events.length : 0), 0);
+  get #queue(): EventBatch[] {
+    return [...(this.before?.oldest(Number.POSITIVE_INFINITY) ?? []), ...this.left];
   }
 }
 

@@ -6,7 +6,7 @@ import type { AccountStatus } from '@millrace/contracts';
 import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { ZoneHost } from '@millrace/kernel';
-import { MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
+import { MemoryLog, MemorySnapshots, MemorySpools, openNumbers } from '@millrace/kernel/testing';
 import type { Projection } from '@millrace/log';
 import { Hub } from '@millrace/streams';
 import { TIME_FACTOR, until } from '@millrace/testing';
@@ -51,7 +51,7 @@ class Server {
     const userStore = new UserStore(this.#database);
     const host = new ZoneHost({
       log: this.#log,
-      spool: new MemorySpool(),
+      spools: new MemorySpools(),
       hot: new MemorySnapshots(),
       cold: new MemorySnapshots(),
       clock: systemClock,

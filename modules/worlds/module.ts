@@ -3,7 +3,7 @@ import { failureReason } from '@millrace/database';
 import type { HealthCheck } from '@millrace/health';
 import { ApiProblem } from '@millrace/http';
 import { type Consumer, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/module';
-import type { openStores } from '@millrace/topics';
+import type { LocalStores } from '@millrace/topics';
 import { HOST_PROCESS } from './hosts/host-processes.ts';
 import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
@@ -11,6 +11,7 @@ import { WORLD_SOCKET_PATH } from './players-port.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { projectorStatus } from './projector/projector-status.ts';
 import { deleteHistoryBefore, PlayerOwners } from './tables/index.ts';
+import { WORLD_PLACEMENT } from './zone/placement.ts';
 import { WORLD_HISTORY } from './zone/zone.ts';
 
 /** How often the world is checked for players and items that are in more than one place. */
@@ -27,6 +28,7 @@ export const worldsModule = defineModule({
   uses: [USERS],
   isEnabled: ({ worlds }) => worlds.enabled,
   processes: ({ worlds }) => (worlds.hosts > 0 ? [HOST_PROCESS] : []),
+  placements: { worlds: WORLD_PLACEMENT },
   open: async (context) => {
     const { settings, database, logger } = context;
     const topic = context.topic('worlds');
@@ -35,7 +37,7 @@ export const worldsModule = defineModule({
     const world = await OpenWorld.open({
       context,
       projector,
-      stores: topic.stores as ReturnType<typeof openStores>,
+      stores: topic.stores as LocalStores,
       mayPlay: mayPlayOf(context),
       owners: users && new PlayerOwners(database.connection, settings.worlds.playersPerUser),
     });

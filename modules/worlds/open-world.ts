@@ -4,16 +4,16 @@ import { systemClock } from '@millrace/base/clock';
 import type { Settings } from '@millrace/config';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { proxiesIn, type Routes, remoteOf, type Upgrade } from '@millrace/http';
+import { writeEarlierSpools } from '@millrace/log';
 import type { ModuleContext } from '@millrace/module';
-import { secretNumbers, ZONE_RANDOM } from '@millrace/secrets/zone-numbers';
+import { ZONE_RANDOM } from '@millrace/secrets/zone-numbers';
 import type { InitialEvent } from '@millrace/streams';
-import { type openStores, StoreOpenings } from '@millrace/topics';
+import { type LocalStores, StoreOpenings } from '@millrace/topics';
 import { WorldConditions, type WorldSample } from './alerts.ts';
 import { drillReports } from './drill-reports.ts';
 import { Gateway, type WorldLimits } from './gateway/gateway.ts';
 import { listenTcp, listenWebSocket, type TcpListener } from './gateway/listeners.ts';
 import { newSecret, playerTokens } from './gateway/tokens.ts';
-import { drainLeftSpools } from './hosts/left-spools.ts';
 import { ZoneHosts } from './hosts/zone-hosts.ts';
 import { requireAllZones } from './left-out-zones.ts';
 import { openPlayersPort, WORLD_SOCKET_PATH } from './players-port.ts';
@@ -31,7 +31,7 @@ const FRAMES_PER_COMMAND = 10;
 export interface WorldParts {
   readonly context: ModuleContext;
   readonly projector: ProjectorHandle;
-  readonly stores: ReturnType<typeof openStores>;
+  readonly stores: LocalStores;
   readonly mayPlay: (user: string) => Promise<boolean>;
   /** Counts the players of each user. Null without sign-in. */
   readonly owners: PlayerOwners | null;
@@ -107,8 +107,7 @@ export class OpenWorld {
       secret: newSecret,
       busy: busyShare(),
     });
-    const random = secretNumbers(randomSecret);
-    await drainLeftSpools(join(data, 'spool'), { log: stores.log, spoolMiB: settings.log.spoolMiB, random, logger });
+    await writeEarlierSpools(join(data, 'spool'), stores.log, (message) => logger.warn(message));
     const onDecided = context.countDecided;
     const hosts = new ZoneHosts({ settings, plan, zones, data, stores, opening, randomSecret, gateway, logger, onDecided });
     const isProxy = proxiesIn(settings.gateway.trustedProxies);

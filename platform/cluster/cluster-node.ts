@@ -42,9 +42,12 @@ export class ClusterNode {
   #assigned: ReadonlySet<ZoneAddress> = new Set();
   #version = 0;
   #number = 0;
-  readonly #sentAt = new Map<number, number>();
+  /** When heartbeats were sent, by number: ms of the clock’s `elapsed`, and epoch ms. */
+  readonly #sentAt = new Map<number, { readonly elapsed: number; readonly wall: number }>();
   #leaseMs: number;
   #leaseUntil = 0;
+  /** The same by the wall clock, epoch ms: the other clock stops while the machine is suspended. */
+  #leaseUntilWall = 0;
   #cancel: () => void = () => {};
   #cancelExpiry: () => void = () => {};
   #isStopped = false;
@@ -61,17 +64,23 @@ export class ClusterNode {
     const sentAt = this.#sentAt.get(assignment.answers);
     if (sentAt === undefined) return;
     this.#leaseMs = assignment.leaseMs;
-    const until = sentAt + assignment.leaseMs;
+    const until = sentAt.elapsed + assignment.leaseMs;
     // The assignment took longer than the lease that it grants.
     if (until <= this.#clock.elapsed()) return;
     if (until > this.#leaseUntil) {
       this.#leaseUntil = until;
+      this.#leaseUntilWall = sentAt.wall + assignment.leaseMs;
       this.#watchLease();
     }
     if (assignment.version < this.#version) return;
     this.#version = assignment.version;
     this.#assigned = new Set(assignment.zones);
     this.#applyAssignment();
+  }
+
+  /** Remaining time of the lease, ms; zero or less when it has ended. */
+  get leaseLeftMs(): number {
+    return Math.min(this.#leaseUntil - this.#clock.elapsed(), this.#leaseUntilWall - this.#clock.now());
   }
 
   /** Zones that are open here. */
@@ -198,7 +207,7 @@ export class ClusterNode {
 
   #sendHeartbeat(): void {
     const number = ++this.#number;
-    this.#sentAt.set(number, this.#clock.elapsed());
+    this.#sentAt.set(number, { elapsed: this.#clock.elapsed(), wall: this.#clock.now() });
     this.#sentAt.delete(number - HEARTBEATS_KEPT);
     const { id: host, incarnation } = this.#options;
     this.#options.send({

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openLmdbLog } from '../log/lmdb-log.ts';
+import { appendTo } from '../log/testing/index.ts';
 import { checkLmdb } from './check.ts';
 
 describe('fault 23: the check of an LMDB store', () => {
@@ -23,10 +24,9 @@ describe('fault 23: the check of an LMDB store', () => {
   before(async () => {
     const log = openLmdbLog(sound);
     for (const zone of ['zone/a', 'zone/b', 'zone/c']) {
-      await log.claim(zone);
       for (let seq = 1; seq <= 200; seq++) {
         const text = 'x'.repeat(seq % 50 === 0 ? 20_000 : 200);
-        await log.append([
+        await appendTo(log, [
           { zone, epoch: 1, firstSeq: seq, version: 1, time: seq, events: [{ type: 'Written', text } as { type: string }], metas: null },
         ]);
       }

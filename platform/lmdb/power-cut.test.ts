@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { open } from 'lmdb';
 import { logIn } from '../log/lmdb-log.ts';
+import { appendTo } from '../log/testing/index.ts';
 import { bootId } from './boot-id.ts';
 import { checkLmdb } from './check.ts';
 
@@ -30,12 +31,11 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
     // With the options of earlier versions.
     const path = join(folder, name);
     const log = logIn(open({ path, maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false }), path);
-    const { epoch } = await log.claim(ZONE);
     const batches = Array.from({ length: 50 }, (_none, index) => {
       const events = [{ type: 'Written', text: 'x'.repeat(500) } as { type: string }];
-      return { zone: ZONE, epoch, firstSeq: first + index, version: 1, time: index, events, metas: null };
+      return { zone: ZONE, epoch: 1, firstSeq: first + index, version: 1, time: index, events, metas: null };
     });
-    await log.append(batches);
+    await appendTo(log, batches);
     await log.close();
   }
 

@@ -13,6 +13,7 @@ import { openLmdbLog } from './lmdb-log.ts';
 import { partitionIndex } from './partitions.ts';
 import type { Projection } from './projection.ts';
 import { repairLog } from './repair.ts';
+import { appendTo } from './testing/index.ts';
 
 const ZONE = 'zone/a';
 const PARTITION = partitionIndex(ZONE);
@@ -60,12 +61,12 @@ describe('a consumer group reads each event once, or names what it did not read'
 
   test('a table that was ahead of a restored log is not continued when the log has grown past it', async () => {
     table.stored.set(PARTITION, 5);
-    for (let seq = 1; seq <= 3; seq++) await log.append([batchOf(seq)]);
+    for (let seq = 1; seq <= 3; seq++) await appendTo(log, [batchOf(seq)]);
     const failing = new ConsumerGroup(log, table, systemClock);
     void failing.start();
     await until(() => failing.stats().failure !== null, 'the failure');
     await failing.stop();
-    for (let seq = 4; seq <= 10; seq++) await log.append([batchOf(seq)]);
+    for (let seq = 4; seq <= 10; seq++) await appendTo(log, [batchOf(seq)]);
     const message = /up to offset 4, but the log ends at 2: it is older than the store/;
     const consumer = new ConsumerGroup(log, table, systemClock);
     void consumer.start();
@@ -84,7 +85,7 @@ describe('a consumer group reads each event once, or names what it did not read'
   });
 
   test('events at the end of the log that a repair could not read are named at once, not with the next event', async () => {
-    for (let seq = 1; seq <= 3; seq++) await log.append([batchOf(seq)]);
+    for (let seq = 1; seq <= 3; seq++) await appendTo(log, [batchOf(seq)]);
     // The only trace of the newest events.
     await log.consumers.note(
       'other',
@@ -101,15 +102,14 @@ describe('a consumer group reads each event once, or names what it did not read'
       [[PARTITION, 3, 7]],
     );
     await consumer.skipDropped();
-    const { epoch } = await log.claim(ZONE);
-    await log.append([{ ...batchOf(4), epoch }]);
+    await appendTo(log, [batchOf(4)]);
     await consumer.caughtUp();
     await consumer.stop();
     assert.deepEqual(table.rows, [1, 2, 3, 4]);
   });
 
   test('two replays of a dead letter at the same time write its rows once', async () => {
-    await log.append([batchOf(1)]);
+    await appendTo(log, [batchOf(1)]);
     await log.deadLetters.put(
       { group: 'table', partition: PARTITION, offset: 0, zone: ZONE, seq: 1, reason: 'it is poison', createdAt: 1 },
       batchOf(1),

@@ -8,6 +8,7 @@ import { ConsumerGroup } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 import type { Projection } from './projection.ts';
+import { appendTo } from './testing/index.ts';
 
 /** A table that has no rows, only offsets. */
 class Offsets implements Projection {
@@ -60,12 +61,12 @@ describe('the status of a consumer group', () => {
 
   test('until its store can be read, the lag counts from the offsets in the log; a failure ends with its cause, also without new events', async () => {
     const table = new Offsets();
-    await log.append([counted('zone/a', 1), counted('zone/b', 1)]);
+    await appendTo(log, [counted('zone/a', 1), counted('zone/b', 1)]);
     const first = new ConsumerGroup(log, table, clock);
     void first.start();
     await passing(() => first.stats().applied === 2);
     await first.stop();
-    await log.append([counted('zone/a', 2)]);
+    await appendTo(log, [counted('zone/a', 2)]);
     table.isAvailable = false;
     const consumer = new ConsumerGroup(log, table, clock);
     void consumer.start();

@@ -12,6 +12,7 @@ import { ConsumerGroup } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 import { CannotApply, type Projection } from './projection.ts';
+import { appendTo } from './testing/index.ts';
 
 /** A table in memory that stores its offsets together with its rows, like a real one in a transaction. */
 class Table implements Projection {
@@ -77,25 +78,25 @@ describe('a consumer group', () => {
   });
 
   test('applies existing and new events, and reports its lag', async () => {
-    await log.append([one('zone/a', 1), one('zone/b', 1)]);
+    await appendTo(log, [one('zone/a', 1), one('zone/b', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
-    await log.append([one('zone/a', 2)]);
+    await appendTo(log, [one('zone/a', 2)]);
     await consumer.caughtUp();
     assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/a 2', 'zone/b 1']);
     assert.equal(consumer.stats().lag, 0);
     await consumer.stop();
-    await log.append([one('zone/a', 3)]);
+    await appendTo(log, [one('zone/a', 3)]);
     assert.equal(consumer.stats().lag, 1);
   });
 
   test('resumes at the stored offset of its table, without repeats or gaps', async () => {
     const first = new ConsumerGroup(log, table, systemClock);
     await first.start();
-    for (let seq = 1; seq <= 50; seq++) await log.append([one('zone/a', seq)]);
+    for (let seq = 1; seq <= 50; seq++) await appendTo(log, [one('zone/a', seq)]);
     await first.caughtUp();
     await first.stop();
-    for (let seq = 51; seq <= 60; seq++) await log.append([one('zone/a', seq)]);
+    for (let seq = 51; seq <= 60; seq++) await appendTo(log, [one('zone/a', seq)]);
     const second = new ConsumerGroup(log, table, systemClock);
     await second.start();
     await second.caughtUp();
@@ -110,7 +111,7 @@ describe('a consumer group', () => {
     const choosy = Object.assign(new Table(), { wants: (zone: string) => zone === 'zone/a' });
     const consumer = new ConsumerGroup(log, choosy, systemClock);
     await consumer.start();
-    await log.append([one('zone/a', 1), one('zone/b', 1), one('zone/c', 1), one('zone/d', 1), one('zone/e', 1)]);
+    await appendTo(log, [one('zone/a', 1), one('zone/b', 1), one('zone/c', 1), one('zone/d', 1), one('zone/e', 1)]);
     await consumer.caughtUp();
     assert.deepEqual(choosy.rows, ['zone/a 1']);
     assert.equal(consumer.stats().lag, 0);
@@ -131,7 +132,7 @@ describe('a consumer group', () => {
       return put(...given);
     });
     table.poison = 'zone/poison';
-    await log.append([one('zone/a', 1), one('zone/poison', 1), one('zone/poison', 2), one('zone/a', 2)]);
+    await appendTo(log, [one('zone/a', 1), one('zone/poison', 1), one('zone/poison', 2), one('zone/a', 2)]);
     const consumer = new ConsumerGroup(log, table, clock, (message) => messages.push(message));
     await consumer.start();
     await passing(clock, () => consumer.stats().deadLetters === 2);
@@ -185,13 +186,13 @@ describe('a consumer group', () => {
     await clock.advance(1_000);
     assert.equal(isStarted, false);
     table.offsets = offsets;
-    await log.append([one('zone/a', 1)]);
+    await appendTo(log, [one('zone/a', 1)]);
     await passing(clock, () => table.rows.length === 1, started);
     await consumer.stop();
   });
 
   test('a group that is stopped before its store could be read keeps its offsets in the log, which retention uses', async () => {
-    await log.append([one('zone/a', 1)]);
+    await appendTo(log, [one('zone/a', 1)]);
     const first = new ConsumerGroup(log, table, systemClock);
     await first.start();
     await first.caughtUp();
@@ -210,12 +211,12 @@ describe('a consumer group', () => {
 
   test('a table that is ahead of the log, which was restored from an older backup, is not written', async () => {
     const clock = new ManualClock();
-    await log.append([one('zone/a', 1), one('zone/a', 2)]);
+    await appendTo(log, [one('zone/a', 1), one('zone/a', 2)]);
     const partition = log.stats().partitions.findIndex(({ end }) => end > 0);
     table.stored.set(partition, 5);
     const consumer = new ConsumerGroup(log, table, clock);
     const started = consumer.start();
-    for (let seq = 3; seq <= 4; seq++) await log.append([one('zone/a', seq)]);
+    for (let seq = 3; seq <= 4; seq++) await appendTo(log, [one('zone/a', seq)]);
     await clock.advance(10_000);
     assert.match(
       consumer.stats().failure ?? '',
@@ -232,17 +233,17 @@ describe('a consumer group', () => {
       const clock = new ManualClock();
       const consumer = new ConsumerGroup(log, table, clock, (message) => messages.push(message));
       await consumer.start();
-      for (let seq = 1; seq <= 5; seq++) await log.append([one('zone/a', seq)]);
+      for (let seq = 1; seq <= 5; seq++) await appendTo(log, [one('zone/a', seq)]);
       await caughtUp(clock, consumer);
       const older = what === 'an empty one' ? { rows: [], stored: new Map() } : structuredClone({ rows: table.rows, stored: table.stored });
-      for (let seq = 6; seq <= 9; seq++) await log.append([one('zone/a', seq)]);
+      for (let seq = 6; seq <= 9; seq++) await appendTo(log, [one('zone/a', seq)]);
       await caughtUp(clock, consumer);
       Object.assign(table, structuredClone(older));
       const rows = Array.from({ length: 9 }, (_none, index) => `zone/a ${index + 1}`);
       await passing(clock, () => table.rows.length === 9);
       assert.deepEqual(table.rows, rows, 'nothing new had to come');
       Object.assign(table, structuredClone(older));
-      await log.append([one('zone/a', 10)]);
+      await appendTo(log, [one('zone/a', 10)]);
       await caughtUp(clock, consumer);
       assert.deepEqual(table.rows, [...rows, 'zone/a 10']);
       assert.match(messages[0] ?? '', /has lost partition \d+ from offset \d+ to \d+; it is read again/);
@@ -257,7 +258,7 @@ describe('a consumer group', () => {
       await apply(batches, read);
       if (++responses === 1) throw new Error('the connection was cut');
     };
-    await log.append([one('zone/a', 1)]);
+    await appendTo(log, [one('zone/a', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
     await consumer.caughtUp();
@@ -270,7 +271,7 @@ describe('a consumer group', () => {
     const messages: string[] = [];
     const reasonOf = (error: unknown) => String(((error as Error).cause as Error).message);
     const consumer = new ConsumerGroup(log, table, systemClock, (message) => messages.push(message), reasonOf);
-    await log.append([one('zone/a', 1)]);
+    await appendTo(log, [one('zone/a', 1)]);
     await consumer.start();
     await consumer.caughtUp();
     await consumer.stop();
@@ -282,7 +283,7 @@ describe('a consumer group', () => {
     table.failures = [new Error('the disk is full'), new Error('the disk is full')];
     const messages: string[] = [];
     const consumer = new ConsumerGroup(log, table, systemClock, (message) => messages.push(message));
-    await log.append([one('zone/a', 1)]);
+    await appendTo(log, [one('zone/a', 1)]);
     await consumer.start();
     await consumer.caughtUp();
     await consumer.stop();
@@ -300,8 +301,8 @@ describe('a consumer group', () => {
     table.apply = (batches, read) => hung.then(() => apply(batches, read));
     const group = new ConsumerGroup(log, table, systemClock);
     await group.start();
-    await log.append([one('zone/a', 1)]);
-    await log.append([one('zone/a', 2), one('zone/b', 1)]);
+    await appendTo(log, [one('zone/a', 1)]);
+    await appendTo(log, [one('zone/a', 2), one('zone/b', 1)]);
     assert.equal(await log.retain({ olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER }, Date.now() + 1_000), 0);
     assert.deepEqual(table.rows, []);
     respond();
@@ -312,7 +313,7 @@ describe('a consumer group', () => {
 
   test('stores a batch that can never be applied as a dead letter, continues, and replays the repaired batch', async () => {
     table.poison = 'zone/bad';
-    await log.append([one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);
+    await appendTo(log, [one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
     await consumer.caughtUp();
@@ -333,14 +334,14 @@ describe('a consumer group', () => {
       onOutOfRange?: 'skip',
       failures: Error[] = [],
     ): Promise<{ group: ConsumerGroup; messages: string[]; start: number }> {
-      for (let seq = 1; seq <= 8; seq++) await log.append([one('zone/a', seq)]);
+      for (let seq = 1; seq <= 8; seq++) await appendTo(log, [one('zone/a', seq)]);
       const messages: string[] = [];
       const projection = onOutOfRange ? Object.assign(table, { onOutOfRange }) : table;
       const group = new ConsumerGroup(log, projection, systemClock, (message) => messages.push(message));
       await group.start();
       await group.caughtUp();
       await group.stop();
-      for (let seq = 9; seq <= 2_000; seq++) await log.append([one('zone/a', seq)]);
+      for (let seq = 9; seq <= 2_000; seq++) await appendTo(log, [one('zone/a', seq)]);
       await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 1);
       const start = Math.max(...log.stats().partitions.map((partition) => partition.start));
       assert.ok(start > 8);
@@ -351,7 +352,7 @@ describe('a consumer group', () => {
     test('stops, reports which events are missing, and reads no later ones', async () => {
       const { group, messages, start } = await overtaken();
       await until(() => group.stats().overtaken.length > 0, 'the group is overtaken');
-      await log.append([one('zone/a', 2_001)]);
+      await appendTo(log, [one('zone/a', 2_001)]);
       const stats = group.stats();
       assert.deepEqual(
         stats.overtaken.map(({ from, to }) => [from, to]),

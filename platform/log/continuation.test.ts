@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { EventBatch } from '@millrace/kernel';
 import { continuationOf, type SnapshotOutline } from './continuation.ts';
+import type { WrittenBatch } from './written-batch.ts';
 
 /** Events `first` to `last`, decided under an epoch and written under that or a later one. */
-const batch = (first: number, last: number, epoch = 1, writer = epoch): EventBatch => ({
+const batch = (first: number, last: number, epoch = 1, writer = epoch): WrittenBatch => ({
   zone: 'zone/a',
   epoch,
   writer,
@@ -14,13 +14,13 @@ const batch = (first: number, last: number, epoch = 1, writer = epoch): EventBat
   events: Array.from({ length: last - first + 1 }, () => ({ type: 'Happened' })),
   metas: null,
 });
-const snapshot = (seq: number, epoch = 1, unrecorded: EventBatch[] = []): SnapshotOutline => ({ epoch, seq, unrecorded });
+const snapshot = (seq: number, epoch = 1, unrecorded: WrittenBatch[] = []): SnapshotOutline => ({ epoch, seq, unrecorded });
 const readUpTo = (seq: number, epoch = 1) => ({ seq, firstSeqs: new Map(seq > 0 ? [[epoch, 1]] : []) });
 
 /** The parts that follow, as "5-8" for events and "5=8" for a state instead of events. */
 function follows(
   read: Parameters<typeof continuationOf>[0],
-  { snapshots = [], spools = [] }: { snapshots?: SnapshotOutline[]; spools?: EventBatch[][] },
+  { snapshots = [], spools = [] }: { snapshots?: SnapshotOutline[]; spools?: WrittenBatch[][] },
 ): string {
   return continuationOf(read, { labels: snapshots, snapshots: snapshots.filter(({ seq }) => seq > read.seq), spools })
     .parts.map((part) =>

@@ -1,7 +1,8 @@
-import { after, type EventBatch, lastSeqOf, type Snapshot, writerOf } from '@millrace/kernel';
+import { after, type EventBatch, lastSeqOf } from '@millrace/kernel';
+import { type CarryingSnapshot, writerOf } from './written-batch.ts';
 
 /** A snapshot without its state. */
-export type SnapshotOutline = Pick<Snapshot, 'epoch' | 'seq' | 'unrecorded'>;
+export type SnapshotOutline = Pick<CarryingSnapshot, 'epoch' | 'seq' | 'unrecorded'>;
 
 /** The part of a zone’s history that was read from a damaged log. */
 export interface ReadUpTo {
@@ -46,7 +47,7 @@ export function continuationOf<Outline extends SnapshotOutline>(
   { labels, snapshots, spools }: Elsewhere<Outline>,
 ): Continuation<Outline> {
   const spooled = spools.flatMap(ofNewestWriter).filter((batch) => !isSuperseded(batch, read));
-  const carried = snapshots.flatMap(({ unrecorded }) => unrecorded);
+  const carried = snapshots.flatMap(({ unrecorded = [] }) => unrecorded);
   /** By epoch: the seq from which all events were decided by that owner or a newer one. */
   const ownedFrom = new Map<number, number>();
   const own = (epoch: number, seq: number) => ownedFrom.set(epoch, Math.min(ownedFrom.get(epoch) ?? seq, seq));
@@ -56,7 +57,7 @@ export function continuationOf<Outline extends SnapshotOutline>(
   // A newer owner that continued from an earlier seq has discarded these events.
   const isGivenUp = (epoch: number, lastSeq: number) => [...ownedFrom].some(([newer, from]) => newer > epoch && from <= lastSeq);
   const states = snapshots.filter(({ epoch, seq }) => !isGivenUp(epoch, seq)).sort((one, other) => one.seq - other.seq);
-  const batches = [...states.flatMap(({ unrecorded }) => unrecorded), ...spooled].filter(
+  const batches = [...states.flatMap(({ unrecorded = [] }) => unrecorded), ...spooled].filter(
     (batch) => !isGivenUp(batch.epoch, lastSeqOf(batch)),
   );
   const following = followers(batches);

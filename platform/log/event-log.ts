@@ -1,5 +1,5 @@
 import type { DeadLetter } from '@millrace/contracts';
-import type { EventBatch, ZoneAddress, ZoneLog } from '@millrace/kernel';
+import type { EventBatch, Journal, ZoneAddress } from '@millrace/kernel';
 
 /** A batch with its position. Offsets count the events of the partition; `next` is the offset after the batch. */
 export interface LoggedBatch {
@@ -98,7 +98,7 @@ export interface LogStats {
 }
 
 /** The durable, ordered record of events. A zone’s events are all in one partition, in the order of their seq. */
-export interface EventLog extends ZoneLog {
+export interface EventLog extends Journal {
   readonly partitions: number;
   /**
    * Batches from `offset` on, in order and without a gap, about `eventsMax` events of them; none at the end of the log.

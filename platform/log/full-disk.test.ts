@@ -9,6 +9,7 @@ import { RESERVED_BYTES } from '@millrace/lmdb/commit';
 import { openLmdbSnapshots } from '@millrace/snapshots';
 import { openLmdbLog } from './index.ts';
 import { repairLog } from './repair.ts';
+import { appendTo, ownShardOf } from './testing/index.ts';
 
 /*
  * Fault 19, on a real file system: a small one in memory, which only root may mount. Nothing is written when that could fill the disk: a page that lmdb
@@ -59,12 +60,11 @@ describe('fault 19: a full disk', {
   test('rejects appends with the reason, still reads, loses no acknowledged event, and accepts appends when there is space', async () => {
     writeFileSync(ballast, Buffer.alloc(30 * MIB));
     const log = openLmdbLog(join(folder, 'log'));
-    await log.claim(ZONE);
     let acknowledged = 0;
     const reasons: string[] = [];
     while (reasons.length < 3) {
       try {
-        await log.append([events(acknowledged + 1, 500)]);
+        await appendTo(log, [events(acknowledged + 1, 500)]);
         acknowledged += 500;
         assert.ok(acknowledged < 1e6, 'the disk is never full');
       } catch (error) {
@@ -95,11 +95,11 @@ describe('fault 19: a full disk', {
     };
     assert.equal(await seqs(), acknowledged);
     rmSync(ballast);
-    await log.append([events(acknowledged + 1, 500)]);
+    await appendTo(log, [events(acknowledged + 1, 500)]);
     assert.equal(await seqs(), acknowledged + 500);
     await log.close();
     const again = openLmdbLog(join(folder, 'log'));
-    assert.deepEqual(await again.claim(ZONE), { epoch: 2, lastSeq: acknowledged + 500 });
+    assert.equal((await ownShardOf(again, ZONE)).headOf(ZONE), acknowledged + 500);
     await again.close();
     rmSync(join(folder, 'log'), { recursive: true });
     assert.deepEqual(unhandled, []);
@@ -114,7 +114,6 @@ describe('fault 19: a full disk', {
       seq,
       time: seq,
       position: null,
-      unrecorded: [],
       answered: [],
       state: { text: 'x'.repeat(bytes) },
     });
@@ -145,15 +144,14 @@ describe('fault 19: a full disk', {
     assert.deepEqual(readdirSync(path), []);
     rmSync(ballast);
     const log = openLmdbLog(path);
-    assert.deepEqual(await log.claim(ZONE), { epoch: 1, lastSeq: 0 });
+    assert.equal((await ownShardOf(log, ZONE)).epoch, 1);
     await log.close();
   });
 
   test('does not begin a repair that could fill the disk', async () => {
     const path = join(folder, 'log');
     const log = openLmdbLog(path);
-    await log.claim(ZONE);
-    await log.append([events(1, 500)]);
+    await appendTo(log, [events(1, 500)]);
     await log.close();
     writeFileSync(ballast, Buffer.alloc(free() - RESERVED_BYTES));
     const repair = () => repairLog(path, `${path}-new`, { snapshots: [], spools: [], zones: [] });

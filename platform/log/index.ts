@@ -1,5 +1,6 @@
 export { type ReadRange, requireOffsets } from '@millrace/base/offsets';
 export { ConsumerGroup } from './consumer.ts';
+export { writeEarlierSpools } from './earlier-spools.ts';
 export { envelopesOf } from './envelopes.ts';
 export {
   type ConsumerGap,
@@ -12,11 +13,13 @@ export {
   OffsetOutOfRange,
   type RetentionRule,
 } from './event-log.ts';
-export { openLmdbLog } from './lmdb-log.ts';
+export { type LmdbLog, openLmdbLog } from './lmdb-log.ts';
+export type { ShardPlacement } from './lmdb-owners.ts';
 export { lagOf } from './offsets.ts';
 export { CannotApply, type Projection } from './projection.ts';
 export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';
 export { type RepairReport, type RepairSources, repairLog } from './repair.ts';
-export { type FileSpool, openSpool } from './spool.ts';
 export type { SpoolDisk, SpoolFile } from './spool-disk.ts';
-export { readSpool, type SpooledEvents } from './spooled-events.ts';
+export { readSpools, type SpooledEvents, setSpoolsAside } from './spooled-events.ts';
+export { type FileSpools, openSpools } from './spools.ts';
+export type { CarryingSnapshot } from './written-batch.ts';

@@ -10,16 +10,17 @@ import { openShared } from '@millrace/lmdb/open-shared';
 import { eventLogContract } from './event-log.contract.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
 import { openLmdbLog } from './lmdb-log.ts';
+import { appendTo } from './testing/index.ts';
+import { journalContract } from './testing/journal-contract.ts';
 
 let folder = mkdtempSync(join(tmpdir(), 'millrace-log-'));
 
-eventLogContract('LMDB', {
-  open: async () => openLmdbLog(folder),
-  clean: async () => {
-    rmSync(folder, { recursive: true, force: true });
-    folder = mkdtempSync(join(tmpdir(), 'millrace-log-'));
-  },
-});
+const clean = async () => {
+  rmSync(folder, { recursive: true, force: true });
+  folder = mkdtempSync(join(tmpdir(), 'millrace-log-'));
+};
+eventLogContract('LMDB', { open: async () => openLmdbLog(folder), clean });
+journalContract('LMDB', { open: async () => openLmdbLog(folder), close: (log) => log.close(), clean });
 
 test('the LMDB log reports its current end, even if another process has appended since the last call in this turn', async () => {
   const mine = mkdtempSync(join(tmpdir(), 'millrace-log-'));
@@ -31,8 +32,8 @@ test('the LMDB log reports its current end, even if another process has appended
       const { openLmdbLog } = await import(${JSON.stringify(new URL('./lmdb-log.ts', import.meta.url).href)});
       const log = openLmdbLog(${JSON.stringify(mine)});
       const zone = ${JSON.stringify(zoneAddress('test', 'one'))};
-      const { epoch } = await log.claim(zone);
-      await log.append([{ zone, epoch, firstSeq: 1, version: 1, time: 0, events: [{ type: 'Happened' }], metas: null }]);
+      const writer = await log.own(log.shardOf(zone), { lease: { leftMs: () => 1 }, onPrevious: () => {} });
+      await writer.append([{ zone, epoch: 1, firstSeq: 1, version: 1, time: 0, events: [{ type: 'Happened' }], metas: null }]);
       await log.close();`;
     const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', append], { encoding: 'utf8' });
     assert.equal(status, 0, stderr);
@@ -50,7 +51,7 @@ test('retention by size drops no more than what is over the maximum', async () =
     const zone = zoneAddress('test', 'one');
     const text = 'x'.repeat(100_000);
     const events = [{ type: 'Happened', text }];
-    for (let seq = 1; seq <= 100; seq++) await log.append([{ zone, epoch: 0, firstSeq: seq, version: 1, time: 0, events, metas: null }]);
+    for (let seq = 1; seq <= 100; seq++) await appendTo(log, [{ zone, epoch: 0, firstSeq: seq, version: 1, time: 0, events, metas: null }]);
     const { bytes } = log.stats();
     // The maximum is that of a partition times their number, and all records are in one partition.
     const dropped = await log.retain({ olderThanMs: 1e12, bytesMax: (bytes - 500_000) * log.partitions }, 1);

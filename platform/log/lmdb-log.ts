@@ -1,13 +1,5 @@
-import {
-  type Appended,
-  admit,
-  type Claim,
-  type EventBatch,
-  type LogPosition,
-  lastSeqOf,
-  writerOf,
-  type ZoneAddress,
-} from '@millrace/kernel';
+import type { EventBatch, LogPosition, ShardClaim, ShardWriter, ZoneAddress } from '@millrace/kernel';
+import { lastSeqOf } from '@millrace/kernel';
 import { partOfCommit, StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction, openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
@@ -21,6 +13,9 @@ import {
 } from './event-log.ts';
 import { LmdbConsumers } from './lmdb-consumers.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
+import { LmdbOwners, type ShardPlacement } from './lmdb-owners.ts';
+import { LmdbWriter, type WaitingAppend } from './lmdb-writer.ts';
+import { type Ends, earlierAppend, type Head, type LogView, prepareWrite, type Writing } from './lmdb-writes.ts';
 import {
   bytesOf,
   CACHED_ZONES_MAX,
@@ -33,84 +28,76 @@ import {
   widthOf,
 } from './partitions.ts';
 import { deletableRecords } from './retention.ts';
+import type { WrittenBatch } from './written-batch.ts';
 
 /** Interval at which a log with listeners checks for appends of other processes, ms. */
 const POLL_MS = 20;
-
-/** Newest epoch and seq of a zone, with the position of its newest record. */
-export interface Head {
-  readonly epoch: number;
-  readonly seq: number;
-  /** Offset of the record that holds `seq`. */
-  readonly at: number;
-}
 
 /** Key of the one entry that every write changes. */
 export const STATE = 'state';
 /** Key of the entry with the oldest offset of each partition. Only a repair reads it: a damaged file still has records that retention has dropped. */
 export const STARTS = 'starts';
+/** By default, the shards are the partitions. */
+const BY_PARTITION: ShardPlacement = { name: 'by partition', shardOf: partitionIndex };
 /** Time after a write conflict with another process in which more conflicts are likely, ms. */
 const CONTENDED_MS = 500;
 
 const DATABASES_MAX = 16;
 const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
-
+/** Appends of a process that may wait for the disk: more than accumulate with a slow one. */
+const IN_FLIGHT_MAX = 64;
+/** Events in one commit. */
+const COMMIT_EVENTS_MAX = 4_096;
 /**
- * The event log in an LMDB file: one record per group of batches and partition, keyed by the offset of its first event. An append is a group commit.
- * Several processes may have it open: epoch and seq of the zone and the end of the partition are checked in the transaction that writes a batch.
+ * The event log in an LMDB file: one record per group of batches and partition, keyed by the offset of its first event. Appends that wait are committed
+ * together. Several processes may have it open: the owner of the shard, the seq of the zone and the end of the partition are checked in the transaction
+ * that writes a batch.
  * @param folder folder of `data.mdb`, created if missing
  * @throws when the folder cannot be written
  */
-export function openLmdbLog(folder: string): EventLog {
-  return logIn(openShared(folder, { maxDbs: DATABASES_MAX }), folder);
+export function openLmdbLog(folder: string, placement?: ShardPlacement): LmdbLog {
+  return logIn(openShared(folder, { maxDbs: DATABASES_MAX }), folder, placement);
 }
 
 /** The log in an LMDB environment that is open, in `folder`. */
-export function logIn(root: RootDatabase, folder: string): EventLog {
+export function logIn(root: RootDatabase, folder: string, placement = BY_PARTITION): LmdbLog {
   return new LmdbLog(
     root,
     Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
     new StoreWriter('the log', folder),
+    placement,
   );
 }
 
-/** Where each partition ends: the offset of its next event. */
-type Ends = readonly number[];
-
-/** A prepared write, valid while the state that it is based on is unchanged. */
-interface Writing {
-  readonly outcome: Appended[];
-  readonly groups: readonly (EventBatch[] | undefined)[];
-  readonly heads: ReadonlyMap<ZoneAddress, Head>;
-  readonly before: Ends;
-  readonly ends: Ends;
-}
-
-class LmdbLog implements EventLog {
+export class LmdbLog implements EventLog {
   readonly partitions = PARTITIONS;
+  readonly inFlightMax = IN_FLIGHT_MAX;
   readonly deadLetters: LmdbDeadLetters;
   readonly consumers: ConsumerRegistry;
   readonly #root: RootDatabase;
   readonly #writer: StoreWriter;
   readonly #records: readonly Records[];
   readonly #heads: Database<Head, string>;
+  readonly #owners: LmdbOwners;
   /** A single entry. Every claim and append of any process increments its version. */
   readonly #state: Database<Ends, string>;
-  /** Version of the state entry that the cached ends and heads belong to. */
+  /** Version of the state entry that the cached ends, heads and owners belong to. */
   #version = 0;
   #ends: Ends = [];
   readonly #known = new Map<ZoneAddress, Head>();
   #contendedUntil = 0;
   #appending: Promise<unknown> = Promise.resolve();
+  #waiting: WaitingAppend[] = [];
   readonly #listeners = new Set<() => void>();
   #poll: NodeJS.Timeout | null = null;
   #eventsNotified = 0;
 
-  constructor(root: RootDatabase, records: readonly Records[], writer: StoreWriter) {
+  constructor(root: RootDatabase, records: readonly Records[], writer: StoreWriter, placement: ShardPlacement) {
     this.#root = root;
     this.#writer = writer;
     this.#records = records;
     this.#heads = root.openDB<Head, string>({ name: 'heads' });
+    this.#owners = new LmdbOwners(root, placement, this.#heads);
     this.#state = root.openDB<Ends, string>({ name: 'state', useVersions: true });
     this.deadLetters = new LmdbDeadLetters(root, writer, (partition) => {
       const of = records[partition];
@@ -128,38 +115,89 @@ class LmdbLog implements EventLog {
     this.#refresh();
   }
 
-  claim(zone: ZoneAddress): Promise<Claim> {
-    return this.#write(async () => {
-      const { head, version } = await inTransaction(this.#root, () => {
+  shardOf(zone: ZoneAddress): number {
+    return this.#owners.shardOf(zone);
+  }
+
+  async own(shard: number, claim: ShardClaim): Promise<ShardWriter> {
+    const owner = await this.#write(async () => {
+      const claimed = await inTransaction(this.#root, () => {
         this.#refresh();
-        const before = this.#headOf(zone);
-        const claimed = { ...before, epoch: before.epoch + 1 };
-        partOfCommit(this.#heads.put(zone, claimed));
+        const next = this.#owners.next(shard, claim);
         partOfCommit(this.#state.put(STATE, this.#ends, this.#version + 1));
-        return { head: claimed, version: this.#version + 1 };
+        return { owner: next, version: this.#version + 1 };
       });
-      this.#version = version;
-      this.#known.set(zone, head);
-      return { epoch: head.epoch, lastSeq: head.seq };
+      this.#version = claimed.version;
+      this.#owners.forget();
+      return claimed.owner;
+    });
+    this.#refreshView();
+    return new LmdbWriter(shard, owner, {
+      headOf: (zone) => this.#headOf(zone),
+      append: (append) => this.#append(append),
     });
   }
 
-  /** Resolves when the commit is flushed, so that it survives a crash of the machine. The next commit does not wait for the flush. */
-  async append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
-    const outcome = await this.#write(() => this.#appendSerialized(batches));
-    onTaken?.();
+  /**
+   * Appends batches that hosts of an earlier version have left, as far as they follow the log. Only while no shard has an owner of this version.
+   * @returns numbers of events that were written, and of those that the log does not have and that do not follow it
+   */
+  appendEarlier(batches: readonly WrittenBatch[]): Promise<{ readonly written: number; readonly left: number }> {
+    return this.#write(async () => {
+      const { writing, version, counts } = await inTransaction(this.#root, () => {
+        this.#refresh();
+        const { append, left } = earlierAppend(batches, this.#view);
+        const prepared = prepareWrite([append], { ...this.#view, ownerOf: () => append.owner });
+        this.#put(prepared, this.#version + 1);
+        const written = append.batches.reduce((sum, { events }) => sum + events.length, 0);
+        return { writing: prepared, version: this.#version + 1, counts: { written, left } };
+      });
+      this.#cache(writing, version);
+      return counts;
+    });
+  }
+
+  /** Appends wait for a commit that is in progress, and are then committed together. */
+  #append(append: WaitingAppend): void {
+    this.#waiting.push(append);
+    if (this.#waiting.length === 1) void this.#serialize(() => this.#commitWaiting());
+  }
+
+  /** Commits the appends that wait. They resolve when the commit is flushed, so that it survives a crash of the machine; the next one does not wait for that. */
+  async #commitWaiting(): Promise<void> {
+    let events = 0;
+    let count = 0;
+    while (count < this.#waiting.length && events < COMMIT_EVENTS_MAX)
+      events += (this.#waiting[count++] as WaitingAppend).batches.reduce((sum, batch) => sum + widthOf(batch), 0);
+    const appends = this.#waiting.splice(0, count);
+    if (this.#waiting.length > 0) void this.#serialize(() => this.#commitWaiting());
+    let outcome: Writing['outcome'];
+    try {
+      outcome = await this.#writer.commit(() => this.#commit(appends));
+    } catch (error) {
+      for (const { done } of appends) done(error as Error);
+      return;
+    }
     this.#notifyListeners();
-    await this.#root.flushed;
-    return outcome;
+    const flushed: Promise<unknown> = this.#root.flushed;
+    for (const append of appends) {
+      const result = outcome.get(append) as LogPosition | Error;
+      if (result instanceof Error) append.done(result);
+      else
+        void flushed.then(
+          () => append.done(result),
+          (error) => append.done(error),
+        );
+    }
   }
 
   /**
-   * Prepares the write from cached state, and commits it if the state is unchanged, which does not block this thread. If another process has written
+   * Prepares a write from cached state, and commits it if the state is unchanged, which does not block this thread. If another process has written
    * meanwhile, prepares it again within a transaction: slower, but without conflicts.
    */
-  async #appendSerialized(batches: readonly EventBatch[]): Promise<Appended[]> {
+  async #commit(appends: readonly WaitingAppend[]): Promise<Writing['outcome']> {
     if (performance.now() >= this.#contendedUntil) {
-      const writing = this.#prepare(batches);
+      const writing = prepareWrite(appends, this.#view);
       const version = this.#version;
       if (await this.#state.ifVersion(STATE, version, () => this.#put(writing, version + 1))) {
         this.#cache(writing, version + 1);
@@ -169,7 +207,7 @@ class LmdbLog implements EventLog {
     }
     const { writing, version } = await inTransaction(this.#root, () => {
       this.#refresh();
-      const prepared = this.#prepare(batches);
+      const prepared = prepareWrite(appends, this.#view);
       this.#put(prepared, this.#version + 1);
       return { writing: prepared, version: this.#version + 1 };
     });
@@ -182,7 +220,7 @@ class LmdbLog implements EventLog {
     this.#refreshView();
     const head = this.#heads.get(zone) ?? NO_HEAD;
     if (head.seq <= afterSeq) return;
-    for (let start = from ?? 0; ; ) {
+    for (let start = (from as number | null) ?? 0; ; ) {
       let recordsRead = 0;
       for (const { key, value } of records.getRange({ start, limit: CHUNK_RECORDS })) {
         recordsRead++;
@@ -283,27 +321,8 @@ class LmdbLog implements EventLog {
     await this.#root.close();
   }
 
-  /** Checks batches and groups them by partition. @throws when a batch leaves a gap; then none is written */
-  #prepare(batches: readonly EventBatch[]): Writing {
-    const heads = new Map<ZoneAddress, Head>();
-    const groups: (EventBatch[] | undefined)[] = [];
-    const before = this.#ends;
-    const ends = [...before];
-    const outcome = batches.map((batch): Appended => {
-      const head = heads.get(batch.zone) ?? this.#headOf(batch.zone);
-      const rest = admit(batch, head);
-      if (rest === 'stale') return 'stale';
-      if (rest === 'known') return { at: head.at };
-      const index = partitionIndex(batch.zone);
-      const group = groups[index];
-      if (group) group.push(rest);
-      else groups[index] = [rest];
-      const at = before[index] ?? 0;
-      ends[index] = (ends[index] ?? 0) + widthOf(rest);
-      heads.set(batch.zone, { epoch: writerOf(batch), seq: lastSeqOf(rest), at });
-      return { at };
-    });
-    return { outcome, groups, heads, before, ends };
+  get #view(): LogView {
+    return { ends: this.#ends, headOf: (zone) => this.#headOf(zone), ownerOf: (shard) => this.#owners.of(shard) };
   }
 
   #put({ groups, heads, before, ends }: Writing, version: number): void {
@@ -323,7 +342,7 @@ class LmdbLog implements EventLog {
     this.#root.resetReadTxn();
   }
 
-  /** Updates the cached ends, and drops the cached heads, if another process has written. */
+  /** Updates the cached ends, and drops the cached heads and owners, if another process has written. */
   #refresh(): void {
     const entry = this.#state.getEntry(STATE);
     if (entry?.version === undefined) throw new Error('the log has lost its state entry');
@@ -331,6 +350,7 @@ class LmdbLog implements EventLog {
     this.#version = entry.version;
     this.#ends = entry.value;
     this.#known.clear();
+    this.#owners.forget();
   }
 
   #write<T>(work: () => Promise<T>): Promise<T> {

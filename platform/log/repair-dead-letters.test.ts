@@ -7,6 +7,7 @@ import type { EventBatch } from '@millrace/kernel';
 import { openLmdbLog } from './lmdb-log.ts';
 import { partitionIndex } from './partitions.ts';
 import { repairLog } from './repair.ts';
+import { appendTo } from './testing/index.ts';
 
 const ZONE = 'zone/a';
 const GROUP = 'table';
@@ -26,8 +27,7 @@ test('a repair keeps the newest state of each dead letter, and which events ever
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, 'log');
   const log = openLmdbLog(path);
-  await log.claim(ZONE);
-  for (let seq = 1; seq <= 30; seq++) await log.append([batchOf(seq, 'as decided')]);
+  for (let seq = 1; seq <= 30; seq++) await appendTo(log, [batchOf(seq, 'as decided')]);
   const put = (seq: number) => {
     const place = { group: GROUP, partition: partitionIndex(ZONE), offset: seq - 1, zone: ZONE, seq };
     return log.deadLetters.put({ ...place, reason: 'refused', createdAt: 1 }, batchOf(seq, 'as decided'));

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { defineZone, type EventBatch, lastSeqOf, type SnapshotStore, StateReplay, ZoneHost } from '@millrace/kernel';
-import { ManualClock, MemorySnapshots, openNumbers } from '@millrace/kernel/testing';
+import { guardedLog, ManualClock, MemorySnapshots, openNumbers } from '@millrace/kernel/testing';
 import { PageFile } from '@millrace/lmdb';
 import fc from 'fast-check';
 import { openLmdbLog, STATE } from './lmdb-log.ts';
 import { partitionIndex } from './partitions.ts';
 import { type RepairReport, repairLog } from './repair.ts';
-import { openSpool } from './spool.ts';
-import { readSpool } from './spooled-events.ts';
+import { readSpools } from './spooled-events.ts';
+import { openSpools } from './spools.ts';
 
 const MIB = 1024 * 1024;
 const PAGE_BYTES = 4_096;
@@ -99,24 +99,21 @@ class Installation {
   open(spoolName: number, seesSnapshots = true) {
     const opened = openLmdbLog(this.logFolder);
     const outage = { isUnavailable: false };
-    const log = {
-      claim: (zone: string) => opened.claim(zone),
-      read: (...given: Parameters<typeof opened.read>) => opened.read(...given),
-      append: (...given: Parameters<typeof opened.append>) =>
-        outage.isUnavailable ? Promise.reject(new Error('the log is unavailable')) : opened.append(...given),
-    };
-    const spool = openSpool(join(this.folder, `spool-${spoolName}`), MIB);
+    const log = guardedLog(opened, async (call) => {
+      if (outage.isUnavailable && call !== 'read') throw new Error('the log is unavailable');
+    });
+    const spools = openSpools(join(this.folder, `spool-${spoolName}`), { bytesMax: MIB, writesLeft: true });
     const { hot, cold } = seesSnapshots
       ? this
       : { hot: { ...NOTHING, save: this.hot.save.bind(this.hot) }, cold: { ...NOTHING, save: this.cold.save.bind(this.cold) } };
     const { clock } = this;
-    const host = new ZoneHost({ log, spool, hot, cold, clock, random: openNumbers });
+    const host = new ZoneHost({ log, spools, hot, cold, clock, random: openNumbers });
     host.register(recorder);
     /** Ends the process, with its decided events in the log or on the spool. */
     const crash = async () => {
       await settle(clock, host.flushed());
       outage.isUnavailable = true;
-      spool.close();
+      for (const zone of ZONES) spools.close(log.shardOf(zone));
       await opened.close();
     };
     return { host, outage, crash };
@@ -193,7 +190,7 @@ class Installation {
   }
 
   async repair(): Promise<RepairReport> {
-    const spools = [0, 1].flatMap((name) => readSpool(join(this.folder, `spool-${name}`), assert.fail) ?? []);
+    const spools = [0, 1].flatMap((name) => readSpools(join(this.folder, `spool-${name}`), assert.fail));
     const made = join(this.folder, 'repaired');
     // The log may have lost all data of a zone that has snapshots.
     const zones = [...new Set([this.hot, this.cold].flatMap(({ snapshots }) => snapshots.map(({ zone }) => zone)))];
@@ -212,7 +209,7 @@ class Installation {
     return found;
   }
 
-  /** Events on the spools and in snapshots, by zone and seq. */
+  /** Events on the spools, by zone and seq. */
   elsewhere(zone: string): Map<number, number[]> {
     const found = new Map<number, number[]>();
     const note = (batch: EventBatch) => {
@@ -221,13 +218,11 @@ class Installation {
         found.set(seq, [...(found.get(seq) ?? []), (event as Added).value]);
       }
     };
-    for (const { unrecorded } of [...this.hot.snapshots, ...this.cold.snapshots].filter((one) => one.zone === zone))
-      unrecorded.forEach(note);
-    for (const name of readdirSync(this.folder).filter((entry) => entry.startsWith('spool-'))) {
-      const spool = readSpool(join(this.folder, name), assert.fail);
-      spool?.ofZone(zone).forEach(note);
-      spool?.close();
-    }
+    for (const name of readdirSync(this.folder).filter((entry) => entry.startsWith('spool-')))
+      for (const spool of readSpools(join(this.folder, name), assert.fail)) {
+        spool.ofZone(zone).forEach(note);
+        spool.close();
+      }
     return found;
   }
 }

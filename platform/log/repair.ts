@@ -1,22 +1,16 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import {
-  type EventBatch,
-  lastSeqOf,
-  type Snapshot,
-  type SnapshotLabel,
-  type SnapshotStore,
-  writerOf,
-  type ZoneAddress,
-} from '@millrace/kernel';
+import { type EventBatch, lastSeqOf, type SnapshotLabel, type SnapshotStore, type ZoneAddress } from '@millrace/kernel';
 import { checkSpace } from '@millrace/lmdb/commit';
 import { open, type RootDatabase } from 'lmdb';
 import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
 import type { DeadEventKey, DeadEventPlace } from './lmdb-dead-letters.ts';
-import { type Head, STARTS, STATE } from './lmdb-log.ts';
+import { STARTS, STATE } from './lmdb-log.ts';
+import type { Head } from './lmdb-writes.ts';
 import { PARTITIONS, partitionIndex, type Records, shapedBy, widthOf } from './partitions.ts';
 import { gapsIn, type Salvaged, salvageLog, widthOfRecord } from './salvage.ts';
 import type { SpooledEvents } from './spooled-events.ts';
+import { type CarryingSnapshot, writerOf } from './written-batch.ts';
 
 /** Number of epochs to skip: the damaged log may have lost claims, and no two owners may have the same epoch. */
 const EPOCHS_SKIPPED = 1_000;
@@ -180,7 +174,7 @@ async function continueZone(zone: ZoneAddress, read: ZoneParts, repair: Repair):
   const epochs = [read.epoch, known?.epoch ?? 0, ...labels.map((label) => label.epoch), ...spooled.flat().map(writerOf)];
   const epoch = epochs.reduce((most, one) => Math.max(most, one), 0) + EPOCHS_SKIPPED;
   const head = { epoch, seq, at: read.at };
-  for (const batches of recordsOf(await batchesOf(zone, parts, epoch, snapshots, report))) {
+  for (const batches of recordsOf(await batchesOf(zone, parts, snapshots, report))) {
     head.at = ends[index] ?? 0;
     ends[index] = head.at + widthOfRecord(batches);
     await partitions[index]?.put(head.at, batches);
@@ -254,8 +248,8 @@ async function labelsOf(zone: ZoneAddress, stores: readonly SnapshotStore[]): Pr
 async function outlinesOf(stored: readonly StoredLabel[]): Promise<StoredOutline[]> {
   const found: StoredOutline[] = [];
   for (const { label, store } of stored) {
-    const snapshot = await store.load(label).catch(() => null);
-    if (snapshot) found.push({ epoch: snapshot.epoch, seq: snapshot.seq, unrecorded: snapshot.unrecorded, label, store });
+    const snapshot: CarryingSnapshot | null = await store.load(label).catch(() => null);
+    if (snapshot) found.push({ epoch: snapshot.epoch, seq: snapshot.seq, unrecorded: snapshot.unrecorded ?? [], label, store });
   }
   return found;
 }
@@ -265,7 +259,7 @@ async function newestPosition(zone: ZoneAddress, stores: readonly SnapshotStore[
   const positions = stores.map(async (store) => {
     for (const label of await store.list(zone).catch(() => [])) {
       const snapshot = await store.load(label).catch(() => null);
-      if (snapshot) return snapshot.position ?? -1;
+      if (snapshot) return (snapshot.position as number | null) ?? -1;
     }
     return -1;
   });
@@ -281,11 +275,10 @@ async function restoredSeq(stored: readonly StoredLabel[], read: ZoneParts): Pro
   return 0;
 }
 
-/** The batches that continue a zone after the events that were read. @param writer epoch of the writer, for fencing */
+/** The batches that continue a zone after the events that were read. */
 async function batchesOf(
   zone: ZoneAddress,
   parts: readonly Part<StoredOutline>[],
-  writer: number,
   stores: readonly SnapshotStore[],
   report: Pick<Listed<RepairReport>, 'restored' | 'fromSnapshots'>,
 ): Promise<EventBatch[]> {
@@ -296,15 +289,16 @@ async function batchesOf(
       const [first, last] = [part.batch.firstSeq, lastSeqOf(part.batch)];
       if (previous?.zone === zone && previous.last === first - 1) report.restored[report.restored.length - 1] = { ...previous, last };
       else report.restored.push({ zone, first, last });
-      batches.push({ ...part.batch, writer });
+      batches.push(part.batch);
       continue;
     }
     const { label, store } = part.snapshot;
     const snapshot = await store.load(label);
-    batches.push({ ...lossBatch(snapshot, part.firstSeq), writer });
+    batches.push(lossBatch(snapshot, part.firstSeq));
     report.fromSnapshots.push({ zone, after: part.firstSeq - 1, seq: snapshot.seq });
     // Recovery skips a snapshot that carries events which the log lacks, and an earlier one may end before a gap.
-    for (const each of stores) await each.save({ ...snapshot, time: snapshot.time + 1, position: null, unrecorded: [] });
+    for (const each of stores)
+      await each.save({ ...snapshot, unrecorded: [], time: snapshot.time + 1, position: null } as CarryingSnapshot);
   }
   return batches;
 }
@@ -326,7 +320,7 @@ function recordsOf(batches: readonly EventBatch[]): EventBatch[][] {
 
 /** A batch that represents lost events, with the state of the zone after them. */
 function lossBatch(
-  { zone, epoch, version, time, seq, position: _position, unrecorded: _unrecorded, ...checkpoint }: Snapshot,
+  { zone, epoch, version, time, seq, position: _position, unrecorded: _unrecorded, ...checkpoint }: CarryingSnapshot,
   firstSeq: number,
 ): EventBatch {
   return { zone, epoch, firstSeq, version, time, events: [], metas: null, loss: { lastSeq: seq, checkpoint } };

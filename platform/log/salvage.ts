@@ -5,7 +5,8 @@ import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
 import type { KnownGroup } from './lmdb-consumers.ts';
 import type { DeadEventKey, DeadEventPlace, StoredDeadLetter } from './lmdb-dead-letters.ts';
-import { type Head, STARTS, STATE } from './lmdb-log.ts';
+import { STARTS, STATE } from './lmdb-log.ts';
+import type { Head } from './lmdb-writes.ts';
 import { PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, widthOf } from './partitions.ts';
 
 declare module 'lmdb' {
@@ -124,8 +125,15 @@ function recordIn(
 }
 
 function batchesIn(value: Buffer, packr: Packr): EventBatch[] | undefined {
+  // Other values may define shapes, which would replace those of the decoder.
+  if (!isArray(value)) return undefined;
   const batches = decoded(packr, value);
   return Array.isArray(batches) && batches.length > 0 && batches.every(isBatch) ? batches : undefined;
+}
+
+/** Whether an encoded value is an array, by its first byte. */
+function isArray([first = 0]: Buffer): boolean {
+  return (first >= 0x90 && first <= 0x9f) || first === 0xdc || first === 0xdd;
 }
 
 function isBatch(value: unknown): value is EventBatch {

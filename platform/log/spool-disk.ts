@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -29,6 +30,7 @@ export interface SpoolDisk {
   /** Opens a file, created if missing. */
   open(name: string): SpoolFile;
   remove(name: string): void;
+  rename(from: string, to: string): void;
   /** Undefined for a missing file. */
   readText(name: string): string | undefined;
   writeText(name: string, text: string): void;
@@ -56,7 +58,20 @@ export function diskOf(folder: string): SpoolDisk {
       };
     },
     remove: (name) => rmSync(path(name), { force: true }),
+    rename: (from, to) => renameSync(path(from), path(to)),
     readText: (name) => (existsSync(path(name)) ? readFileSync(path(name), 'utf8') : undefined),
     writeText: (name, text) => writeFileSync(path(name), text),
+  };
+}
+
+/** The files of a disk whose names begin with `prefix`, under the rest of their names. */
+export function partOf(disk: SpoolDisk, prefix: string): SpoolDisk {
+  return {
+    list: () => disk.list().flatMap((name) => (name.startsWith(prefix) ? name.slice(prefix.length) : [])),
+    open: (name) => disk.open(prefix + name),
+    remove: (name) => disk.remove(prefix + name),
+    rename: (from, to) => disk.rename(prefix + from, prefix + to),
+    readText: (name) => disk.readText(prefix + name),
+    writeText: (name, text) => disk.writeText(prefix + name, text),
   };
 }

@@ -4,13 +4,13 @@ import { Packr } from 'msgpackr';
 import { diskOf, type SpoolDisk, type SpoolFile } from './spool-disk.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
-/** Length and CRC-32, four bytes each, before every batch. The inverse of the CRC-32 marks a record that was dropped. */
+/** Length and CRC-32, four bytes each, before every batch. Earlier versions marked a record that was dropped by the inverse of its CRC-32. */
 const HEADER_BYTES = 8;
 const CRC_AT = 4;
 /** First bytes of an encoded batch. */
 const BODY_BEGINS = new Packr().pack({ zone: '' }).subarray(0, 2);
 /** File with the position of the oldest record that is not dropped. */
-const MARK = 'read-up-to';
+export const MARK = 'read-up-to';
 
 interface Segment {
   readonly number: number;
@@ -27,6 +27,12 @@ interface Entry {
   readonly zone: ZoneAddress;
 }
 
+/** Size of some spools together, and its limit, bytes. */
+export interface SpoolQuota {
+  bytes: number;
+  readonly bytesMax: number;
+}
+
 /** Called with a message about bytes that the log will not get, and the file next to the segments that has them. */
 type OnDamage = (message: string) => void;
 
@@ -37,30 +43,24 @@ type OnDamage = (message: string) => void;
  * @param onDamage called for damaged records, and for batches that are given up
  */
 export function openSpool(folder: string | SpoolDisk, bytesMax: number, onDamage: OnDamage = () => {}): FileSpool {
-  return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, bytesMax, onDamage);
+  return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, { bytes: 0, bytesMax }, onDamage);
 }
 
 export class FileSpool implements Spool {
-  readonly bytesMax: number;
   readonly #disk: SpoolDisk;
+  readonly #quota: SpoolQuota;
   readonly #packr = new Packr();
   readonly #onDamage: OnDamage;
   #entries: Entry[] = [];
   #first = 0;
-  #bytes = 0;
-  /** Batches that the log refused, and that are kept for their zones, oldest first. */
-  #held: Entry[] = [];
-  #heldBytes = 0;
   #segments: Segment[] = [];
   /** Number of the newest segment, of this process or an earlier one. Numbers are not used again: the mark may be older than the segments. */
   #newest = 0;
-  /** Number of events of each zone in the spool. */
-  readonly #events = new Map<ZoneAddress, number>();
 
-  constructor(disk: SpoolDisk, bytesMax: number, onDamage: OnDamage) {
+  constructor(disk: SpoolDisk, quota: SpoolQuota, onDamage: OnDamage) {
     this.#disk = disk;
+    this.#quota = quota;
     this.#onDamage = onDamage;
-    this.bytesMax = bytesMax;
     this.#readAll();
   }
 
@@ -68,20 +68,12 @@ export class FileSpool implements Spool {
     return this.#entries.length - this.#first;
   }
 
-  get bytes(): number {
-    return this.#bytes + this.#heldBytes;
-  }
-
-  get heldBatches(): number {
-    return this.#held.length;
-  }
-
   add(batches: readonly EventBatch[]): number {
     let taken = 0;
     for (const batch of batches) {
       const body = this.#packr.pack(batch);
       const bytes = HEADER_BYTES + body.length;
-      if (this.bytes + bytes > this.bytesMax) break;
+      if (this.#quota.bytes + bytes > this.#quota.bytesMax) break;
       const record = Buffer.allocUnsafe(bytes);
       record.writeUInt32BE(body.length, 0);
       record.writeUInt32BE(crc32(body), CRC_AT);
@@ -112,72 +104,26 @@ export class FileSpool implements Spool {
     return found;
   }
 
-  drop(count: number, isHeld: (index: number) => boolean = () => false): number {
+  drop(count: number): void {
     const end = Math.min(this.#first + count, this.#entries.length);
-    for (let index = 0; this.#first < end; index++) {
-      const entry = this.#entries[this.#first++] as Entry;
-      this.#leave(entry);
-      if (isHeld(index)) {
-        this.#held.push(entry);
-        this.#heldBytes += entry.bytes;
-      } else this.#markDropped(entry);
-    }
-    const events = this.#dropHeldBeyondQuota();
+    while (this.#first < end) this.#leave(this.#entries[this.#first++] as Entry);
     this.#advance();
-    return events;
-  }
-
-  /** @returns number of events that are lost */
-  #dropHeldBeyondQuota(): number {
-    let lost = 0;
-    while (this.#heldBytes > this.bytesMax / 2) this.#heldBytes -= (this.#held[lost++] as Entry).bytes;
-    if (lost === 0) return 0;
-    const given = this.#held.splice(0, lost);
-    const events = given.reduce((sum, entry) => sum + entry.events, 0);
-    this.#onDamage(`${events} events of ${zonesOf(given)} are lost: held batches fill half of the spool`);
-    return events;
-  }
-
-  forgetHeld(zone: ZoneAddress, areLost = false): number {
-    const forgotten = this.#held.filter((entry) => entry.zone === zone);
-    const [oldest] = forgotten;
-    if (!oldest) return 0;
-    if (areLost) this.#keepAside(forgotten);
-    this.#held = this.#held.filter((entry) => entry.zone !== zone);
-    for (const { bytes } of forgotten) this.#heldBytes -= bytes;
-    this.#advance();
-    for (const entry of forgotten) if (this.#segments.includes(entry.segment)) this.#markDropped(entry);
-    return areLost ? forgotten.reduce((sum, { events }) => sum + events, 0) : 0;
   }
 
   /** Deletes the segments without an entry, and moves the mark to the oldest one. */
   #advance(): void {
-    const [held] = this.#held;
     const next = this.#entries[this.#first];
-    const oldest = held && next ? (isBefore(next, held) ? next : held) : (held ?? next);
     if (this.#first > 10_000 || !next) {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
     }
-    if (!oldest) this.#remove(MARK);
+    if (!next) this.#remove(MARK);
     this.#deleteBefore(next?.segment.number ?? Number.POSITIVE_INFINITY);
-    if (!oldest) return;
+    if (!next) return;
     try {
-      this.#disk.writeText(MARK, `${oldest.segment.number} ${oldest.at}`);
+      this.#disk.writeText(MARK, `${next.segment.number} ${next.at}`);
     } catch {
-      // With an old mark, some batches are appended again, and the log ignores repeats.
-    }
-  }
-
-  /** A later process does not read a dropped record again. The mark suffices for those before the oldest held batch. */
-  #markDropped(entry: Entry): void {
-    const [held] = this.#held;
-    if (!held || isBefore(entry, held)) return;
-    const { file } = entry.segment;
-    try {
-      file.write(inverseOf(file.read(entry.at + CRC_AT, HEADER_BYTES - CRC_AT)), entry.at + CRC_AT);
-    } catch {
-      // It is appended again after a restart. The log ignores the repeat.
+      // With an old mark, some batches are read again, and the log is known to have them.
     }
   }
 
@@ -196,47 +142,31 @@ export class FileSpool implements Spool {
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
-    const held = this.#held.filter((entry) => entry.zone === zone).flatMap((entry) => this.#heldBatch(entry));
-    const waiting = this.#entries.slice(this.#first).filter((entry) => entry.zone === zone);
-    return held.concat(
-      waiting.map((entry) => {
-        const body = this.#bodyOf(entry);
-        // The state of the zone would be wrong; the outbox gives the record up.
-        if (body === null) throw new Error(`a record of ${zone} in the spool is damaged`);
-        return this.#packr.unpack(body) as EventBatch;
-      }),
-    );
+    const ofZone = this.#entries.slice(this.#first).filter((entry) => entry.zone === zone);
+    return ofZone.map((entry) => {
+      const body = this.#bodyOf(entry);
+      // The state of the zone would be wrong; the outbox gives the record up.
+      if (body === null) throw new Error(`a record of ${zone} in the spool is damaged`);
+      return this.#packr.unpack(body) as EventBatch;
+    });
   }
 
-  /** A held batch. A damaged one is held no longer: the outbox does not read it again, and the zone opens without it and those after it. */
-  #heldBatch(entry: Entry): EventBatch[] {
-    const body = this.#bodyOf(entry);
-    if (body !== null) return [this.#packr.unpack(body) as EventBatch];
-    this.#held = this.#held.filter((other) => other !== entry);
-    this.#heldBytes -= entry.bytes;
-    return [];
-  }
-
-  eventsOf(zone: ZoneAddress): number {
-    return this.#events.get(zone) ?? 0;
-  }
-
+  /** Closes its files. It can be opened again. */
   close(): void {
     for (const segment of this.#segments) segment.file.close();
     this.#segments = [];
+    for (const entry of this.#entries.slice(this.#first)) this.#leave(entry);
+    this.#entries = [];
+    this.#first = 0;
   }
 
   #enter(entry: Entry): void {
     this.#entries.push(entry);
-    this.#bytes += entry.bytes;
-    this.#events.set(entry.zone, this.eventsOf(entry.zone) + entry.events);
+    this.#quota.bytes += entry.bytes;
   }
 
-  #leave({ zone, bytes, events }: Entry): void {
-    this.#bytes -= bytes;
-    const left = this.eventsOf(zone) - events;
-    if (left > 0) this.#events.set(zone, left);
-    else this.#events.delete(zone);
+  #leave({ bytes }: Entry): void {
+    this.#quota.bytes -= bytes;
   }
 
   /** Writes a record at the end of the newest segment. Undefined when the disk is full. */
@@ -264,16 +194,10 @@ export class FileSpool implements Spool {
     return segment;
   }
 
-  /**
-   * Deletes the segments with smaller numbers, except for those with held batches. A file that cannot be removed is read again by a later process; the log
-   * ignores repeats.
-   */
+  /** Deletes the segments with smaller numbers. A file that cannot be removed is read again by a later process; the log has its events. */
   #deleteBefore(number: number): void {
-    const held = new Set(this.#held.map(({ segment }) => segment));
-    const isDrained = (segment: Segment) => segment.number < number && !held.has(segment);
-    const drained = this.#segments.filter(isDrained);
-    if (drained.length === 0) return;
-    this.#segments = this.#segments.filter((segment) => !isDrained(segment));
+    const drained = this.#segments.filter((segment) => segment.number < number);
+    this.#segments = this.#segments.filter((segment) => segment.number >= number);
     for (const { file, name } of drained) {
       file.close();
       this.#remove(name);
@@ -322,7 +246,7 @@ export class FileSpool implements Spool {
   #readAll(): void {
     const numbers = this.#disk
       .list()
-      .filter((name) => name.endsWith('.spool'))
+      .filter((name) => /^\d+\.spool$/.test(name))
       .map((name) => Number.parseInt(name, 10))
       .sort((a, b) => a - b);
     const [markSegment = 0, markAt = 0] = this.#disk.readText(MARK)?.split(' ').map(Number) ?? [];
@@ -354,11 +278,6 @@ export class FileSpool implements Spool {
   }
 }
 
-/** Whether a record was written before another one. */
-function isBefore(one: Entry, other: Entry): boolean {
-  return one.segment.number < other.segment.number || (one.segment.number === other.segment.number && one.at < other.at);
-}
-
 function zonesOf(entries: readonly Entry[]): string {
   return [...new Set(entries.map(({ zone }) => zone))].join(', ');
 }
@@ -376,7 +295,7 @@ function isSound(content: Buffer, at: number): boolean {
   return body !== null && crc32(body) === content.readUInt32BE(at + CRC_AT);
 }
 
-/** Whether a complete record that was dropped is at an offset. */
+/** Whether a complete record that an earlier version dropped is at an offset. */
 function isDropped(content: Buffer, at: number): boolean {
   const body = bodyAt(content, at);
   return body !== null && crc32(body) === inverseOf(content.subarray(at + CRC_AT, at + HEADER_BYTES)).readUInt32BE(0);

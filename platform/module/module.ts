@@ -4,7 +4,7 @@ import type { Database, DatabaseAddress } from '@millrace/database';
 import type { HealthCheck } from '@millrace/health';
 import type { HttpParts, OpenStreams, ResponseCache, Routes, Upgrade } from '@millrace/http';
 import type { Clock, RandomNumbers, ZoneAddress } from '@millrace/kernel';
-import type { ConsumerGroup, EventReactor, Projection } from '@millrace/log';
+import type { ConsumerGroup, EventReactor, Projection, ShardPlacement } from '@millrace/log';
 import type { EarlyProcess } from '@millrace/processes/early-process';
 import type { Announcements, FanOut } from '@millrace/redis';
 import type { InstallationSecrets } from '@millrace/secrets';
@@ -33,6 +33,8 @@ export interface ModuleDefinition {
   readonly zones?: readonly AnyZoneKind[];
   /** Maximum number of open zones per topic, for topics that release unused zones. */
   readonly zonesMax?: (settings: Settings) => number;
+  /** Placement of zones on the shards of their topic, by topic. Default: many zones on each shard, by a hash. */
+  readonly placements?: Readonly<Record<string, ShardPlacement>>;
   /** Interfaces of other modules that it needs. A module that provides one is opened before. */
   readonly needs?: readonly Port<unknown>[];
   /** Interfaces of other modules that it uses when the module that provides one is enabled. */

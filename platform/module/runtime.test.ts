@@ -24,7 +24,7 @@ function runtimeOf(context: TestContext, projection: Projection) {
       },
     ],
     shared: { settings: {}, roles: new Set(['projector']), clock, logger } as unknown as SharedContext,
-    topics: new Map([['numbers', { log } as Topic]]),
+    topics: new Map([['numbers', { log } as unknown as Topic]]),
     installation: {} as never,
     countDecided: () => {},
   });

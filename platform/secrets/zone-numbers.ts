@@ -10,17 +10,17 @@ const IV = Buffer.alloc(16);
 
 /**
  * Random numbers of zones in [0, 1). They cannot be predicted from earlier numbers without the secret: they are the keystream of AES-256 in counter
- * mode, with a key derived from the secret, the zone and the epoch.
+ * mode, with a key derived from the secret, the zone, the epoch and the opening.
  */
 export function secretNumbers(secret: string): RandomNumbers {
-  return (zone, epoch) => {
+  return (zone, epoch, opening) => {
     let cipher: Cipheriv | null = null;
     let block = BLOCK;
     let at = BLOCK.length;
     return () => {
       if (at === BLOCK.length) {
         // Created on first use: most zones never draw a number.
-        cipher ??= createCipheriv('aes-256-ctr', createHmac('sha256', secret).update(`${zone}\n${epoch}`).digest(), IV);
+        cipher ??= createCipheriv('aes-256-ctr', createHmac('sha256', secret).update(`${zone}\n${epoch}\n${opening}`).digest(), IV);
         block = cipher.update(BLOCK);
         at = 0;
       }

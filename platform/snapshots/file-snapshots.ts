@@ -9,6 +9,9 @@ const HASH_BYTES = 32;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
+/** Checks a snapshot that was loaded. Rejects with the reason when it cannot be used. */
+export type AcceptSnapshot = (snapshot: Snapshot) => Promise<void>;
+
 /** A store of cold snapshots. */
 export interface ColdStore extends SnapshotStore {
   /** Zones that have or had a snapshot. */
@@ -21,23 +24,33 @@ export interface ColdStore extends SnapshotStore {
  * Opens a store of cold snapshots: files in one folder per zone, as MessagePack with zstd and SHA-256. Each file is written under a temporary name,
  * synced and renamed, so no incomplete file is visible. Retention: all of the last hour, then hourly for two days, daily for 30 days, and always the
  * newest two.
+ * @param accept called for each snapshot that is loaded
  */
-export function openFileSnapshots(folder: string, files: SnapshotFiles = zstdFiles): ColdStore {
-  return new FileSnapshots(folder, files);
+export function openFileSnapshots(folder: string, files: SnapshotFiles = zstdFiles, accept: AcceptSnapshot = async () => {}): ColdStore {
+  return new FileSnapshots(folder, files, accept);
 }
 
 class FileSnapshots implements ColdStore {
   readonly #folder: string;
   readonly #files: SnapshotFiles;
   readonly #packr = new Packr();
+  readonly #accept: AcceptSnapshot;
 
-  constructor(folder: string, files: SnapshotFiles) {
+  constructor(folder: string, files: SnapshotFiles, accept: AcceptSnapshot) {
     this.#folder = folder;
     this.#files = files;
+    this.#accept = accept;
   }
 
-  async save(snapshot: Snapshot): Promise<void> {
-    const body = await this.#files.compress(this.#packr.pack(snapshot));
+  async save(snapshot: Snapshot, recorded?: Promise<void>): Promise<void> {
+    // A copy: the encoder may use its buffer again before the log has the events.
+    const content = Buffer.from(this.#packr.pack(snapshot));
+    await recorded;
+    await this.#store(snapshot, content);
+  }
+
+  async #store(snapshot: SnapshotLabel, packed: Buffer): Promise<void> {
+    const body = await this.#files.compress(packed);
     const content = Buffer.concat([MAGIC, createHash('sha256').update(body).digest(), body]);
     await this.#files.write(this.#folderOf(snapshot.zone), nameOf(snapshot), content);
     await this.#prune(snapshot.zone, snapshot.time);
@@ -55,7 +68,9 @@ class FileSnapshots implements ColdStore {
   }
 
   async load(label: SnapshotLabel): Promise<Snapshot> {
-    return this.#packr.unpack(await this.#files.decompress(await this.#body(label))) as Snapshot;
+    const snapshot = this.#packr.unpack(await this.#files.decompress(await this.#body(label))) as Snapshot;
+    await this.#accept(snapshot);
+    return snapshot;
   }
 
   async verify(label: SnapshotLabel): Promise<void> {

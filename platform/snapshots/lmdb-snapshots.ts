@@ -3,6 +3,7 @@ import { partOfCommit, StoreWriter } from '@millrace/lmdb/commit';
 import { openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database } from 'lmdb';
 import { Packr } from 'msgpackr';
+import type { AcceptSnapshot } from './file-snapshots.ts';
 
 /** Retention of hot snapshots. Saving a snapshot of a zone deletes the zone’s older ones. */
 const KEEP_MS = 5 * 60_000;
@@ -18,8 +19,11 @@ export interface LmdbSnapshots extends SnapshotStore {
   close(): Promise<void>;
 }
 
-/** Opens a store of hot snapshots in an LMDB file: writes at memory speed that survive a crash of the process. */
-export function openLmdbSnapshots(folder: string): LmdbSnapshots {
+/**
+ * Opens a store of hot snapshots in an LMDB file: writes at memory speed that survive a crash of the process.
+ * @param accept called for each snapshot that is loaded
+ */
+export function openLmdbSnapshots(folder: string, accept: AcceptSnapshot = async () => {}): LmdbSnapshots {
   const packr = new Packr();
   const entries: Database<Buffer, Key> = openShared(folder, { encoding: 'binary' });
   const writer = new StoreWriter('the hot snapshots', folder);
@@ -27,12 +31,15 @@ export function openLmdbSnapshots(folder: string): LmdbSnapshots {
   const labelOf = ([zone, epoch, seq, time]: Key): SnapshotLabel => ({ zone, seq, epoch, time });
 
   return {
-    async save(snapshot) {
-      const content = packr.pack(snapshot);
-      const old = keysOf(snapshot.zone).filter(([, , , time]) => time < snapshot.time - KEEP_MS);
+    async save(snapshot, recorded) {
+      const { zone, epoch, seq, time } = snapshot;
+      // A copy: the encoder may use its buffer again before the log has the events.
+      const content = Buffer.from(packr.pack(snapshot));
+      await recorded;
+      const old = keysOf(zone).filter(([, , , at]) => at < time - KEEP_MS);
       await writer.commit(() => {
         for (const key of old) partOfCommit(entries.remove(key));
-        return entries.put([snapshot.zone, snapshot.epoch, snapshot.seq, snapshot.time], content);
+        return entries.put([zone, epoch, seq, time], content);
       }, content.length);
     },
     async list(zone) {
@@ -41,7 +48,9 @@ export function openLmdbSnapshots(folder: string): LmdbSnapshots {
     async load({ zone, seq, epoch, time }) {
       const content = entries.get([zone, epoch, seq, time]);
       if (!content) throw new Error(`The hot snapshot of ${zone} at seq ${seq} does not exist.`);
-      return packr.unpack(content) as Snapshot;
+      const snapshot = packr.unpack(content) as Snapshot;
+      await accept(snapshot);
+      return snapshot;
     },
     zones: () => [...new Set([...entries.getKeys()].map(([zone]) => zone))],
     pauseWrites: (work) => pauseWrites(entries, work),

@@ -13,7 +13,6 @@ export function snapshotAt(seq: number, time = seq * 1_000, zone = 'zone/a:b/c d
     position: seq * 10,
     answered: [['c1', seq]],
     state: { count: seq, names: new Map([['한글', 1]]), list: [1.5, null] },
-    unrecorded: [{ zone, epoch: 2, firstSeq: seq, version: 1, time, events: [{ type: 'Counted' }], metas: null }],
   };
 }
 

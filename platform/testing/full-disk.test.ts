@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { instrumentId } from '@millrace/contracts';
 import { connectDatabase } from '@millrace/database';
 import type { EventBatch, Snapshot } from '@millrace/kernel';
-import { openSpool } from '@millrace/log';
+import { openSpools } from '@millrace/log';
 import { openDuckDbSeries } from '@millrace/series';
 import { openFileSnapshots } from '@millrace/snapshots';
 import { sql } from 'drizzle-orm';
@@ -55,7 +55,6 @@ describe('fault 19: stores on a full disk', {
     seq,
     time: seq,
     position: null,
-    unrecorded: [],
     answered: [],
     state: { text: String(Math.random()).repeat(20_000) },
   });
@@ -80,7 +79,8 @@ describe('fault 19: stores on a full disk', {
   });
 
   test('spool: accepts no batches, keeps the stored ones, and accepts batches again once there is space', () => {
-    const spool = openSpool(join(folder, 'spool'), 64 * MIB);
+    const spools = openSpools(join(folder, 'spool'), { bytesMax: 64 * MIB });
+    const spool = spools.open(1, 'one', '');
     const batch = (firstSeq: number): EventBatch => {
       const text = 'x'.repeat(100_000);
       return { zone: ZONE, epoch: 1, firstSeq, version: 1, time: 1, events: [{ type: 'E', text } as { type: string }], metas: null };
@@ -95,10 +95,10 @@ describe('fault 19: stores on a full disk', {
     );
     freeSpace();
     assert.equal(spool.add([batch(next)]), 1);
-    spool.close();
-    const again = openSpool(join(folder, 'spool'), 64 * MIB);
-    assert.equal(again.oldest(1_000).at(-1)?.firstSeq, next);
-    again.close();
+    spools.close(1);
+    const again = openSpools(join(folder, 'spool'), { bytesMax: 64 * MIB });
+    assert.equal(again.open(1, 'two', 'one').oldest(1_000).at(-1)?.firstSeq, next);
+    again.close(1);
   });
 
   test('series store: a write is rejected as a whole, earlier rows stay readable, and a later write succeeds', async () => {

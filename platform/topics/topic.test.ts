@@ -16,12 +16,22 @@ test('the last failure of the log is known while the log is unavailable, and not
     await topic.closeHost();
     await topic.close();
   });
+  const own = topic.log.own.bind(topic.log);
+  let isFull = false;
+  context.mock.method(topic.log, 'own', async (...claim: Parameters<typeof own>) => {
+    if (isFull) throw new Error('no space left');
+    const writer = await own(...claim);
+    const append = writer.append.bind(writer);
+    return Object.assign(writer, {
+      append: (...batches: Parameters<typeof append>) => (isFull ? Promise.reject(new Error('no space left')) : append(...batches)),
+    });
+  });
   await topic.host.open('turnstile/a');
-  const failing = context.mock.method(topic.log, 'append', () => Promise.reject(new Error('no space left')));
+  isFull = true;
   topic.host.send('turnstile/a', { type: 'Admit', people: 1 });
   await until(() => topic.lastFailure !== null, 'the failure');
   assert.match(topic.lastFailure ?? '', /no space left/);
-  failing.mock.restore();
+  isFull = false;
   await until(() => topic.host.isRecording, 'the log');
   assert.equal(topic.lastFailure, null);
 });

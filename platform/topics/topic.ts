@@ -9,17 +9,17 @@ import {
   type RandomNumbers,
   ZoneHost,
 } from '@millrace/kernel';
-import { type EventLog, openSpool } from '@millrace/log';
+import { type EventLog, openSpools, type ShardPlacement, writeEarlierSpools } from '@millrace/log';
 import { scheduleSnapshots } from '@millrace/snapshots';
 import { DecidedEvents } from './decided-events.ts';
-import { openStores, type Stores } from './stores.ts';
+import { type LocalStores, openStores, type Stores } from './stores.ts';
 
 const MIB = 1024 * 1024;
 
 /** Receives the batches that zones of one kind decided in a turn, each with the state after it. */
 export type DecidedListener = (batch: EventBatch, state: unknown) => void;
 
-/** A topic: zones that share a log, a spool and snapshot stores. */
+/** A topic: zones that share a log, spools and snapshot stores. */
 export interface Topic {
   readonly name: string;
   readonly folder: string;
@@ -53,8 +53,8 @@ export interface TopicOptions {
 }
 
 /** Opens the stores of a topic whose zones are in other processes. */
-export function openSharedTopic(name: string, folder: string): Topic & { readonly stores: ReturnType<typeof openStores> } {
-  const stores = openStores(folder);
+export function openSharedTopic(name: string, folder: string, placement?: ShardPlacement): Topic & { readonly stores: LocalStores } {
+  const stores = openStores(folder, placement);
   return {
     name,
     folder,
@@ -80,7 +80,9 @@ export async function openTopic(
   { spoolMiB, random, zonesMax, logger }: TopicOptions,
 ): Promise<Topic & { readonly host: ZoneHost }> {
   const stores = openStores(folder);
-  const spool = openSpool(join(folder, 'spool'), spoolMiB * MIB, (message) => logger.error(message));
+  await writeEarlierSpools(join(folder, 'spool'), stores.log, (message) => logger.error(message));
+  const onDamage = (message: string) => logger.error(message);
+  const spools = openSpools(join(folder, 'spool'), { bytesMax: spoolMiB * MIB, onDamage, writesLeft: true });
   const decided = new DecidedEvents();
   const listeners = new Map<string, DecidedListener[]>();
   let lastFailure: string | null = null;
@@ -88,7 +90,7 @@ export async function openTopic(
     log: stores.log,
     hot: stores.hot,
     cold: stores.cold,
-    spool,
+    spools,
     clock: systemClock,
     random,
     ...(zonesMax !== undefined && { zonesMax }),
@@ -125,9 +127,6 @@ export async function openTopic(
       stopSnapshots();
       return host.close();
     },
-    close: async () => {
-      spool.close();
-      await stores.close();
-    },
+    close: () => stores.close(),
   };
 }

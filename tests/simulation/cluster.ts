@@ -1,10 +1,11 @@
 import { Coordinator } from '@millrace/cluster';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
-import { ConsumerGroup, openSpool } from '@millrace/log';
+import { ConsumerGroup, openSpools } from '@millrace/log';
 import { openFileSnapshots } from '@millrace/snapshots';
 import { createLogger } from '@millrace/telemetry';
 import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
+import { WORLD_PLACEMENT } from '@millrace/worlds/placement';
 import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
 import { ZoneCoverage } from '../../apps/server/zone-coverage.ts';
 import { Network } from './network.ts';
@@ -40,7 +41,7 @@ export class Cluster {
   readonly server: Machine;
   readonly reader: Machine;
   readonly hosts: Host[];
-  readonly log = new SimulatedLog();
+  readonly log = new SimulatedLog(WORLD_PLACEMENT.shardOf);
   readonly hot = new SimulatedHotStore();
   readonly files: SimulatedFiles;
   readonly table = new SimulatedTable();
@@ -152,7 +153,7 @@ export class Cluster {
             cold: openFileSnapshots('cold', this.files.for(machine)),
             close: async () => {},
           },
-          spool: openSpool(disk, SPOOL_BYTES),
+          spools: openSpools(disk, { bytesMax: SPOOL_BYTES }),
           snapshotTimes: this.#snapshotTimes,
           clock: machine,
           definition: {

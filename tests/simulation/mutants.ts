@@ -45,20 +45,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     seed: 1,
     faults: ['database-loses'],
   },
-  'the epoch of a writer is not checked': {
-    file: 'kernel/batch.ts',
-    from: "  if (writerOf(batch) < head.epoch) return 'stale';\n",
-    to: '',
-    violates: either(RECORD, REPLAY),
-    seed: 2,
-    faults: ['crash-in-outage', 'host-drain'],
-  },
   'a torn record is taken for a whole one': {
     file: 'platform/log/spool.ts',
     from: 'return body !== null && crc32(body) === content.readUInt32BE(at + CRC_AT);',
     to: 'return body !== null;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
-    seed: 3,
+    seed: 22,
     faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
@@ -67,13 +59,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: 'if (n < presence.n) return',
     violates: TWICE,
     seed: 1,
-  },
-  'the spool is drained out of order': {
-    file: 'kernel/outbox.ts',
-    from: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);',
-    to: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
-    violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
-    seed: 8,
   },
   'a zone that failed is not retried': {
     file: 'kernel/lifecycle.ts',
@@ -88,15 +73,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    else void this.bringUp(entry).catch(ignored);\n',
     to: '',
     violates: either(REPLAY, TWICE, WHEREABOUTS),
-    seed: 2,
+    seed: 1,
     faults: ['zone-throws'],
   },
   'of a turn only the first batch is recorded': {
     file: 'kernel/turns.ts',
-    from: '      batches.push(...this.#takeEvents(entry, now));\n',
-    to: '      const taken = this.#takeEvents(entry, now);\n      if (batches.length === 0) batches.push(...taken);\n',
+    from: '      batches.push(...this.#takeEvents(entry, time));\n',
+    to: '      const taken = this.#takeEvents(entry, time);\n      if (decided.size === 0) batches.push(...taken);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
-    seed: 8,
+    seed: 148,
     faults: ['host-busy'],
   },
   'a durable command is answered when it is decided': {
@@ -108,7 +93,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'lost events are forgotten': {
     file: 'kernel/outbox.ts',
-    from: '      entry.lostFrom = firstSeq;\n',
+    from: '    this.#losses.set(zone, { firstSeq: loss?.firstSeq ?? firstSeq, lastSeq: seq });\n',
     to: '',
     violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
     seed: 1,
@@ -121,21 +106,33 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     seed: 4,
     faults: ['log-unavailable', 'log-hung', 'disk-full', 'disk-error'],
   },
-  'a snapshot carries nothing that the log lacks': {
-    file: 'kernel/snapshots.ts',
-    from: '.filter((batch) => writerOf(batch) >= entry.zone.epoch);',
-    to: '.filter(() => false);',
-    violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
-    seed: 3,
-    faults: ['crash-in-outage'],
+  'what an earlier owner has left is not read by the next': {
+    file: 'platform/log/spools.ts',
+    from: '    const before = this.#leftBy(shard, predecessor);\n',
+    to: '    const before = predecessor === owner ? this.#leftBy(shard, predecessor) : null;\n',
+    violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE, ANSWERS),
+    seed: 8,
   },
-  'what an earlier owner left unwritten is not written by the next': {
+  'a snapshot is stored before the log has its events': {
+    file: 'kernel/snapshots.ts',
+    from: 'store.save(zone.snapshot(time), this.#recorded(entry))',
+    to: 'store.save(zone.snapshot(time), Math.random() > 2 ? this.#recorded(entry) : undefined)',
+    violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE),
+    seed: 6,
+  },
+  'what the log has of an append with an unknown outcome is sent again': {
+    file: 'kernel/outbox.ts',
+    from: 'return after(batch, head) ?? [];',
+    to: 'return batch;',
+    violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE),
+    seed: 4,
+  },
+  'the seqs of lost events are used again': {
     file: 'kernel/lifecycle.ts',
-    from: '    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));\n',
-    to: '',
-    violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
-    seed: 14,
-    faults: ['crash-in-outage'],
+    from: 'Math.max(replay.seq, shard.outbox.lostUpTo(address) ?? 0)',
+    to: 'replay.seq',
+    violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE, ANSWERS, BELIEFS),
+    seed: 11,
   },
   'an item that is taken stays on the ground': {
     file: 'modules/worlds/zone/evolve-world.ts',
@@ -156,7 +153,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      if (meta) this.#replies.note(meta,',
     to: '      if (Math.random() > 2) this.#replies.note(meta as never,',
     violates: TWICE,
-    seed: 5,
+    seed: 2,
   },
   'a handover is confirmed before the arrival is recorded': {
     file: 'modules/worlds/hosts/world-host.ts',
@@ -170,7 +167,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
-    seed: 19,
+    seed: 2,
     faults: ['network-bad', 'network-cut'],
   },
   'a reader that was overtaken goes on in silence': {
@@ -180,13 +177,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: TABLE,
     seed: 1,
     faults: ['log-retention', 'reader-crash', 'database-unavailable'],
-  },
-  'a repeat in the log is written again': {
-    file: 'kernel/batch.ts',
-    from: "  if (!rest) return 'known';\n",
-    to: '  if (!rest) return batch;\n',
-    violates: either(RECORD, TWICE, TABLE, REPLAY),
-    seed: 3,
   },
   'another connection of a newcomer is sent to another zone': {
     file: 'modules/worlds/gateway/player-placement.ts',
@@ -208,8 +198,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   // Fault 44.
   'a gap in the log is not noticed behind the moment that was asked for': {
     file: 'kernel/recovery.ts',
-    from: 'if (isFollowed) return replay.requireFollowedBy(batch);',
-    to: 'if (isFollowed) return;',
+    from: 'if (recovered.isFollowed) return replay.requireFollowedBy(batch);',
+    to: 'if (recovered.isFollowed) return;',
     violates: PAST,
     seed: 1,
     faults: ['past-question', 'log-retention'],
@@ -244,7 +234,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "      case 'PlayerRecalled': {\n",
     to: '      {\n',
     violates: BELIEFS,
-    seed: 9,
+    seed: 19,
     faults: ['log-hung', 'log-slow'],
   },
   'of an answer that is lost with its connection nothing is known': {
@@ -252,7 +242,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '        this.#pending.set(n, now);\n        this.#reported.add(n);\n',
     to: '',
     violates: either(ANSWERS, UNAVAILABLE),
-    seed: 1,
+    seed: 6,
     faults: ['connection-drop'],
   },
 };

@@ -1,5 +1,5 @@
 import { defineZone, keyOf, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
-import { MemorySpool, openNumbers } from '@millrace/kernel/testing';
+import { MemorySpools, openNumbers } from '@millrace/kernel/testing';
 import { ConsumerGroup, type Reaction, reactorProjection } from '@millrace/log';
 import { reactorOffsets } from '@millrace/module/reactor-offsets';
 import { scheduleSnapshots } from '@millrace/snapshots';
@@ -86,7 +86,7 @@ class Side {
   readonly machine: Machine;
   readonly log = new SimulatedLog();
   readonly #hot = new SimulatedHotStore();
-  readonly #spool = new MemorySpool(10_000);
+  #spools = new MemorySpools(10_000);
   readonly #definition: Parameters<ZoneHost['register']>[0];
   host: ZoneHost | null = null;
 
@@ -97,11 +97,13 @@ class Side {
 
   start(zones: readonly ZoneAddress[]): ZoneHost {
     this.machine.start();
+    // A process does not see what an earlier one adds to its spools.
+    this.#spools = this.#spools.reopened();
     const { machine } = this;
     const hot = this.#hot.for(machine);
     const log = this.log.for(machine, machine.name);
     const cold = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };
-    const host = new ZoneHost({ log, hot, cold, spool: this.#spool, clock: machine, random: openNumbers });
+    const host = new ZoneHost({ log, hot, cold, spools: this.#spools, clock: machine, random: openNumbers });
     scheduleSnapshots(host, machine, { hotEveryMs: 700 });
     host.register(this.#definition);
     this.host = host;

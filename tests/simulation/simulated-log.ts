@@ -1,6 +1,16 @@
 import { seedOf } from '@millrace/base/random';
 import type { DeadLetter } from '@millrace/contracts';
-import { type Appended, admit, type Claim, type EventBatch, lastSeqOf, writerOf, type ZoneAddress } from '@millrace/kernel';
+import {
+  ClaimLost,
+  type EventBatch,
+  lastSeqOf,
+  SequenceGap,
+  type ShardClaim,
+  type ShardWriter,
+  type WriterEnd,
+  WriterEnded,
+  type ZoneAddress,
+} from '@millrace/kernel';
 import {
   type ConsumerGap,
   type ConsumerRegistry,
@@ -13,32 +23,50 @@ import type { Machine } from './scheduler.ts';
 import { asked, askedToChange, never, noFaults } from './service-faults.ts';
 
 const PARTITIONS = 2;
+const IN_FLIGHT_MAX = 8;
 /** Poll interval of the writers’ lock, ms. */
 const LOCK_LOOK_MS = 10;
 
-/** The log as a service of all machines. It accepts batches by the rule of the kernel. */
+/** An owner of a shard. */
+interface Owner {
+  readonly epoch: number;
+  readonly name: string;
+  /** The run of a host that has claimed it. */
+  readonly by: string;
+}
+
+const NOBODY: Owner = { epoch: 0, name: '', by: '' };
+
+/** The log as a service of all machines. It accepts batches of the newest owner of a shard. */
 export class SimulatedLog {
   readonly faults = noFaults();
-  /** Accepted batches, in order. */
-  readonly batches: { batch: EventBatch; by: string }[] = [];
+  /** Accepted batches, in order, with who wrote them under which epoch of the shard. */
+  readonly batches: { readonly batch: EventBatch; readonly by: string; readonly epoch: number }[] = [];
   /** A paused machine that holds the writers’ lock: nobody else can write until it continues or crashes. */
   holder: Machine | null = null;
-  /** The claimer of each epoch of each zone. */
+  /** The claimer of each epoch of each shard, as `shard epoch`. */
   readonly claims = new Map<string, string>();
+  readonly shardOf: (zone: ZoneAddress) => number;
+  readonly #owners = new Map<number, Owner>();
   readonly #partitions: LoggedBatch[][] = Array.from({ length: PARTITIONS }, () => []);
   /** The event at each offset of each partition, as `zone seq`; not subject to retention. */
   readonly #events: string[][] = Array.from({ length: PARTITIONS }, () => []);
-  readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
+  readonly #heads = new Map<ZoneAddress, number>();
   readonly #listeners = new Map<() => void, Machine>();
   #storedDeadLetters: { deadLetter: DeadLetter; batch: EventBatch }[] = [];
   #deadLettersPut = 0;
   readonly #deadEvents = new Set<string>();
   readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
+  #claimed = 0;
   /** Newest event of each zone that retention has dropped. */
   readonly #dropped = new Map<ZoneAddress, number>();
   /** Newest event of each zone that retention has dropped because a snapshot has it. */
   readonly #covered = new Map<ZoneAddress, number>();
+
+  constructor(shardOf = (zone: ZoneAddress) => seedOf(zone) % PARTITIONS) {
+    this.shardOf = shardOf;
+  }
 
   /**
    * The log, as used by one machine.
@@ -49,15 +77,9 @@ export class SimulatedLog {
     const ask = <T>(work: () => T) => asked(machine, this.faults, 'the log', work);
     return {
       partitions: PARTITIONS,
-      claim: async (zone) => {
-        await this.#unlocked(machine);
-        return askedToChange(machine, this.faults, 'the log', () => this.#claim(zone, owner));
-      },
-      append: async (batches, onTaken) => {
-        const captured = structuredClone(batches);
-        await this.#unlocked(machine);
-        return this.#append(machine, owner, captured, onTaken);
-      },
+      inFlightMax: IN_FLIGHT_MAX,
+      shardOf: this.shardOf,
+      own: (shard, claim) => this.#own(machine, owner, shard, claim),
       async *read(zone, afterSeq) {
         yield* await ask(() => {
           const dropped = (isWhole ? log.#covered : log.#dropped).get(zone) ?? 0;
@@ -85,52 +107,78 @@ export class SimulatedLog {
     return this.batches.filter(({ batch }) => batch.zone === zone).map(({ batch }) => batch);
   }
 
-  #claim(zone: ZoneAddress, owner: string): Claim {
-    const head = this.#headOf(zone);
-    head.epoch++;
-    this.claims.set(`${zone} ${head.epoch}`, owner);
-    return { epoch: head.epoch, lastSeq: head.seq };
+  /** Reads the owner, lets the claimer prepare, and claims the shard if the owner is still the same. The response of the claim may be lost. */
+  async #own(machine: Machine, by: string, shard: number, { lease, onPrevious }: ShardClaim): Promise<ShardWriter> {
+    await this.#unlocked(machine);
+    const before = await asked(machine, this.faults, 'the log', () => this.#owners.get(shard) ?? NOBODY);
+    if (lease.leftMs() <= 0) throw new ClaimLost(shard, 'its lease has ended');
+    const mine: Owner = { epoch: before.epoch + 1, name: `${shard}-${before.epoch + 1}-${this.#claimed++}`, by };
+    onPrevious(mine.name, before.name);
+    await this.#unlocked(machine);
+    const heads = await askedToChange(machine, this.faults, 'the log', () => this.#claim(shard, before, mine));
+    return this.#writer(machine, shard, mine, heads);
   }
 
-  /** Appends of one owner are accepted in the order of sending, and become durable later. */
-  #append(machine: Machine, owner: string, batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
+  /** @returns the newest seqs of the zones of the shard */
+  #claim(shard: number, before: Owner, mine: Owner): Map<ZoneAddress, number> {
+    if ((this.#owners.get(shard) ?? NOBODY).name !== before.name) throw new ClaimLost(shard, 'another claim was first');
+    this.#owners.set(shard, mine);
+    this.claims.set(`${shard} ${mine.epoch}`, mine.by);
+    return new Map([...this.#heads].filter(([zone]) => this.shardOf(zone) === shard));
+  }
+
+  #writer(machine: Machine, shard: number, mine: Owner, heads: Map<ZoneAddress, number>): ShardWriter {
+    const ended = Promise.withResolvers<WriterEnd>();
+    let sent: Promise<unknown> = Promise.resolve();
+    return {
+      epoch: mine.epoch,
+      headOf: (zone) => heads.get(zone) ?? 0,
+      append: async (batches) => {
+        const captured = structuredClone(batches);
+        const unlocked = sent.then(() => this.#unlocked(machine));
+        sent = unlocked;
+        await unlocked;
+        await this.#append(machine, shard, mine, captured).catch((error) => {
+          if (error instanceof WriterEnded) ended.resolve(error.end);
+          throw error;
+        });
+        for (const batch of captured) heads.set(batch.zone, Math.max(lastSeqOf(batch), heads.get(batch.zone) ?? 0));
+        return 0;
+      },
+      ended: ended.promise,
+      release: async () => ended.resolve('released'),
+    };
+  }
+
+  /** Appends to a shard are accepted in the order of sending, and become durable later. */
+  #append(machine: Machine, shard: number, mine: Owner, batches: readonly EventBatch[]): Promise<void> {
     const { scheduler } = machine;
     const { slowMs } = this.faults;
     if (this.faults.hung) return never();
-    const turn = Math.max(scheduler.now + scheduler.between(0.1, 2) + slowMs, this.#turns.get(owner) ?? 0);
-    this.#turns.set(owner, turn);
+    const turn = Math.max(scheduler.now + scheduler.between(0.1, 2) + slowMs, this.#turns.get(mine.name) ?? 0);
+    this.#turns.set(mine.name, turn);
     return machine
       .ask(turn - scheduler.now, () => {
         if (this.faults.unavailable) throw new Error('the log is unavailable');
         if (this.faults.readOnly) throw new Error('EROFS: the log is read-only');
-        const taken = this.#take(batches, owner);
+        this.#take(batches, shard, mine);
         if (this.faults.mute) throw new Error('the log did not answer');
-        return taken;
       })
-      .then((taken) => {
-        onTaken?.();
-        return machine.ask(scheduler.between(0.1, 3) + slowMs, () => taken);
-      });
+      .then(() => machine.ask(scheduler.between(0.1, 3) + slowMs, () => {}));
   }
 
-  #take(batches: readonly EventBatch[], owner: string): Appended[] {
+  #take(batches: readonly EventBatch[], shard: number, mine: Owner): void {
+    if (this.#owners.get(shard)?.name !== mine.name) throw new WriterEnded(shard, 'fenced');
     // All or nothing: one batch that would leave a gap fails them all.
-    const heads = new Map([...this.#heads].map(([zone, head]) => [zone, { ...head }]));
-    const fresh: EventBatch[] = [];
-    const outcome = batches.map((batch): Appended => {
-      const head = heads.get(batch.zone) ?? { epoch: 0, seq: 0 };
-      const rest = admit(batch, head);
-      if (rest === 'stale') return 'stale';
-      if (rest === 'known') return { at: 0 };
-      head.seq = lastSeqOf(rest);
-      head.epoch = Math.max(head.epoch, writerOf(rest));
-      heads.set(batch.zone, head);
-      fresh.push(rest);
-      return { at: 0 };
-    });
-    for (const [zone, head] of heads) this.#heads.set(zone, head);
-    for (const batch of fresh) {
-      this.batches.push({ batch, by: owner });
+    const heads = new Map<ZoneAddress, number>();
+    for (const batch of batches) {
+      const due = (heads.get(batch.zone) ?? this.#heads.get(batch.zone) ?? 0) + 1;
+      if (batch.firstSeq !== due) throw new SequenceGap(batch.zone, due, batch.firstSeq);
+      heads.set(batch.zone, lastSeqOf(batch));
+    }
+    for (const [zone, seq] of heads) this.#heads.set(zone, seq);
+    for (const batch of batches) {
+      this.batches.push({ batch, by: mine.by, epoch: mine.epoch });
       const partition = seedOf(batch.zone) % PARTITIONS;
       const all = this.#partitions[partition] as LoggedBatch[];
       const offset = all.at(-1)?.next ?? 0;
@@ -138,8 +186,7 @@ export class SimulatedLog {
       all.push({ partition, offset, next, batch });
       for (let at = offset; at < next; at++) this.#events[partition]?.push(`${batch.zone} ${batch.firstSeq + at - offset}`);
     }
-    if (fresh.length > 0) for (const [listener, machine] of [...this.#listeners]) machine.run(listener);
-    return outcome;
+    for (const [listener, machine] of [...this.#listeners]) machine.run(listener);
   }
 
   #readFrom(partition: number, offset: number, eventsMax: number): LoggedBatch[] {
@@ -211,15 +258,6 @@ export class SimulatedLog {
     for (const { gaps } of this.#groups.values())
       for (const { partition, from, to } of gaps) for (const event of this.#events[partition]?.slice(from, to) ?? []) skipped.add(event);
     return skipped;
-  }
-
-  #headOf(zone: ZoneAddress): { epoch: number; seq: number } {
-    let head = this.#heads.get(zone);
-    if (!head) {
-      head = { epoch: 0, seq: 0 };
-      this.#heads.set(zone, head);
-    }
-    return head;
   }
 
   #consumers(): ConsumerRegistry {

@@ -13,8 +13,9 @@ export class SimulatedHotStore {
   for(machine: Machine): SnapshotStore {
     const ask = <T>(work: () => T) => asked(machine, this.faults, 'the hot store', work);
     return {
-      save: (snapshot) => {
+      save: async (snapshot, recorded) => {
         const captured = structuredClone(snapshot);
+        await recorded;
         return askedToChange(machine, this.faults, 'the hot store', () => void this.#snapshots.push(captured));
       },
       list: (zone) =>
@@ -134,6 +135,12 @@ export class SimulatedDisk implements SpoolDisk {
     this.#requireWorking(true);
     this.#files.delete(name);
     this.#texts.delete(name);
+  }
+
+  rename(from: string, to: string): void {
+    this.#requireWorking(true);
+    this.#files.set(to, this.#files.get(from) ?? Buffer.alloc(0));
+    this.#files.delete(from);
   }
 
   readText(name: string): string | undefined {

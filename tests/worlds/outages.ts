@@ -101,7 +101,7 @@ function reachable<T extends object>(thing: T, isReachable: () => boolean): T {
 }
 
 /** Methods that call a service. */
-const ASKED: ReadonlySet<string> = new Set(['claim', 'append', 'readFrom', 'save', 'list', 'load', 'apply', 'offsets']);
+const ASKED: ReadonlySet<string> = new Set(['own', 'readFrom', 'save', 'list', 'load', 'apply', 'offsets']);
 
 async function playWith(flock: ChildProcess, world: SmallWorld, players: number) {
   const tokens = await Promise.all(Array.from({ length: players }, (_none, index) => world.token(`bot-${index}`)));

@@ -7,9 +7,10 @@ import { WorldClient, type WorldEvents } from '@millrace/client/world';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { openNumbers } from '@millrace/kernel/testing';
-import { type EventLog, openLmdbLog, openSpool } from '@millrace/log';
+import { type EventLog, openLmdbLog, openSpools } from '@millrace/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { allZones, Gateway, type HostPort, listenTcp, newSecret, playerTokens, type World, type WorldLimits } from '@millrace/worlds';
+import { WORLD_PLACEMENT } from '@millrace/worlds/placement';
 import { WorldHost } from '@millrace/worlds/world-host';
 
 const LIMITS: WorldLimits = {
@@ -47,7 +48,7 @@ export async function startSmallWorld(
   change: (stores: SmallStores) => SmallStores = (stores) => stores,
 ): Promise<SmallWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-world-'));
-  const opened = { log: openLmdbLog(join(folder, 'log')), hot: openLmdbSnapshots(join(folder, 'hot')) };
+  const opened = { log: openLmdbLog(join(folder, 'log'), WORLD_PLACEMENT), hot: openLmdbSnapshots(join(folder, 'hot')) };
   const { log, hot, cold } = change({ ...opened, cold: openFileSnapshots(join(folder, 'cold')) });
   const zones = allZones(plan);
   const tokens = playerTokens(new TextEncoder().encode('a secret for tests that is long enough'));
@@ -72,7 +73,7 @@ export async function startSmallWorld(
     const port: HostPort = { id: `host-${column}`, send: (message) => setImmediate(() => world.receive(message)) };
     const host = new ZoneHost({
       log,
-      spool: openSpool(join(folder, `spool-${column}`), 1e8),
+      spools: openSpools(join(folder, `spool-${column}`), { bytesMax: 1e8 }),
       hot,
       cold,
       clock: systemClock,

@@ -8,7 +8,7 @@ import {
   type ZoneId,
 } from '@millrace/contracts';
 import { ZoneHost, zoneAddress } from '@millrace/kernel';
-import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
+import { ManualClock, MemoryLog, MemorySnapshots, MemorySpools, openNumbers } from '@millrace/kernel/testing';
 import { Gateway, type HostPort, type World, worldZone } from '@millrace/worlds';
 import { WorldHost } from '@millrace/worlds/world-host';
 import { pack, unpack } from 'msgpackr';
@@ -83,7 +83,7 @@ export async function openMemoryWorld({ columns = 1, lingerMs = 5_000 } = {}): P
       clock.after(Math.max(0, free - clock.elapsed()), () => gateway.received(port, message));
     },
   });
-  const stores = { log: new MemoryLog(), spool: new MemorySpool(1_000_000), hot: new MemorySnapshots(), cold: new MemorySnapshots() };
+  const stores = { log: new MemoryLog(), spools: new MemorySpools(1_000_000), hot: new MemorySnapshots(), cold: new MemorySnapshots() };
   const accepted = new Set<string>();
   const sessions = new Map<PlayerId, string>();
   const onDecided: typeof host.hooks.onDecided = (batch, state) => {

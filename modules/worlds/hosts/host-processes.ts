@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
 import { type EarlyProcess, type LinkedProcess, startLinkedProcess } from '@millrace/processes';
 import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, Stores } from '@millrace/topics';
-import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
+import { type Begin, type FromHost, runZoneHost, spoolsOf, type ToHost } from './zone-host.ts';
 
 /** Heap for young objects, MiB per semi-space. V8’s default is up to four times as much and is not returned; half of this costs a seventh of the CPU. */
 const HEAP_OPTIONS = ['--max-semi-space-size=16'];
@@ -100,7 +100,7 @@ function embedZoneHost(stores: Stores): StartHost {
       const sent = copied(message);
       setImmediate(() => events.onMessage(handle, sent));
     };
-    const running = runZoneHost(begin, { stores, spool: spoolOf(begin, send), clock: systemClock, send });
+    const running = runZoneHost(begin, { stores, spools: spoolsOf(begin, send), clock: systemClock, send });
     const handle: HostHandle = {
       id,
       pid: process.pid,

@@ -9,7 +9,7 @@ const awake = { players: { [KIM]: { id: KIM, presence: { session: 'S' } } } } as
 const empty = { players: {} } as unknown as World;
 
 test('a player without a session is lost after 45 s, and gets the whole time again after it was away', () => {
-  const zone = new OpenZone({ zone: '0-0' as ZoneId, audience: {} as never, handovers: {} as never, ticksUntilUpdate: 1, epoch: 1 });
+  const zone = new OpenZone({ zone: '0-0' as ZoneId, audience: {} as never, handovers: {} as never, ticksUntilUpdate: 1 });
   assert.deepEqual(zone.lostSessions(awake, 0), []);
   assert.deepEqual(zone.lostSessions(awake, 45_000), []);
   assert.deepEqual(zone.lostSessions(awake, 45_001), [{ player: KIM, session: 'S' }]);

@@ -25,8 +25,6 @@ export class OpenZone {
   readonly guests = new Map<PlayerId, Guest>();
   counts: ZoneCounts = noCounts();
   ticksUntilUpdate: number;
-  /** Epoch under which the zone decides. */
-  epoch: number;
   /** Time of the last check for players without a session, ms of the clock’s `elapsed`. */
   checkedAt = 0;
   /** Epoch ms of the newest snapshot in each store; 0 when this host has taken none. */
@@ -38,12 +36,11 @@ export class OpenZone {
   /** Awake players without a session, and when each lost it, ms of the clock’s `elapsed`. */
   #unattended = new Map<PlayerId, number>();
 
-  constructor(parts: { zone: ZoneId; audience: Audience; handovers: ZoneHandovers; ticksUntilUpdate: number; epoch: number }) {
+  constructor(parts: { zone: ZoneId; audience: Audience; handovers: ZoneHandovers; ticksUntilUpdate: number }) {
     this.zone = parts.zone;
     this.audience = parts.audience;
     this.handovers = parts.handovers;
     this.ticksUntilUpdate = parts.ticksUntilUpdate;
-    this.epoch = parts.epoch;
   }
 
   /** The handle of the session that plays a player; none when there is no such session. */

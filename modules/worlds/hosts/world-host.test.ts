@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PlayerId, WorldPlan, ZoneId } from '@millrace/contracts';
 import { ZoneHost, zoneAddress } from '@millrace/kernel';
-import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
+import { ManualClock, MemoryLog, MemorySnapshots, MemorySpools, openNumbers } from '@millrace/kernel/testing';
 import type { FromZoneHost } from '../messages.ts';
 import type { World } from '../zone/world-state.ts';
 import { worldZone } from '../zone/zone.ts';
@@ -21,11 +21,11 @@ const kim = 'p-kim' as PlayerId;
 /** A host of one zone. While `breaks` says so, the zone throws on an event. */
 async function openHost(plan = PLAN, log = new MemoryLog()) {
   const clock = new ManualClock();
-  const spool = new MemorySpool(0);
+  const spools = new MemorySpools(0);
   const received: FromZoneHost[] = [];
   const fault = { breaks: (_type: string) => false };
   const world = new WorldHost({ clock, plan, send: (message) => received.push(message) });
-  const stores = { log, spool, hot: new MemorySnapshots(), cold: new MemorySnapshots() };
+  const stores = { log, spools, hot: new MemorySnapshots(), cold: new MemorySnapshots() };
   const host = new ZoneHost({ ...stores, clock, random: openNumbers, ...world.hooks });
   world.run(host, {
     ...worldZone,

@@ -67,7 +67,7 @@ export class WorldHost {
     onDecided: (batch, state) => this.#decided(batch, state as World),
     onDurable: (batch) => this.#recorded(batch as EventBatch<WorldEvent>),
     onTick: ({ zone, ms, lateMs, skippedSteps }) => this.#ticked(keyOf(zone), ms, lateMs, skippedSteps),
-    onRecovered: (zone) => this.#recovered(keyOf(zone)),
+    onRecovered: (zone, _steps, lostEvents) => this.#recovered(keyOf(zone), lostEvents),
     onSnapshot: ({ zone, store, time, failure }) => {
       const opened = this.#zones.get(keyOf(zone));
       if (opened && failure === null) opened[store === 'hot' ? 'hotAt' : 'coldAt'] = time;
@@ -94,7 +94,7 @@ export class WorldHost {
   opened(address: string): void {
     if (kindOf(address) !== worldZone.kind) return;
     const zone = keyOf(address);
-    const opened = this.#openZone(zone, this.#host?.view(address)?.epoch ?? 0);
+    const opened = this.#openZone(zone);
     this.#zones.set(zone, opened);
     const state = this.#stateOf(zone);
     if (!state) return;
@@ -104,7 +104,7 @@ export class WorldHost {
     opened.handovers.offerAll(state);
   }
 
-  #openZone(zone: ZoneId, epoch: number): OpenZone {
+  #openZone(zone: ZoneId): OpenZone {
     return new OpenZone({
       zone,
       audience: new Audience(zone, (handles, frame) => this.#send({ type: 'cast', handles, matters: false, frame: encodeFrame(frame) })),
@@ -116,7 +116,6 @@ export class WorldHost {
         state: () => this.#stateOf(zone),
       }),
       ticksUntilUpdate: UPDATE_EVERY_TICKS,
-      epoch,
     });
   }
 
@@ -128,15 +127,13 @@ export class WorldHost {
     this.#releaseGuests(opened);
   }
 
-  /** A zone threw and was rebuilt. Under a new epoch the state lacks events that its guests were sent, so they enter again. */
-  #recovered(zone: ZoneId): void {
+  /** A zone threw and was rebuilt. If its state lacks events that its guests were sent, they enter again. */
+  #recovered(zone: ZoneId, lostEvents: number): void {
     const opened = this.#zones.get(zone);
     const view = this.#host?.view(zoneAddress(worldZone.kind, zone));
     if (!opened || !view) return;
     opened.audience.reset(view.state as World);
-    if (view.epoch === opened.epoch) return;
-    opened.epoch = view.epoch;
-    this.#releaseGuests(opened);
+    if (lostEvents > 0) this.#releaseGuests(opened);
   }
 
   /** The gateway brings the guests back, here or to the zone’s next host. */

@@ -3,7 +3,8 @@ import { systemClock } from '@millrace/base/clock';
 import { openLink } from '@millrace/cluster';
 import { handleSignals } from '@millrace/processes';
 import { type OpenStorePermit, type OpenStoreRequest, openStores } from '@millrace/topics';
-import { type Begin, type FromHost, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
+import { WORLD_PLACEMENT } from '../zone/placement.ts';
+import { type Begin, type FromHost, type RunningZoneHost, runZoneHost, spoolsOf, type ToHost } from './zone-host.ts';
 
 /*
  * A zone host in its own process. It exchanges messages with the server over a pipe (descriptor 3). It ends when the pipe
@@ -33,8 +34,8 @@ const link = openLink<FromHost | OpenStoreRequest, ToHost | OpenStorePermit>(new
 
 function open(orders: Begin): RunningZoneHost {
   const send = (reply: FromHost) => link.send(reply);
-  const stores = openStores(orders.data);
-  return runZoneHost(orders, { stores, spool: spoolOf(orders, send), clock: systemClock, send });
+  const stores = openStores(orders.data, WORLD_PLACEMENT);
+  return runZoneHost(orders, { stores, spools: spoolsOf(orders, send), clock: systemClock, send });
 }
 
 async function end(): Promise<void> {

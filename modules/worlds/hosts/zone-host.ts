@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { type Assignment, ClusterNode, type Heartbeat } from '@millrace/cluster';
 import type { WorldPlan } from '@millrace/contracts';
-import { type Clock, type HostStats, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
-import { type FileSpool, openSpool } from '@millrace/log';
+import { type Clock, type HostStats, type RecoveryStep, type SnapshotStore, type Spools, ZoneHost } from '@millrace/kernel';
+import { openSpools } from '@millrace/log';
 import { secretNumbers } from '@millrace/secrets/zone-numbers';
 import { type SnapshotTimes, scheduleSnapshots } from '@millrace/snapshots';
 import { DecidedEvents, type Stores } from '@millrace/topics';
@@ -64,17 +64,18 @@ export interface RunningZoneHost {
 
 /** A snapshot store that recovery does not use: it is written and lists nothing. */
 function unread(store: SnapshotStore): SnapshotStore {
-  return { save: (snapshot) => store.save(snapshot), list: async () => [], load: (label) => store.load(label) };
+  return { save: (...given) => store.save(...given), list: async () => [], load: (label) => store.load(label) };
 }
 
-/** Opens the spool of a host. Events that an earlier run left on it are drained first. */
-export function spoolOf({ data, id, spoolMiB }: Begin, send: ZoneHostParts['send']): FileSpool {
-  return openSpool(join(data, 'spool', id), spoolMiB * MIB, (message) => send({ type: 'failure', kind: 'log', zone: null, message }));
+/** The spools of a host. The hosts of a machine share their folder, so each reads what the owner of a zone before it has left. */
+export function spoolsOf({ data, spoolMiB }: Begin, send: ZoneHostParts['send']): Spools {
+  const onDamage = (message: string) => send({ type: 'failure', kind: 'log', zone: null, message });
+  return openSpools(join(data, 'spool'), { bytesMax: spoolMiB * MIB, onDamage });
 }
 
 export interface ZoneHostParts {
   readonly stores: Stores;
-  readonly spool: FileSpool;
+  readonly spools: Spools;
   readonly clock: Clock;
   /** Zone definition; a simulation passes one that fails. */
   readonly definition?: typeof worldZone;
@@ -83,7 +84,7 @@ export interface ZoneHostParts {
   readonly send: (message: FromHost) => void;
 }
 
-export function runZoneHost(begin: Begin, { stores, spool, clock, definition, snapshotTimes, send }: ZoneHostParts): RunningZoneHost {
+export function runZoneHost(begin: Begin, { stores, spools, clock, definition, snapshotTimes, send }: ZoneHostParts): RunningZoneHost {
   const { id, incarnation, plan, leaseMs } = begin;
   const world = new WorldHost({ clock, plan, send });
   const decided = new DecidedEvents();
@@ -91,8 +92,9 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, sn
     log: stores.log,
     hot: begin.recoverFrom.includes('hot') ? stores.hot : unread(stores.hot),
     cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
-    spool,
+    spools,
     clock,
+    lease: { leftMs: () => node.leaseLeftMs },
     random: secretNumbers(begin.randomSecret),
     ...world.hooks,
     onDecided: (batch, state) => {
@@ -104,8 +106,8 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, sn
       if (kind === 'zone-lost' && zone) node.lost(zone);
     },
     onStatus: (zone, status) => node.statusChanged(zone, status),
-    onRecovered: (zone, steps) => {
-      world.hooks.onRecovered?.(zone, steps);
+    onRecovered: (zone, steps, lostEvents) => {
+      world.hooks.onRecovered?.(zone, steps, lostEvents);
       send({ type: 'recovered', zone, steps });
     },
     onSnapshot: (snapshot) => {
@@ -140,7 +142,6 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, sn
       world.stop();
       stopSnapshots();
       await host.close();
-      spool.close();
       await stores.close();
     },
   };

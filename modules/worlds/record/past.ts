@@ -6,7 +6,7 @@ import {
   recover,
   type SnapshotLabel,
   type SnapshotStore,
-  type ZoneLog,
+  type ZoneHistory,
   zoneAddress,
 } from '@millrace/kernel';
 import { objectsOf } from '../zone/views.ts';
@@ -22,7 +22,7 @@ const REPLAY_RETRIES_MAX = 2;
 
 /** Stores of the world’s history. */
 export interface WorldRecord {
-  readonly log: Pick<ZoneLog, 'read'>;
+  readonly log: ZoneHistory;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
@@ -41,7 +41,7 @@ export class NotOnRecord extends Error {
 /** The record without the snapshots at or after event `seq`, to verify a snapshot without using it. */
 export function recordBefore(record: WorldRecord, seq: number): WorldRecord {
   const earlier = (store: SnapshotStore): SnapshotStore => ({
-    save: (snapshot) => store.save(snapshot),
+    save: (...given) => store.save(...given),
     list: async (zone) => (await store.list(zone)).filter((label) => label.seq < seq),
     load: (label) => store.load(label),
   });

@@ -12,6 +12,7 @@ import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import type { EventBatch } from '@millrace/kernel';
 import { newHost } from '@millrace/kernel/testing';
 import { CannotApply, ConsumerGroup, openLmdbLog } from '@millrace/log';
+import { appendTo } from '@millrace/log/testing';
 import { until } from '@millrace/testing';
 import { sql } from 'drizzle-orm';
 import type { World } from '../zone/world-state.ts';
@@ -210,7 +211,7 @@ for (const engine of ENGINES)
       await consumer.start();
       let lost = 0;
       for (const part of [batches.slice(0, 100), batches.slice(100, 200), batches.slice(200)]) {
-        await log.append(part);
+        await appendTo(log, part);
         await consumer.caughtUp();
         const before = await offsetsOf(database, WORLD_HISTORY);
         await running.crash();

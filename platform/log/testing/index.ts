@@ -1,0 +1,2 @@
+export { appendTo, ownShardOf } from './append-to.ts';
+export { type JournalUnderTest, journalContract, seqsOf } from './journal-contract.ts';

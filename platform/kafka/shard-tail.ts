@@ -1,4 +1,4 @@
-import { type Clock, lastSeqOf, type ZoneAddress } from '@millrace/kernel';
+import { type Clock, type EventBatch, lastSeqOf, type ZoneAddress } from '@millrace/kernel';
 import { afterRecord, type Cursor, isValid } from './reader-rule.ts';
 import { BrokerError, type Fetched, type ShardBroker } from './shard-broker.ts';
 import { type DataRecord, decodeRecord, type ShardRecord } from './shard-records.ts';
@@ -34,14 +34,24 @@ export class ShardTail {
   readonly #shard: number;
   readonly #clock: Clock;
   readonly #heads: Map<ZoneAddress, number>;
+  readonly #onBatch: (batch: EventBatch) => void;
 
-  /** @param heads newest recorded seq of each zone before the cursor */
-  constructor(parts: { broker: ShardBroker; shard: number; clock: Clock; cursor: Cursor; heads: ReadonlyMap<ZoneAddress, number> }) {
+  constructor(parts: {
+    readonly broker: ShardBroker;
+    readonly shard: number;
+    readonly clock: Clock;
+    readonly cursor: Cursor;
+    /** Newest recorded seq of each zone before the cursor. */
+    readonly heads: ReadonlyMap<ZoneAddress, number>;
+    /** Called for each valid batch that was read. */
+    readonly onBatch?: (batch: EventBatch) => void;
+  }) {
     this.#broker = parts.broker;
     this.#shard = parts.shard;
     this.#clock = parts.clock;
     this.cursor = parts.cursor;
     this.#heads = new Map(parts.heads);
+    this.#onBatch = parts.onBatch ?? (() => {});
   }
 
   /** Newest recorded seq of a zone; 0 without any. */
@@ -84,7 +94,11 @@ export class ShardTail {
 
   async #fetch(waitMs: number): Promise<Fetched> {
     const fetched = await this.#broker.fetch(this.#shard, this.cursor.offset, { maxBytes: FETCH_BYTES_MAX, waitMs });
-    this.cursor = readFetched(this.cursor, fetched, (record) => record.kind === 'data' && this.#note(record));
+    this.cursor = readFetched(this.cursor, fetched, (record) => {
+      if (record.kind !== 'data') return;
+      this.#note(record);
+      this.#onBatch(record.batch);
+    });
     return fetched;
   }
 

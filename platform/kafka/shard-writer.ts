@@ -1,7 +1,18 @@
-import { type Clock, type EventBatch, lastSeqOf, retryDelayMs, SequenceGap, type ZoneAddress } from '@millrace/kernel';
+import {
+  ClaimLost,
+  type Clock,
+  type EventBatch,
+  type Lease,
+  lastSeqOf,
+  retryDelayMs,
+  SequenceGap,
+  type WriterEnd,
+  WriterEnded,
+  type ZoneAddress,
+} from '@millrace/kernel';
 import type { Cursor } from './reader-rule.ts';
 import { BrokerError, type Producer, type ShardBroker } from './shard-broker.ts';
-import { encodeRecord, type ShardRecord, type StoredRecord } from './shard-records.ts';
+import { type DataRecord, encodeRecord, type ShardRecord, type StoredRecord } from './shard-records.ts';
 import type { ShardTail } from './shard-tail.ts';
 
 /** Requests in flight: brokers recognise repeats among the last five batches of a producer. */
@@ -16,34 +27,9 @@ const RETRY_FIRST_MS = 50;
 /** Sequence numbers are 31 bits: the number after the largest is 0. */
 const SEQUENCES = 2 ** 31;
 
-/** The right to own a shard, for a limited time. It only prevents useless work: the order of the log decides who owns the shard. */
-export interface Lease {
-  /** Remaining time, ms; zero or less when it has ended. */
-  leftMs(): number;
-}
-
-/** `fenced`: another process has claimed the shard. `unknown`: the brokers do not tell whether the last batches are written. */
-export type WriterEnd = 'released' | 'fenced' | 'unknown';
-
-/** The writer has ended, and it is not known whether the batches are written. Own the shard again to learn it. */
-export class WriterEnded extends Error {
-  constructor(shard: number, end: WriterEnd) {
-    super(`the writer of shard ${shard} has ended (${end}); own the shard again to learn what is written`);
-    this.name = 'WriterEnded';
-  }
-}
-
-/** Another claim of the shard was first, or the lease has ended. */
-export class ClaimLost extends Error {
-  constructor(shard: number, reason: string) {
-    super(`shard ${shard} is not owned: ${reason}`);
-    this.name = 'ClaimLost';
-  }
-}
-
 export class TooLarge extends Error {
-  constructor(bytes: number) {
-    super(`an append of ${bytes} bytes exceeds the limit of ${APPEND_BYTES_MAX}; split it, or store a large state elsewhere`);
+  constructor({ zone, firstSeq }: EventBatch, bytes: number) {
+    super(`the batch of ${zone} at seq ${firstSeq} has ${bytes} bytes, more than the limit of ${APPEND_BYTES_MAX}`);
     this.name = 'TooLarge';
   }
 }
@@ -70,6 +56,8 @@ interface Parts {
   readonly tail: ShardTail;
   /** Random, never used before. */
   readonly nonce: string;
+  /** Called with the nonce of the owner before; '' for none. The claim is valid only if that is still the owner then. An exception prevents the claim. */
+  readonly onPrevious?: (nonce: string) => void;
 }
 
 /**
@@ -104,6 +92,7 @@ export class ShardWriter {
     await tail.readToEnd();
     const producer = await retried(parts, () => broker.initProducer(shard));
     requireLease(parts);
+    parts.onPrevious?.(tail.cursor.nonce);
     const previous = tail.cursor.epoch;
     const claim = encodeRecord({ kind: 'claim', epoch: previous + 1, previous, nonce });
     const offset = await retried(parts, () => broker.produce(shard, { producer, sequence: 0, records: [claim] }));
@@ -128,25 +117,25 @@ export class ShardWriter {
   }
 
   /**
-   * Appends batches together, or none, in the order of the calls. Resolves with the place of the first one when all in-sync replicas have them.
+   * Appends batches in the order of the calls. Resolves with the place of the first one when all in-sync replicas have them. Those of one call are in one
+   * request, as far as its size allows.
    * @throws TooLarge, SequenceGap: nothing is written, and the writer goes on; WriterEnded: the outcome is unknown
    */
-  append(batches: readonly EventBatch[]): Promise<Cursor> {
-    if (this.#end) return Promise.reject(new WriterEnded(this.#parts.shard, this.#end));
+  async append(batches: readonly EventBatch[]): Promise<Cursor> {
+    if (this.#end) throw new WriterEnded(this.#parts.shard, this.#end);
     const { nonce, tail } = this.#parts;
-    if (batches.length === 0) return Promise.resolve(tail.cursor);
-    const parts = batches.map((batch, place): ShardRecord => ({ kind: 'data', nonce, index: this.#nextIndex + place, batch }));
     const due = new Map<ZoneAddress, number>();
     for (const batch of batches) {
       const next = due.get(batch.zone) ?? this.#due.get(batch.zone) ?? this.headOf(batch.zone) + 1;
-      if (batch.firstSeq !== next) return Promise.reject(new SequenceGap(batch.zone, next, batch.firstSeq));
+      if (batch.firstSeq !== next) throw new SequenceGap(batch.zone, next, batch.firstSeq);
       due.set(batch.zone, lastSeqOf(batch) + 1);
     }
-    const records = parts.map(encodeRecord);
-    const bytes = records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + value.length + RECORD_OVERHEAD_BYTES, 0);
-    if (bytes > APPEND_BYTES_MAX) return Promise.reject(new TooLarge(bytes));
+    const requests = requestsOf(
+      batches.map((batch, place): DataRecord => ({ kind: 'data', nonce, index: this.#nextIndex + place, batch })),
+    );
     for (const [zone, next] of due) this.#due.set(zone, next);
-    return this.#add(parts, records);
+    const [first = tail.cursor] = await Promise.all(requests.map(({ parts, records }) => this.#add(parts, records)));
+    return first;
   }
 
   /**
@@ -287,6 +276,30 @@ export class ShardWriter {
     for (const { done } of left) done.reject(new WriterEnded(this.#parts.shard, end));
     this.#ended.resolve(end);
   }
+}
+
+interface Request {
+  readonly parts: DataRecord[];
+  readonly records: StoredRecord[];
+}
+
+/** Divides records into requests of the size that brokers accept. @throws TooLarge when one record is larger */
+function requestsOf(all: readonly DataRecord[]): Request[] {
+  const requests: Request[] = [];
+  let bytesLeft = 0;
+  for (const part of all) {
+    const record = encodeRecord(part);
+    const bytes = (record.key?.length ?? 0) + record.value.length + RECORD_OVERHEAD_BYTES;
+    if (bytes > APPEND_BYTES_MAX) throw new TooLarge(part.batch, bytes);
+    if (bytes > bytesLeft) {
+      requests.push({ parts: [], records: [] });
+      bytesLeft = APPEND_BYTES_MAX;
+    }
+    requests.at(-1)?.parts.push(part);
+    requests.at(-1)?.records.push(record);
+    bytesLeft -= bytes;
+  }
+  return requests;
 }
 
 /** Sends a request until it is confirmed. @throws ClaimLost when it never will be, BrokerError when the brokers do not confirm it in time */

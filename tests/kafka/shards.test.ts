@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import {
-  type KafkaBrokers,
-  openKafkaTopic,
-  readShard,
-  SHARD_START,
-  type ShardBroker,
-  shardStart,
-  TopicUnsafe,
-  WriterEnded,
-} from '@millrace/kafka';
+import { type KafkaBrokers, openKafkaTopic, readShard, SHARD_START, type ShardBroker, shardStart, TopicUnsafe } from '@millrace/kafka';
 import { createTopic, kafkaMissing, openTestKafka, producersOf, type TestKafka } from '@millrace/kafka/testing';
+import { WriterEnded } from '@millrace/kernel';
 import { until } from '@millrace/testing';
 import { DelayingProxy } from './delaying-proxy.ts';
 import { faultyRun } from './faulty-run.ts';

@@ -8,6 +8,7 @@ const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|n
   --faults  ${FAULT_NAMES.join(', ')} (all)
   --reactors  simulates a reactor between two topics instead of the world; it has faults of its own
   --shards    simulates owners of a shard on brokers of Kafka instead; it has faults of its own
+  --hosts     simulates zone hosts on such brokers; it has faults of its own
   --stop    ends with the first seed that fails; with --for TEXT, the first with a mistake that matches this regular expression
 
 Ends with 1 when a seed fails; the same seed fails again.`;
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     for: { type: 'string', default: '' },
     reactors: { type: 'boolean', default: false },
     shards: { type: 'boolean', default: false },
+    hosts: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -59,6 +61,11 @@ async function run(seed: number): Promise<{ mistakes: readonly string[]; summary
   if (values.shards) {
     const { simulateShard } = await import('./kafka/simulate-shard.ts');
     const { mistakes, ...figures } = await simulateShard(seed);
+    return { mistakes, summary: JSON.stringify(figures), story: [] };
+  }
+  if (values.hosts) {
+    const { simulateHosts } = await import('./kafka/simulate-hosts.ts');
+    const { mistakes, ...figures } = await simulateHosts(seed);
     return { mistakes, summary: JSON.stringify(figures), story: [] };
   }
   if (values.reactors) {

@@ -1,6 +1,7 @@
 import { registerHooks } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { HOST_MUTANTS } from './kafka/host-mutants.ts';
 import { SHARD_MUTANTS } from './kafka/shard-mutants.ts';
 import { MUTANTS } from './mutants.ts';
 
@@ -8,7 +9,7 @@ import { MUTANTS } from './mutants.ts';
  * Loaded before the simulation: plants the bug named by MUTANT in the source when it is loaded.
  */
 
-const all = { ...MUTANTS, ...SHARD_MUTANTS };
+const all = { ...MUTANTS, ...SHARD_MUTANTS, ...HOST_MUTANTS };
 const mutant = all[process.env.MUTANT ?? ''];
 if (!mutant) throw new Error(`MUTANT is "${process.env.MUTANT}"; there are ${Object.keys(all).join('; ')}`);
 const target = pathToFileURL(join(import.meta.dirname, '../..', mutant.file)).href;

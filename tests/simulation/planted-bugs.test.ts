@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { TIME_FACTOR } from '@millrace/testing';
 import { FAULT_NAMES } from './faults.ts';
+import { HOST_MUTANTS } from './kafka/host-mutants.ts';
 import { SHARD_MUTANTS } from './kafka/shard-mutants.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 
@@ -15,6 +16,7 @@ describe('a planted bug is found:', () => {
   for (const [name, mutant] of Object.entries(MUTANTS))
     test(name, () => assertFound(name, mutant, ['--faults', (mutant.faults ?? FAULT_NAMES).join(',')]));
   for (const [name, mutant] of Object.entries(SHARD_MUTANTS)) test(name, () => assertFound(name, mutant, ['--shards']));
+  for (const [name, mutant] of Object.entries(HOST_MUTANTS)) test(name, () => assertFound(name, mutant, ['--hosts']));
 });
 
 async function assertFound(name: string, { violates, seed }: Mutant, simulation: string[]): Promise<void> {

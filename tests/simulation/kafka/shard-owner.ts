@@ -1,5 +1,5 @@
-import { type Cursor, type Lease, SHARD_START, type ShardBroker, ShardTail, ShardWriter, WriterEnded } from '@millrace/kafka';
-import type { Clock, EventBatch, ZoneAddress } from '@millrace/kernel';
+import { type Cursor, SHARD_START, type ShardBroker, ShardTail, ShardWriter } from '@millrace/kafka';
+import { type Clock, type EventBatch, type Lease, WriterEnded, type ZoneAddress } from '@millrace/kernel';
 
 /** Zones of the shard. */
 const ZONES: readonly ZoneAddress[] = ['counter/a', 'counter/b', 'counter/c'] as ZoneAddress[];

@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Cursor, readShard, SHARD_START } from '@millrace/kafka';
 import type { EventBatch } from '@millrace/kernel';
 import { Machine, Scheduler } from '../scheduler.ts';
+import { plantBrokerFaults } from './broker-faults.ts';
 import { type History, LeaseService, type Manifest, newManifest, ShardOwner } from './shard-owner.ts';
-import { noKafkaFaults, SimulatedKafka } from './simulated-kafka.ts';
+import { SimulatedKafka } from './simulated-kafka.ts';
 import { mistakesIn, type ValidLog, validRecords } from './valid-records.ts';
 
 const OWNERS = 3;
@@ -53,9 +54,18 @@ export async function simulateShard(seed: number): Promise<ShardRun> {
   };
   for (const machine of machines) startOwner(world, machine);
   const readers = [0, 1].map((index) => new ShardConsumer(world, new Machine(`reader ${index}`, scheduler)));
-  plantFaults(world);
+  const processes = machines.map((machine) => ({
+    machine,
+    crash: () => machine.crash(),
+    start: () => {
+      machine.start();
+      startOwner(world, machine);
+    },
+  }));
+  const heal = plantBrokerFaults(world, processes, FAULTY_MS);
   await scheduler.runUntil(FAULTY_MS);
-  heal(world);
+  heal();
+  for (const process of processes) if (!process.machine.isUp) process.start();
   const before = world.history.durable.size;
   await scheduler.runUntil(FAULTY_MS + CALM_MS);
   const records = world.kafka.replicated();
@@ -73,84 +83,6 @@ function startOwner(world: World, machine: Machine): void {
   const name = `${machine.name}.${++world.processes}`;
   const broker = kafka.for(machine);
   world.owners.set(machine, new ShardOwner({ clock: machine, broker, random: scheduler, leases, history, manifest, cuts, name }));
-}
-
-/** Sets faults at random times, each for a while. */
-function plantFaults(world: World): void {
-  const { scheduler, kafka, leases } = world;
-  const { faults } = kafka;
-  if (scheduler.chance(0.4)) faults.producerExpiryMs = scheduler.between(60, 1_000);
-  if (scheduler.chance(0.3)) faults.producerEpochsMax = 2;
-  const kinds: (() => () => void)[] = [
-    () => set(faults, 'lostRequests', scheduler.between(0.02, 0.4), 0),
-    () => set(faults, 'lostResponses', scheduler.between(0.02, 0.4), 0),
-    () => set(faults, 'repeatedRequests', scheduler.between(0.05, 0.5), 0),
-    () => set(faults, 'lateRequests', scheduler.between(0.02, 0.4), 0),
-    () => set(leases, 'isForgetful', true, false),
-    () => paused(scheduler.pick(kafka.brokers)),
-    () => paused(kafka.leader),
-    () => paused(scheduler.pick(world.machines)),
-    () => {
-      const broker = scheduler.chance(0.7) ? kafka.leader : scheduler.pick(kafka.brokers);
-      broker.crash();
-      return () => broker.start();
-    },
-    () => {
-      const machine = scheduler.pick(world.machines);
-      machine.crash();
-      return () => {
-        if (machine.isUp) return;
-        machine.start();
-        startOwner(world, machine);
-      };
-    },
-    () => {
-      const broker = scheduler.pick(kafka.brokers);
-      broker.offsetMs = scheduler.between(-2_000, 2_000);
-      return () => {
-        broker.offsetMs = 0;
-      };
-    },
-  ];
-  const next = () => {
-    if (scheduler.now > FAULTY_MS) return;
-    const end = scheduler.pick(kinds)();
-    scheduler.at(scheduler.now + scheduler.between(20, 1_200), end);
-    scheduler.at(scheduler.now + scheduler.between(10, 500), next);
-  };
-  scheduler.at(200, next);
-}
-
-/** @returns function that sets the neutral value again, not the one before: faults of one kind may overlap */
-function set<K extends string, V>(object: Record<K, V>, name: K, value: V, neutral: V): () => void {
-  object[name] = value;
-  return () => {
-    object[name] = neutral;
-  };
-}
-
-function paused(machine: Machine): () => void {
-  machine.pause();
-  return () => machine.resume();
-}
-
-function heal(world: World): void {
-  const { kafka, leases, machines } = world;
-  const { producerEpochsMax } = kafka.faults;
-  Object.assign(kafka.faults, noKafkaFaults(), { producerEpochsMax });
-  leases.isForgetful = false;
-  for (const broker of kafka.brokers) {
-    broker.offsetMs = 0;
-    if (broker.isUp) broker.resume();
-    else broker.start();
-  }
-  for (const machine of machines) {
-    if (machine.isUp) machine.resume();
-    else {
-      machine.start();
-      startOwner(world, machine);
-    }
-  }
 }
 
 /** Reads the shard like a consumer group: saves its place from time to time, and continues from there after a crash. */

@@ -69,6 +69,8 @@ interface Replica {
 export class SimulatedKafka {
   readonly faults = noKafkaFaults();
   readonly brokers: readonly Machine[];
+  /** Clients whose requests are lost. */
+  readonly cutOff = new Set<Machine>();
   readonly #scheduler: Scheduler;
   readonly #replicas: readonly Replica[];
   /** Data of the controller. */
@@ -130,7 +132,8 @@ export class SimulatedKafka {
     return new Promise<T>((resolve, reject) => {
       const { life } = client;
       const isLate = scheduler.chance(faults.lateRequests);
-      const copies = scheduler.chance(faults.lostRequests) ? 0 : scheduler.chance(faults.repeatedRequests) ? 2 : 1;
+      const copies =
+        scheduler.chance(faults.lostRequests) || this.cutOff.has(client) ? 0 : scheduler.chance(faults.repeatedRequests) ? 2 : 1;
       const cancel = client.after(REQUEST_MS_MAX + waitMs, () => reject(new BrokerError('unknown', 'no response from the broker')));
       for (let copy = 0; copy < copies; copy++) {
         const late = isLate || copy > 0 ? scheduler.between(0, faults.lateMsMax) : 0;

@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Clock,
+  type EventBatch,
+  type Journal,
+  type LogPosition,
+  lastSeqOf,
+  type ShardClaim,
+  type WriterEnd,
+  type ZoneAddress,
+} from '@millrace/kernel';
+import { type Cursor, SHARD_START } from './reader-rule.ts';
+import type { ShardBroker } from './shard-broker.ts';
+import { readShard, shardStart } from './shard-reader.ts';
+import { ShardTail } from './shard-tail.ts';
+import { ShardWriter } from './shard-writer.ts';
+
+/** Appends to a shard that may wait at a time: the requests in flight, and as many more. */
+const IN_FLIGHT_MAX = 10;
+const BEAT_MS = 10_000;
+const READ_BYTES_MAX = 4 * 2 ** 20;
+/** Events of a shard that an owner keeps in memory from its claim on, so that its zones need not read the log one by one. */
+const RECENT_EVENTS_MAX = 200_000;
+/** How long it keeps them, ms. Zones are opened soon after the claim. */
+const RECENT_MS = 60_000;
+
+/** The heads of a shard at one place. An owner reads the log from there on. */
+export interface ShardManifest {
+  readonly at: Cursor;
+  /** Newest seq of each zone before `at`. */
+  readonly heads: ReadonlyMap<ZoneAddress, number>;
+}
+
+/** The newest manifest of each shard, for all hosts. It may be missing or old: an owner then reads more of the log. */
+export interface ShardManifests {
+  load(shard: number): Promise<ShardManifest | null>;
+  save(shard: number, manifest: ShardManifest): Promise<void>;
+}
+
+export interface KafkaJournalParts {
+  readonly broker: ShardBroker;
+  readonly clock: Clock;
+  readonly manifests: ShardManifests;
+  /** Number of shards of the topic. */
+  readonly shards: number;
+  readonly shardOf: (zone: ZoneAddress) => number;
+  /** Names a new owner; no two have the same name. Default: random. */
+  readonly newName?: () => string;
+  /** Interval at which an idle owner writes a head, and saves its manifest, ms. Brokers forget producers that write nothing. */
+  readonly beatMs?: number;
+}
+
+/** A topic of Kafka as the log of zones: a shard is a partition. */
+export class KafkaJournal implements Journal {
+  readonly inFlightMax = IN_FLIGHT_MAX;
+  readonly #parts: KafkaJournalParts;
+  /** Shards that were claimed here. */
+  readonly #owned = new Map<number, OwnedShard>();
+
+  constructor(parts: KafkaJournalParts) {
+    this.#parts = parts;
+  }
+
+  shardOf(zone: ZoneAddress): number {
+    return this.#parts.shardOf(zone);
+  }
+
+  /** Number of shards. */
+  get shards(): number {
+    return this.#parts.shards;
+  }
+
+  async own(shard: number, { lease, onPrevious }: ShardClaim): Promise<OwnedShard> {
+    const { broker, clock, manifests, newName = randomUUID, beatMs = BEAT_MS } = this.#parts;
+    const stored = await manifests.load(shard);
+    const from = stored ?? { at: await shardStart(broker, shard), heads: new Map<ZoneAddress, number>() };
+    const recent = new RecentBatches(from.heads);
+    const tail = new ShardTail({ broker, shard, clock, cursor: from.at, heads: from.heads, onBatch: (batch) => recent.add(batch) });
+    const nonce = newName();
+    const claim = { broker, shard, lease, clock, tail, nonce, onPrevious: (previous: string) => onPrevious(nonce, previous) };
+    const writer = await ShardWriter.own(claim);
+    const owned = new OwnedShard(writer, { nonce, tail, clock, recent });
+    this.#owned.set(shard, owned);
+    this.#beat(shard, owned, beatMs);
+    return owned;
+  }
+
+  #beat(shard: number, owned: OwnedShard, beatMs: number): void {
+    const { clock, manifests } = this.#parts;
+    const cancel = clock.after(beatMs, () => {
+      void owned.beat();
+      // An older manifest does, too: the next owner then reads more.
+      manifests.save(shard, owned.manifest()).catch(() => {});
+      this.#beat(shard, owned, beatMs);
+    });
+    void owned.ended.then(cancel);
+  }
+
+  async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
+    const shard = this.shardOf(zone);
+    const recent = this.#owned.get(shard)?.recentOf(zone, afterSeq);
+    if (recent) return yield* recent;
+    for (let cursor = await this.#cursorAt(shard, from); ; ) {
+      const { batches, next, lag } = await readShard(this.#parts.broker, shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
+      for (const { batch } of batches) if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield batch;
+      if (lag === 0) return;
+      cursor = next;
+    }
+  }
+
+  /** The place to read from; the oldest record, if those before were deleted. */
+  async #cursorAt(shard: number, from: LogPosition | null): Promise<Cursor> {
+    const start = await shardStart(this.#parts.broker, shard);
+    // A number is the position in a log of another kind.
+    if (from === null || typeof from === 'number') return start;
+    return from.offset < start.offset ? start : from;
+  }
+}
+
+/** One ownership of a shard. */
+export class OwnedShard {
+  readonly epoch: number;
+  readonly ended: Promise<WriterEnd>;
+  readonly #writer: ShardWriter;
+  readonly #nonce: string;
+  readonly #tail: ShardTail;
+  /** What was read at the claim; null after a while. */
+  #recent: RecentBatches | null;
+
+  constructor(writer: ShardWriter, parts: { nonce: string; tail: ShardTail; clock: Clock; recent: RecentBatches }) {
+    const { clock } = parts;
+    this.epoch = writer.epoch;
+    this.ended = writer.ended;
+    this.#writer = writer;
+    this.#nonce = parts.nonce;
+    this.#tail = parts.tail;
+    this.#recent = parts.recent;
+    parts.recent.close();
+    const cancel = clock.after(RECENT_MS, () => {
+      this.#recent = null;
+    });
+    void writer.ended.then(() => {
+      this.#recent = null;
+      cancel();
+    });
+  }
+
+  headOf(zone: ZoneAddress): number {
+    // Behind the claim of a later owner, the tail has the heads of that owner.
+    return this.#tail.cursor.nonce === this.#nonce ? this.#writer.headOf(zone) : 0;
+  }
+
+  append(batches: readonly EventBatch[]): Promise<Cursor> {
+    return this.#writer.append(batches);
+  }
+
+  async beat(): Promise<void> {
+    await this.#writer.beat();
+  }
+
+  release(): Promise<void> {
+    return this.#writer.release();
+  }
+
+  /** The heads of the shard now, for its manifest. */
+  manifest(): ShardManifest {
+    const { cursor, heads } = this.#writer.place();
+    return { at: cursor, heads };
+  }
+
+  /** The batches of a zone after a seq, if they are known without reading the log. */
+  recentOf(zone: ZoneAddress, afterSeq: number): EventBatch[] | null {
+    if (this.#tail.cursor.nonce !== this.#nonce) return null;
+    const head = this.#writer.headOf(zone);
+    return afterSeq >= head ? [] : (this.#recent?.ofZone(zone, afterSeq, head) ?? null);
+  }
+}
+
+/** What an owner has read up to its claim. */
+class RecentBatches {
+  readonly #heads: ReadonlyMap<ZoneAddress, number>;
+  readonly #zones = new Map<ZoneAddress, EventBatch[]>();
+  #events = 0;
+  #isClosed = false;
+
+  /** @param heads newest seq of each zone before what is read */
+  constructor(heads: ReadonlyMap<ZoneAddress, number>) {
+    this.#heads = heads;
+  }
+
+  add(batch: EventBatch): void {
+    if (this.#isClosed) return;
+    this.#events += batch.events.length;
+    if (this.#events > RECENT_EVENTS_MAX) return this.#zones.clear();
+    const ofZone = this.#zones.get(batch.zone);
+    if (ofZone) ofZone.push(batch);
+    else this.#zones.set(batch.zone, [batch]);
+  }
+
+  /** The claim is read: what follows is written by its owner. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** All batches of a zone with events from `afterSeq` to `head`; null when some are not known. */
+  ofZone(zone: ZoneAddress, afterSeq: number, head: number): EventBatch[] | null {
+    const batches = this.#zones.get(zone) ?? [];
+    const last = batches.at(-1);
+    if (this.#events > RECENT_EVENTS_MAX || afterSeq < (this.#heads.get(zone) ?? 0) || !last || lastSeqOf(last) < head) return null;
+    return structuredClone(batches.filter((batch) => lastSeqOf(batch) > afterSeq));
+  }
+}
+
+/** Manifests in memory: for a process that needs none of earlier ones. */
+export class MemoryManifests implements ShardManifests {
+  readonly #manifests = new Map<number, ShardManifest>();
+
+  async load(shard: number): Promise<ShardManifest | null> {
+    return this.#manifests.get(shard) ?? null;
+  }
+
+  async save(shard: number, manifest: ShardManifest): Promise<void> {
+    const known = this.#manifests.get(shard) ?? { at: SHARD_START };
+    if (known.at.offset <= manifest.at.offset) this.#manifests.set(shard, manifest);
+  }
+}

@@ -1,0 +1,38 @@
+import type { Mutant } from '../mutants.ts';
+
+const BRANCH = /was decided after|follows event|is in the log twice|two events are/;
+const TOLD = /was confirmed at|was refused with/;
+const STUCK = /is open nowhere|did not go on|events, and the log/;
+const either = (...checks: RegExp[]) => new RegExp(checks.map(({ source }) => source).join('|'));
+
+/** Planted bugs of zone hosts on a log in Kafka, which `npm run simulate -- --hosts` must find. */
+export const HOST_MUTANTS: Readonly<Record<string, Mutant>> = {
+  'a shard is claimed again after another owner': {
+    file: 'kernel/shard.ts',
+    from: "      if (this.epoch > 0 && !this.#owners.has(previous)) throw new ClaimLost(this.index, 'another host has owned it since');\n",
+    to: '',
+    violates: either(BRANCH, TOLD, STUCK),
+    seed: 2,
+  },
+  'a snapshot is stored before the log in Kafka has its events': {
+    file: 'kernel/snapshots.ts',
+    from: 'store.save(zone.snapshot(time), this.#recorded(entry))',
+    to: 'store.save(zone.snapshot(time), Math.random() > 2 ? this.#recorded(entry) : undefined)',
+    violates: either(BRANCH, TOLD, STUCK),
+    seed: 1,
+  },
+  'a decision without a confirmation is refused': {
+    file: 'kernel/outbox.ts',
+    from: "return refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.');",
+    to: "return refused('ZONE_STOPPED', 'Send the command again with the same id.');",
+    violates: /was refused with/,
+    seed: 1,
+  },
+  'the time of a zone follows its clock': {
+    file: 'kernel/zone-time.ts',
+    from: '    else this.#behind ??= { time: this.#last, elapsed };\n',
+    to: '',
+    violates: /is before that of the event before it/,
+    seed: 3,
+  },
+};

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { EventBatch } from '@millrace/kernel';
 import { openLmdbLog } from '@millrace/log';
-import { appendTo } from '@millrace/log/testing';
 import { type DatabaseOptions, open } from 'lmdb';
 import { inFolder, paired, rate, report } from './measure.ts';
 
@@ -31,16 +30,26 @@ const groups = Array.from({ length: EVENTS / GROUP }, (_none, group) =>
 
 let run = 0;
 
-/** Appends all groups to a new log in `folder`, each awaited. */
-async function fillLog(folder: string): Promise<ReturnType<typeof openLmdbLog>> {
+const zoneAt = (index: number) => `instrument/x:${index}-Y`;
+
+/** A new log in `folder`, as its owner uses it. */
+async function openLog(folder: string) {
   const log = openLmdbLog(folder);
+  const shards = [...new Set(Array.from({ length: ZONES }, (_none, index) => log.shardOf(zoneAt(index))))];
+  const claim = { lease: { leftMs: () => Number.POSITIVE_INFINITY }, onPrevious: () => {} };
+  const writers = new Map(await Promise.all(shards.map(async (shard) => [shard, await log.own(shard, claim)] as const)));
+  return { log, writers };
+}
+
+/** Appends all groups, each awaited: the batches of each shard are an append, as a host sends them. */
+async function fill({ log, writers }: Awaited<ReturnType<typeof openLog>>): Promise<void> {
   const seqs = new Array<number>(ZONES).fill(1);
   for (const group of groups) {
     const share = GROUP / ZONES;
     const batches = seqs.map((firstSeq, zone): EventBatch => {
       seqs[zone] = firstSeq + share;
       return {
-        zone: `instrument/x:${zone}-Y`,
+        zone: zoneAt(zone),
         epoch: 0,
         firstSeq,
         version: 1,
@@ -49,9 +58,9 @@ async function fillLog(folder: string): Promise<ReturnType<typeof openLmdbLog>> 
         metas: null,
       };
     });
-    await appendTo(log, batches);
+    const byShard = Map.groupBy(batches, ({ zone }) => log.shardOf(zone));
+    await Promise.all([...byShard].map(([shard, ofShard]) => writers.get(shard)?.append(ofShard)));
   }
-  return log;
 }
 
 function openBare(folder: string) {
@@ -63,11 +72,9 @@ await inFolder(async (folder) => {
   const appended = await paired(
     5,
     async () => {
-      let log: ReturnType<typeof openLmdbLog> | undefined;
-      const speed = await rate(EVENTS, async () => {
-        log = await fillLog(join(folder, `log-${run++}`));
-      });
-      await log?.close();
+      const opened = await openLog(join(folder, `log-${run++}`));
+      const speed = await rate(EVENTS, () => fill(opened));
+      await opened.log.close();
       return speed;
     },
     async () => {
@@ -82,7 +89,9 @@ await inFolder(async (folder) => {
   );
   report({ what: 'events appended, durable, groups of 1,000', ...appended, unit: 'events/s', budget: { kind: '>=', value: 0.5 } });
 
-  const log = await fillLog(join(folder, 'replayed'));
+  const replayedLog = await openLog(join(folder, 'replayed'));
+  await fill(replayedLog);
+  const { log } = replayedLog;
   const bare = openBare(join(folder, 'bare-replayed'));
   for (const [group, events] of groups.entries()) {
     const share = GROUP / 10;

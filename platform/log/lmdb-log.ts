@@ -44,8 +44,8 @@ const CONTENDED_MS = 500;
 
 const DATABASES_MAX = 16;
 const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
-/** Appends of a process that may wait for the disk: more than accumulate with a slow one. */
-const IN_FLIGHT_MAX = 64;
+/** Appends of a shard at a time. What is decided meanwhile forms the next one; with more, there are more and smaller commits. */
+const IN_FLIGHT_MAX = 1;
 /** Events in one commit. */
 const COMMIT_EVENTS_MAX = 4_096;
 /**

@@ -110,6 +110,11 @@ export class ZoneHost {
     return this.#shards.areFlowing;
   }
 
+  /** Whether the new events of a zone go straight to the log. */
+  records(address: ZoneAddress): boolean {
+    return this.#entries.get(address)?.shard.outbox.isFlowing ?? true;
+  }
+
   /** Number of commands in the mailbox of a zone. */
   waiting(address: ZoneAddress): number {
     return this.#entries.get(address)?.mailbox.length ?? 0;

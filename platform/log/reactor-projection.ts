@@ -41,7 +41,7 @@ export interface EventReactor<Event extends { type: string } = { type: string }>
 export interface ReactorParts<Event extends { type: string }> {
   readonly reactor: EventReactor<Event>;
   /** Owns the zones that the commands are for. */
-  readonly host: Pick<ZoneHost, 'open' | 'submit' | 'isRecording'>;
+  readonly host: Pick<ZoneHost, 'open' | 'submit' | 'records'>;
   readonly clock?: Clock;
   offsets(): Promise<ReadonlyMap<number, number>>;
   /** Whether an event became a dead letter at any time: its commands are then for a replay only. */
@@ -65,8 +65,6 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
     wants: (zone) => reactor.wants(zone),
     offsets: () => parts.offsets(),
     apply: async (batches, read, resumeFrom) => {
-      // The commands of each attempt would wait for the log, in addition to those of earlier attempts.
-      if (!parts.host.isRecording) throw new Error('the log of the zones is unavailable, so no effect can be confirmed');
       const delivery = new Delivery(parts, resumeFrom ?? null);
       for (const batch of batches)
         for (const [index, event] of batch.events.entries()) {
@@ -109,6 +107,8 @@ class Delivery<Event extends { type: string }> {
         index,
         command: count,
       });
+    // The commands of each attempt would wait for the log, in addition to those of earlier attempts.
+    if (!this.#parts.host.records(reaction.to)) throw new Error(`the log of ${reaction.to} is unavailable, so no effect can be confirmed`);
     const before = Promise.all([this.#decided.get(reaction.to) ?? this.#parts.host.open(reaction.to), this.#decidedOfEvent]);
     const decided = Promise.withResolvers<void>();
     this.#decided.set(reaction.to, decided.promise);

@@ -112,7 +112,7 @@ export class WorldHost {
         clock: this.#clock,
         send: this.#send,
         sendCommand: (command) => this.#sendCommand(zone, command),
-        isRecording: () => this.#host?.isRecording ?? true,
+        isRecording: () => this.#host?.records(zoneAddress(worldZone.kind, zone)) ?? true,
         state: () => this.#stateOf(zone),
       }),
       ticksUntilUpdate: UPDATE_EVERY_TICKS,
@@ -316,7 +316,7 @@ export class WorldHost {
 
   /** A player that departs while the log is unavailable would be in no zone until it is available; it stays on this side. */
   #mayCross(zone: ZoneId, to: { x: number; y: number }): boolean {
-    return this.#host?.isRecording === true || zoneAt(to) === zone;
+    return this.#host?.records(zoneAddress(worldZone.kind, zone)) === true || zoneAt(to) === zone;
   }
 
   #leave({ handle, zone, player, session, reason, n }: ToZoneHost & { type: 'leave' }): void {

@@ -41,13 +41,15 @@ function topicMetrics(metrics: Metrics, topics: Parts['topics']): void {
       topics().flatMap(({ name: topic, host }): [Labels, number][] => (host ? [[{ topic }, value(host.stats())]] : [])),
     );
   ofHost('millrace_zones', 'Open zones', ({ zones }) => zones);
+  ofHost('millrace_shards', 'Shards of the log that the host owns', ({ shards }) => shards);
+  ofHost('millrace_shards_suspended', 'Shards whose log cannot be written now', ({ suspendedShards }) => suspendedShards);
   ofHost('millrace_mailbox_commands', 'Commands that wait in mailboxes', ({ waitingCommands }) => waitingCommands);
   ofHost('millrace_commands_decided_total', 'Decided commands', ({ decidedCommands }) => decidedCommands);
   ofHost('millrace_commands_refused_busy_total', 'Commands refused because a mailbox was full', ({ refusedBusy }) => refusedBusy);
   ofHost('millrace_zone_failures_total', 'Zones that failed and were rebuilt', ({ zoneFailures }) => zoneFailures);
   ofHost(
     'millrace_snapshots_skipped_total',
-    'Snapshots skipped because the log was too far behind',
+    'Snapshots skipped because the log lacked events of the zone',
     ({ snapshotsSkipped }) => snapshotsSkipped,
   );
   ofHost('millrace_outbox_events', 'Decided events that wait in memory for the log', ({ outbox }) => outbox.waitingEvents);

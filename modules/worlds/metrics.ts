@@ -20,7 +20,7 @@ export function worldMetrics(metrics: Metrics, world: OpenWorld): void {
   ofZone('millrace_world_tick_longest_seconds', 'Longest tick of the last second', ({ tickMsMax }) => tickMsMax / 1_000);
   ofZone('millrace_world_tick_late_seconds', 'Longest delay of a tick in the last second', ({ lateMsMax }) => lateMsMax / 1_000);
   ofZone('millrace_world_mailbox_commands', 'Commands that wait at a zone', ({ waiting }) => waiting);
-  ofZone('millrace_world_epoch', 'Epoch of a zone: the number of its owners so far', ({ epoch }) => epoch);
+  ofZone('millrace_world_epoch', 'Epoch of a zone: the number of owners of its shard so far', ({ epoch }) => epoch);
   const ofHost = (name: string, help: string, value: (host: WorldHostStatus) => number) =>
     metrics.read(name, help, () => world.hosts.control.statuses().map((host): [Labels, number] => [{ host: host.id }, value(host)]));
   ofHost('millrace_world_host_zones', 'Open zones of a host', ({ open }) => open);

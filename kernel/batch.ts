@@ -39,6 +39,16 @@ export function lastSeqOf(batch: EventBatch): number {
   return batch.loss ? batch.loss.lastSeq : batch.firstSeq + batch.events.length - 1;
 }
 
+/** The parts of batches that the log lacks. After an append with an unknown outcome, it may have some of them. @param headOf newest seq of a zone in the log */
+export function lackingOf(batches: readonly EventBatch[], headOf: (zone: ZoneAddress) => number): EventBatch[] {
+  const heads = new Map<ZoneAddress, number>();
+  return batches.flatMap((batch) => {
+    const head = heads.get(batch.zone) ?? headOf(batch.zone);
+    heads.set(batch.zone, Math.max(head, lastSeqOf(batch)));
+    return after(batch, head) ?? [];
+  });
+}
+
 /**
  * A batch does not follow the last event that the log has of its zone. A retry of this batch alone fails again: the events
  * between the two are lost, unless an earlier append still brings them.

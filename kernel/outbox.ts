@@ -1,4 +1,4 @@
-import { after, type EventBatch, lastSeqOf, SequenceGap } from './batch.ts';
+import { type EventBatch, lackingOf, lastSeqOf, SequenceGap } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { DurableWaiters } from './durable-waiters.ts';
@@ -149,10 +149,10 @@ export class Outbox implements ZoneOutbox {
     return this.#until(() => !this.#spooling || this.#isEnded);
   }
 
-  /** Ends for ever. Durable replies that still wait get `OUTCOME_UNKNOWN`. @param keeps whether the spool gets the events in memory */
-  end(keeps: boolean): void {
+  /** Ends for ever. The spool gets the events in memory. Durable replies that still wait get `OUTCOME_UNKNOWN`. */
+  end(): void {
     if (this.#isEnded) return;
-    if (keeps) this.#leaveMemory();
+    this.#leaveMemory();
     this.#isEnded = true;
     this.#writer = null;
     this.#cancelRetry?.();
@@ -203,14 +203,18 @@ export class Outbox implements ZoneOutbox {
         return this.#retryLater(`the spool cannot be read: ${messageOf(error)}`);
       }
       if (!flight) return;
-      this.#send(flight, this.#writer);
+      try {
+        this.#send(flight, this.#writer);
+      } catch (error) {
+        return this.#parts.onUnknown(`the log cannot be read: ${messageOf(error)}`, error);
+      }
     }
   }
 
   #send(flight: Flight, writer: ShardWriter): void {
     this.#flights.push(flight);
+    const lacking = lackingOf(flight.batches, (zone) => writer.headOf(zone));
     this.#pending++;
-    const lacking = lackingOf(flight.batches, writer);
     const append = lacking.length > 0 ? writer.append(lacking) : Promise.resolve(null);
     const done = within(this.#parts.options.clock, ANSWER_MS_MAX, 'the log', append).then(
       (position) => {
@@ -348,7 +352,7 @@ export class Outbox implements ZoneOutbox {
     const whole = batches.filter(({ zone }) => !this.#losses.has(zone));
     let kept = new Set<EventBatch>();
     try {
-      kept = new Set(whole.slice(0, whole.length > 0 ? this.#spool?.add(whole) : 0));
+      kept = new Set(whole.slice(0, whole.length > 0 ? (this.#spool?.add(whole) ?? 0) : 0));
     } catch (error) {
       this.#report(`the spool cannot be written: ${messageOf(error)}`);
     }
@@ -389,16 +393,6 @@ export class Outbox implements ZoneOutbox {
   #report(message: string): void {
     this.#parts.observers.report({ kind: 'log', message });
   }
-}
-
-/** The parts of batches that the log lacks. After an append with an unknown outcome, it may have some of them. */
-function lackingOf(batches: readonly EventBatch[], writer: ShardWriter): EventBatch[] {
-  const heads = new Map<ZoneAddress, number>();
-  return batches.flatMap((batch) => {
-    const head = heads.get(batch.zone) ?? writer.headOf(batch.zone);
-    heads.set(batch.zone, Math.max(head, lastSeqOf(batch)));
-    return after(batch, head) ?? [];
-  });
 }
 
 function unknown(): Refused {

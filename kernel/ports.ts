@@ -108,8 +108,8 @@ export interface SnapshotStore {
 /** Overflow of the outboxes on local disk. It survives the process. */
 export interface Spools {
   /**
-   * The spool of a new owner of a shard. It begins with what is left of that of its predecessor, and is stored as its successor before this returns: if
-   * the claim takes effect, and the process then ends, the next owner gets both.
+   * The spool of a new owner of a shard. It begins with what its predecessor has stored until now, and is stored as its successor before this returns: if
+   * the claim takes effect, and the process then ends, the next owner gets both. It reads nothing yet.
    */
   open(shard: number, owner: string, predecessor: string): Spool;
   /** Closes the spools of a shard. What they hold is kept. */
@@ -123,6 +123,8 @@ export interface Spools {
 
 /** A queue of batches on disk that the log of a shard may lack. */
 export interface Spool {
+  /** Reads what the predecessor has left. Called once the claim has taken effect, before anything else. @throws when it cannot be read */
+  begin(): void;
   /** Adds batches at the end, without waiting for the disk. Returns how many of them, from the first on, had room. */
   add(batches: readonly EventBatch[]): number;
   /** The oldest batches, up to about `eventsMax` events; at least one unless the spool is empty. */

@@ -96,15 +96,16 @@ export class Shard implements ZoneShard {
   leaveAtOnce(entry: ZoneEntry): void {
     this.zones.delete(entry);
     if (this.#isEnded || this.zones.size > 0) return;
-    this.#end(true);
+    this.#end();
     void this.#writer?.release().catch(ignored);
     void this.#claiming.then(() => this.#gone.resolve());
   }
 
-  /** Another owner has claimed the shard: what it lacks is not valid any more. */
+  /** Another owner has, or may have, claimed the shard. What the log lacks stays on the spool: only an owner that follows this one takes it. */
   lost(reason: string): void {
     if (this.state === 'ended') return;
-    this.#end(false);
+    this.#end();
+    void this.#writer?.release().catch(ignored);
     this.#gone.resolve();
     for (const entry of [...this.zones]) this.#parts.onLost(entry, reason);
   }
@@ -112,7 +113,7 @@ export class Shard implements ZoneShard {
   /** Ends the ownership in order. Call it when the outbox is drained. */
   async release(): Promise<void> {
     if (this.state === 'ended') return this.gone;
-    this.#end(true);
+    this.#end();
     const released = this.#writer?.release() ?? Promise.resolve();
     await within(this.#parts.options.clock, RELEASE_MS_MAX, 'the log', released).catch(ignored);
     this.#gone.resolve();
@@ -141,6 +142,12 @@ export class Shard implements ZoneShard {
 
   #own(writer: ShardWriter, spool: Spool | null): void {
     if (this.#isEnded || !spool) return void writer.release().catch(ignored);
+    try {
+      spool.begin();
+    } catch (error) {
+      void writer.release().catch(ignored);
+      throw error;
+    }
     this.#writer = writer;
     this.epoch = writer.epoch;
     this.#openings = 0;
@@ -159,7 +166,7 @@ export class Shard implements ZoneShard {
     if (this.#isEnded) return;
     if (this.epoch > 0) return this.#suspend(messageOf(error), error);
     this.#owned.reject(error);
-    this.#end(true);
+    this.#end();
     this.#gone.resolve();
   }
 
@@ -195,11 +202,11 @@ export class Shard implements ZoneShard {
     return this.state === 'ended';
   }
 
-  #end(keeps: boolean): void {
+  #end(): void {
     this.state = 'ended';
     this.#owned.reject(new Error(`shard ${this.index} has another owner now`));
     this.#cancelRetry();
-    this.outbox.end(keeps);
+    this.outbox.end();
     this.#parts.options.spools.close(this.index);
   }
 }

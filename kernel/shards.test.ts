@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Reply } from './command.ts';
-import { beating, guardedLog, ManualClock, MemoryLog, MemorySpools, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
+import {
+  beating,
+  CountingClock,
+  guardedLog,
+  ManualClock,
+  MemoryLog,
+  MemorySpools,
+  newHost,
+  settled,
+  type Turnstile,
+  turnstile,
+} from './testing/index.ts';
 
 const [gate, other] = ['turnstile/gate', 'turnstile/other'] as const;
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
@@ -198,7 +209,7 @@ describe('without its lease a host', () => {
   });
 
   test('does not claim its shards again, and gives its zones up', async () => {
-    const { host, clock, log, lease, failures } = await leased();
+    const { host, clock, log, lease, failures, spools } = await leased();
     log.away = 'gone';
     host.send(gate, admit());
     await clock.settle();
@@ -207,8 +218,24 @@ describe('without its lease a host', () => {
     log.away = null;
     await clock.advance(1_000);
     assert.deepEqual([host.status(gate), log.batches], ['stopped', []]);
+    assert.equal(spools.batches, 1, 'for an owner that follows it');
     assert.ok(failures.some(({ kind }) => kind === 'zone-lost'));
   });
+});
+
+test('a host that is closed without a lease leaves no timer', async () => {
+  const clock = new CountingClock(1_000);
+  const lease = { leftMs: 1_000 };
+  const { host } = newHost([turnstile], { clock, options: { lease: { leftMs: () => lease.leftMs } } });
+  await settled(clock, host.open(gate));
+  host.send(gate, admit());
+  lease.leftMs = 0;
+  await clock.advance(500);
+  host.abandon(gate);
+  await clock.advance(500);
+  await settled(clock, host.close());
+  await clock.advance(500);
+  assert.equal(clock.timers, 0);
 });
 
 test('an abandoned zone: its waiting durable commands get an unknown outcome, and the next owner on the machine has its events', async () => {

@@ -91,6 +91,7 @@ export class Shards {
         () => false,
       );
       if (isOwned) return shard.outbox.flowing().then(() => shard.outbox.drained());
+      if (this.#isClosed) return;
       const pause = new Promise<void>((resolve) => {
         this.#pauses.set(index, this.#parts.options.clock.after(retryDelayMs(attempt, RETRY_FIRST_MS), resolve));
       });

@@ -62,6 +62,7 @@ export class Turns {
 
   /** Without a lease another host may own the zones: commands wait until the zones are abandoned, or the lease is extended. */
   #callTurnLater(): void {
+    for (const entry of this.#ready) if (!entry.isSound || entry.mailbox.length === 0) this.#ready.delete(entry);
     if (this.#isDue || this.#ready.size === 0) return;
     this.#isDue = true;
     this.#parts.options.clock.after(LEASE_CHECK_MS, () => {

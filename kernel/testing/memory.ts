@@ -259,6 +259,8 @@ export class MemorySpool implements Spool {
     this.before = before;
   }
 
+  begin(): void {}
+
   get batches(): number {
     return this.#queue.length;
   }

@@ -109,8 +109,8 @@ export class ClusterNode {
   }
 
   /**
-   * Releases all zones for an orderly shutdown. Events that the log does not accept within `waitMs` stay in the spool of this host, which the next run
-   * writes first.
+   * Releases all zones for an orderly shutdown. Events that the log does not accept within `waitMs` stay on the spool, for the next
+   * owners of the zones on this machine.
    */
   async stop(waitMs: number): Promise<void> {
     this.#isStopped = true;

@@ -31,7 +31,7 @@ export interface ShardManifest {
   readonly heads: ReadonlyMap<ZoneAddress, number>;
 }
 
-/** The newest manifest of each shard, for all hosts. It may be missing or old: an owner then reads more of the log. */
+/** The newest manifest of each shard, for all hosts. It may be missing or old: an owner then reads more of the log, which must not be cut after it. */
 export interface ShardManifests {
   load(shard: number): Promise<ShardManifest | null>;
   save(shard: number, manifest: ShardManifest): Promise<void>;
@@ -87,13 +87,20 @@ export class KafkaJournal implements Journal {
 
   #beat(shard: number, owned: OwnedShard, beatMs: number): void {
     const { clock, manifests } = this.#parts;
-    const cancel = clock.after(beatMs, () => {
-      void owned.beat();
-      // An older manifest does, too: the next owner then reads more.
-      manifests.save(shard, owned.manifest()).catch(() => {});
-      this.#beat(shard, owned, beatMs);
+    let cancel = () => {};
+    const wait = () => {
+      cancel = clock.after(beatMs, () => {
+        void owned.beat();
+        // An older manifest does, too: the next owner then reads more.
+        manifests.save(shard, owned.manifest()).catch(() => {});
+        wait();
+      });
+    };
+    wait();
+    void owned.ended.then(() => {
+      cancel();
+      if (this.#owned.get(shard) === owned) this.#owned.delete(shard);
     });
-    void owned.ended.then(cancel);
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {

@@ -25,16 +25,14 @@ async function writeEarlierSpool(folder: string, log: LmdbLog, report: (message:
   const segments = readdirSync(folder).filter((name) => SEGMENT.test(name));
   if (segments.length === 0) return;
   const newest = new Map<ZoneAddress, number>();
-  await eachChunk(
-    folder,
-    () => {},
-    async (batches) => {
-      for (const batch of batches) newest.set(batch.zone, Math.max(newest.get(batch.zone) ?? 0, writerOf(batch)));
-    },
-  );
+  await eachChunk(folder, report, async (batches) => {
+    for (const batch of batches) newest.set(batch.zone, Math.max(newest.get(batch.zone) ?? 0, writerOf(batch)));
+  });
   let written = 0;
   let left = 0;
-  await eachChunk(folder, report, async (batches) => {
+  // Damage was reported by the first pass.
+  const silent = () => {};
+  await eachChunk(folder, silent, async (batches) => {
     // The newest owner of a zone wrote all that was valid of those before it once more.
     const valid = batches.filter((batch) => writerOf(batch) === newest.get(batch.zone));
     const counts = await log.appendEarlier(valid);

@@ -220,7 +220,8 @@ export class LmdbLog implements EventLog {
     this.#refreshView();
     const head = this.#heads.get(zone) ?? NO_HEAD;
     if (head.seq <= afterSeq) return;
-    for (let start = (from as number | null) ?? 0; ; ) {
+    // Another position is one in a log of another kind.
+    for (let start = typeof from === 'number' ? from : 0; ; ) {
       let recordsRead = 0;
       for (const { key, value } of records.getRange({ start, limit: CHUNK_RECORDS })) {
         recordsRead++;

@@ -12,6 +12,7 @@ const PLACEMENT = 'placement';
 export interface ShardPlacement {
   /** Stored in the log. A log is not used with another placement. */
   readonly name: string;
+  /** The zones of a shard must be in one partition of the log: an append has one position. */
   shardOf(zone: ZoneAddress): number;
 }
 
@@ -49,7 +50,7 @@ export class LmdbOwners {
   /** The next owner of a shard, within a transaction. @throws ClaimLost; Error when the log was written with another placement */
   next(shard: number, { lease, onPrevious }: ShardClaim): Owner {
     this.#requirePlacement();
-    const before = this.#owners.get(shard) ?? this.#firstOwners().get(shard) ?? { epoch: 0, name: '' };
+    const before = this.#owners.get(shard) ?? { epoch: this.#newestEpoch(shard), name: '' };
     const next = { epoch: before.epoch + 1, name: randomUUID() };
     if (lease.leftMs() <= 0) throw new ClaimLost(shard, 'the lease has ended');
     onPrevious(next.name, before.name);
@@ -57,16 +58,11 @@ export class LmdbOwners {
     return next;
   }
 
-  /** Owners of a log that has none: in earlier versions each zone had an epoch of its own, and no epoch of a zone is used again. */
-  #firstOwners(): Map<number, Owner> {
-    const first = new Map<number, Owner>();
-    if (this.#owners.getKeysCount({ limit: 1 }) > 0) return first;
-    for (const { key, value } of this.#heads.getRange()) {
-      const shard = this.shardOf(key);
-      first.set(shard, { epoch: Math.max(value.epoch, first.get(shard)?.epoch ?? 0), name: '' });
-    }
-    for (const [shard, owner] of first) partOfCommit(this.#owners.put(shard, owner));
-    return first;
+  /** Highest epoch of the zones of a shard without an owner: in earlier versions each zone had an epoch of its own, and none is used again. */
+  #newestEpoch(shard: number): number {
+    let newest = 0;
+    for (const { key, value } of this.#heads.getRange()) if (this.shardOf(key) === shard) newest = Math.max(newest, value.epoch);
+    return newest;
   }
 
   #requirePlacement(): void {

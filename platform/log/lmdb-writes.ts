@@ -85,7 +85,7 @@ export function earlierAppend(batches: readonly WrittenBatch[], view: Pick<LogVi
     if (!rest) continue;
     const isNext = rest.firstSeq === head.seq + 1 && (rest === batch || writerOf(batch) >= head.epoch);
     if (isNext) accepted.push(rest);
-    else left += rest.events.length;
+    else left += widthOf(rest);
     if (isNext) heads.set(batch.zone, { epoch: Math.max(head.epoch, writerOf(batch)), seq: lastSeqOf(rest) });
   }
   const epoch = [...heads.values()].reduce((most, head) => Math.max(most, head.epoch), 0);

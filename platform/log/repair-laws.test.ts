@@ -113,7 +113,6 @@ class Installation {
     const crash = async () => {
       await settle(clock, host.flushed());
       outage.isUnavailable = true;
-      for (const zone of ZONES) spools.close(log.shardOf(zone));
       await opened.close();
     };
     return { host, outage, crash };

@@ -6,6 +6,7 @@ import { open, type RootDatabase } from 'lmdb';
 import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
 import type { DeadEventKey, DeadEventPlace } from './lmdb-dead-letters.ts';
 import { STARTS, STATE } from './lmdb-log.ts';
+import type { Owner } from './lmdb-writer.ts';
 import type { Head } from './lmdb-writes.ts';
 import { PARTITIONS, partitionIndex, type Records, shapedBy, widthOf } from './partitions.ts';
 import { gapsIn, type Salvaged, salvageLog, widthOfRecord } from './salvage.ts';
@@ -85,6 +86,7 @@ export async function repairLog(
     const repair: Repair = { salvaged, snapshots, spools, partitions, starts, ends, report };
     for (const zone of zones) await heads.put(zone, await continueZone(zone, read.get(zone) ?? nothingRead(), repair));
     await copyConsumers(root, salvaged);
+    await copyOwners(root, salvaged);
     const state = root.openDB<readonly number[], string>({ name: 'state', useVersions: true });
     await state.put(STARTS, starts, 1);
     await state.put(STATE, ends, 1);
@@ -185,6 +187,16 @@ async function continueZone(zone: ZoneAddress, read: ZoneParts, repair: Repair):
   const restoredAt = seqGaps.length > 0 ? await restoredSeq(await labelsOf(zone, snapshots), read) : 0;
   report.broken.push(...seqGaps.filter(({ next }) => restoredAt < next - 1));
   return head;
+}
+
+/** Continues the epochs of the shards above all epochs that are known: that of a shard may be lost. */
+async function copyOwners(root: RootDatabase, { owners, heads }: Salvaged): Promise<void> {
+  const repaired = root.openDB<Head, string>({ name: 'heads' });
+  const known = [...owners.values(), ...heads.values(), ...repaired.getRange().map(({ value }) => value)];
+  const epoch = known.reduce((most, one) => Math.max(most, one.epoch), 0) + EPOCHS_SKIPPED;
+  const to = root.openDB<Owner, number>({ name: 'owners' });
+  // Without a name: the events on the spools of the owners are in the repaired log.
+  for (const shard of owners.keys()) await to.put(shard, { epoch, name: '' });
 }
 
 /** Copies consumer groups and dead letters. */

@@ -6,6 +6,7 @@ import { Packr } from 'msgpackr';
 import type { KnownGroup } from './lmdb-consumers.ts';
 import type { DeadEventKey, DeadEventPlace, StoredDeadLetter } from './lmdb-dead-letters.ts';
 import { STARTS, STATE } from './lmdb-log.ts';
+import type { Owner } from './lmdb-writer.ts';
 import type { Head } from './lmdb-writes.ts';
 import { PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, widthOf } from './partitions.ts';
 
@@ -26,6 +27,8 @@ export interface Salvaged {
   /** Next offset of each partition, if it could be read; else 0. */
   readonly ends: readonly number[];
   readonly heads: ReadonlyMap<string, Head>;
+  /** The newest owner of each shard. */
+  readonly owners: ReadonlyMap<number, Owner>;
   readonly groups: ReadonlyMap<string, KnownGroup>;
   /** May include recently removed ones. */
   readonly deadLetters: ReadonlyMap<number, StoredDeadLetter>;
@@ -65,6 +68,7 @@ export function salvageLog(folder: string): Salvaged {
     offsets,
     ends: small.ends,
     heads: small.heads,
+    owners: small.owners,
     groups: small.groups,
     deadLetters: small.deadLetters,
     deadEvents: small.deadEvents,
@@ -146,6 +150,7 @@ class SmallEntries {
   readonly ends: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly starts: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly heads = new Map<string, Head>();
+  readonly owners = new Map<number, Owner>();
   readonly groups = new Map<string, KnownGroup>();
   readonly deadLetters = new Map<number, StoredDeadLetter>();
   readonly deadEvents = new Map<string, readonly [DeadEventKey, DeadEventPlace]>();
@@ -162,11 +167,13 @@ class SmallEntries {
       if (Array.isArray(offsets)) for (const [index, at] of offsets.entries()) known[index] = Math.max(known[index] ?? 0, Number(at));
       return;
     }
-    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & StoredDeadLetter & DeadEventPlace>;
-    const { epoch, seq, at, offsets, gaps, letter, batch, partition, offset } = value;
+    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & Owner & KnownGroup & StoredDeadLetter & DeadEventPlace>;
+    const { epoch, seq, at, name, offsets, gaps, letter, batch, partition, offset } = value;
     if (typeof key === 'string' && epoch !== undefined && seq !== undefined && at !== undefined) {
       const known = this.heads.get(key);
       if (!known || known.epoch < epoch || (known.epoch === epoch && known.seq < seq)) this.heads.set(key, { epoch, seq, at });
+    } else if (typeof key === 'number' && epoch !== undefined && typeof name === 'string') {
+      if ((this.owners.get(key)?.epoch ?? -1) < epoch) this.owners.set(key, { epoch, name });
     } else if (typeof key === 'string' && Array.isArray(offsets) && this.#isNewest(`group ${key}`, transaction)) {
       this.groups.set(key, { offsets, gaps: gaps ?? [] });
     } else if (typeof key === 'number' && letter && isBatch(batch) && this.#isNewest(`dead letter ${key}`, transaction)) {

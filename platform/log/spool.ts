@@ -33,6 +33,23 @@ export interface SpoolQuota {
   readonly bytesMax: number;
 }
 
+/** The end of the records of a spool: a segment, and its size in bytes. */
+export interface SpoolEnd {
+  readonly segment: number;
+  readonly bytes: number;
+}
+
+/** Where a spool on a disk ends now; null when it has no segment. */
+export function endOf(disk: SpoolDisk): SpoolEnd | null {
+  const numbers = disk.list().flatMap((name) => (/^\d+\.spool$/.test(name) ? Number.parseInt(name, 10) : []));
+  if (numbers.length === 0) return null;
+  const segment = Math.max(...numbers);
+  const file = disk.open(segmentName(segment));
+  const bytes = file.size();
+  file.close();
+  return { segment, bytes };
+}
+
 /** Called with a message about bytes that the log will not get, and the file next to the segments that has them. */
 type OnDamage = (message: string) => void;
 
@@ -46,7 +63,7 @@ export function openSpool(folder: string | SpoolDisk, bytesMax: number, onDamage
   return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, { bytes: 0, bytesMax }, onDamage);
 }
 
-export class FileSpool implements Spool {
+export class FileSpool implements Omit<Spool, 'begin'> {
   readonly #disk: SpoolDisk;
   readonly #quota: SpoolQuota;
   readonly #packr = new Packr();
@@ -57,11 +74,12 @@ export class FileSpool implements Spool {
   /** Number of the newest segment, of this process or an earlier one. Numbers are not used again: the mark may be older than the segments. */
   #newest = 0;
 
-  constructor(disk: SpoolDisk, quota: SpoolQuota, onDamage: OnDamage) {
+  /** @param end end of what is read; default: everything */
+  constructor(disk: SpoolDisk, quota: SpoolQuota, onDamage: OnDamage, end?: SpoolEnd) {
     this.#disk = disk;
     this.#quota = quota;
     this.#onDamage = onDamage;
-    this.#readAll();
+    this.#readAll(end);
   }
 
   get batches(): number {
@@ -187,7 +205,7 @@ export class FileSpool implements Spool {
   }
 
   #openSegment(number: number): Segment {
-    const name = `${String(number).padStart(8, '0')}.spool`;
+    const name = segmentName(number);
     const segment = { number, name, file: this.#disk.open(name), bytes: 0 };
     this.#newest = Math.max(number, this.#newest);
     this.#segments.push(segment);
@@ -243,17 +261,18 @@ export class FileSpool implements Spool {
   }
 
   /** Reads the records of an earlier process from its mark on. Repeats are harmless: the log ignores them. */
-  #readAll(): void {
+  #readAll(end: SpoolEnd = { segment: Number.POSITIVE_INFINITY, bytes: 0 }): void {
     const numbers = this.#disk
       .list()
       .filter((name) => /^\d+\.spool$/.test(name))
       .map((name) => Number.parseInt(name, 10))
+      .filter((number) => number <= end.segment)
       .sort((a, b) => a - b);
     const [markSegment = 0, markAt = 0] = this.#disk.readText(MARK)?.split(' ').map(Number) ?? [];
     this.#newest = markSegment;
     for (const number of numbers) {
       const segment = this.#openSegment(number);
-      const size = segment.file.size();
+      const size = number === end.segment ? Math.min(end.bytes, segment.file.size()) : segment.file.size();
       const content = segment.file.read(0, size);
       const isLeft = (end: number) => number > markSegment || (number === markSegment && end > markAt);
       for (let at = 0; at < size; ) {
@@ -276,6 +295,10 @@ export class FileSpool implements Spool {
       }
     }
   }
+}
+
+function segmentName(number: number): string {
+  return `${String(number).padStart(8, '0')}.spool`;
 }
 
 function zonesOf(entries: readonly Entry[]): string {

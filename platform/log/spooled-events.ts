@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
-import { FileSpool, openSpool } from './spool.ts';
+import { openSpool } from './spool.ts';
 import { diskOf, partOf, type SpoolDisk } from './spool-disk.ts';
 import { ownersIn } from './spools.ts';
 import type { WrittenBatch } from './written-batch.ts';
@@ -43,7 +43,8 @@ interface OneSpool extends SpooledEvents {
 function readOne(disk: SpoolDisk, onDamage: (message: string) => void): OneSpool {
   const zones = new Set<ZoneAddress>();
   let epoch = 0;
-  const all = openSpool(disk, Number.POSITIVE_INFINITY);
+  // Each damaged record is reported once.
+  const all = openSpool(disk, Number.POSITIVE_INFINITY, onDamage);
   for (let batches = all.oldest(CHUNK_EVENTS); batches.length > 0; batches = all.oldest(CHUNK_EVENTS)) {
     for (const batch of batches) {
       zones.add(batch.zone);
@@ -52,7 +53,7 @@ function readOne(disk: SpoolDisk, onDamage: (message: string) => void): OneSpool
     all.drop(batches.length);
   }
   all.close();
-  const spool = new FileSpool(disk, { bytes: 0, bytesMax: 0 }, onDamage);
+  const spool = openSpool(disk, 0);
   return { zones, epoch, ofZone: (zone) => spool.ofZone(zone), close: () => spool.close() };
 }
 

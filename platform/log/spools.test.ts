@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch, Spool } from '@millrace/kernel';
-import { openSpools } from './spools.ts';
+import { diskOf, type SpoolDisk } from './spool-disk.ts';
+import { type FileSpools, openSpools } from './spools.ts';
 
 const MIB = 1024 * 1024;
 let folder = '';
@@ -19,6 +20,12 @@ const batch = (firstSeq: number, zone = 'zone/a'): EventBatch => ({
 });
 const seqs = (batches: readonly EventBatch[]) => batches.map(({ firstSeq }) => firstSeq);
 const seen = (spool: Spool) => [spool.batches, seqs(spool.oldest(100)), seqs(spool.ofZone('zone/a'))];
+/** The spool of a new owner whose claim has taken effect. */
+function begun(spools: FileSpools, ...owners: [shard: number, owner: string, predecessor: string]): Spool {
+  const spool = spools.open(...owners);
+  spool.begin();
+  return spool;
+}
 const open = (options: { onDamage?: (message: string) => void; writesLeft?: boolean } = {}) =>
   openSpools(folder, { bytesMax: MIB, ...options });
 
@@ -26,7 +33,7 @@ describe('the spool of a new owner', () => {
   test('begins with what its predecessor has left, in this process and in later ones, also when the claim had no other effect', () => {
     const first = open();
     first.open(3, 'one', '').add([batch(1), batch(2)]);
-    const second = first.open(3, 'two', 'one');
+    const second = begun(first, 3, 'two', 'one');
     assert.deepEqual(seen(second), [2, [1, 2], [1, 2]]);
     second.add([batch(3)]);
     assert.deepEqual(seen(second), [3, [1, 2], [1, 2, 3]], 'those of one owner at a time');
@@ -35,17 +42,17 @@ describe('the spool of a new owner', () => {
       ['four', 'three'],
     ] as const) {
       const later = open();
-      const spool = later.open(3, owner, previous);
+      const spool = begun(later, 3, owner, previous);
       assert.deepEqual(seen(spool), [3, [1, 2], [1, 2, 3]]);
       later.close(3);
     }
-    const last = open().open(3, 'five', 'four');
+    const last = begun(open(), 3, 'five', 'four');
     last.drop(2);
     assert.deepEqual(seen(last), [1, [3], [3]]);
     last.drop(1);
     last.add([batch(4)]);
     assert.deepEqual(seen(last), [1, [4], [4]]);
-    assert.deepEqual(seen(open().open(3, 'six', 'five')), [1, [4], [4]]);
+    assert.deepEqual(seen(begun(open(), 3, 'six', 'five')), [1, [4], [4]]);
   });
 
   test('has what the predecessor adds until the claim has taken effect', () => {
@@ -54,7 +61,7 @@ describe('the spool of a new owner', () => {
     const two = spools.open(3, 'two', 'one');
     one.add([batch(1)]);
     assert.deepEqual(seen(two), [1, [1], [1]]);
-    assert.deepEqual(seen(open().open(3, 'three', 'two')), [1, [1], [1]]);
+    assert.deepEqual(seen(begun(open(), 3, 'three', 'two')), [1, [1], [1]]);
   });
 
   test('is not confused by claims that took no effect, or took effect late', () => {
@@ -62,7 +69,7 @@ describe('the spool of a new owner', () => {
     first.open(3, 'one', '').add([batch(1)]);
     first.open(3, 'late', 'one');
     first.open(3, 'void', 'one');
-    assert.deepEqual(seen(open().open(3, 'four', 'late')), [1, [1], [1]]);
+    assert.deepEqual(seen(begun(open(), 3, 'four', 'late')), [1, [1], [1]]);
   });
 
   test('does not have what another owner has left, or of another shard; that is kept for an operator', () => {
@@ -74,14 +81,64 @@ describe('the spool of a new owner', () => {
       .open(4, 'other', '')
       .add([batch(7)]);
     const next = open({ onDamage: (message) => messages.push(message) });
-    assert.deepEqual(seen(next.open(3, 'three', 'elsewhere')), [0, [], []]);
+    assert.deepEqual(seen(begun(next, 3, 'three', 'elsewhere')), [0, [], []]);
     assert.match(
       messages.join(),
       /^the spool of an earlier owner of shard 3 is not part of its log.*kept as shard-3\.one\.\*\.spool\.abandoned$/,
     );
     assert.ok(readdirSync(folder).includes('shard-3.one.00000001.spool.abandoned'));
-    assert.deepEqual(seen(open().open(3, 'four', 'one')), [0, [], []], 'the log never goes back to it');
-    assert.deepEqual(seen(open().open(4, 'five', 'other')), [1, [7], [7]]);
+    assert.deepEqual(seen(begun(open(), 3, 'four', 'one')), [0, [], []], 'the log never goes back to it');
+    assert.deepEqual(seen(begun(open(), 4, 'five', 'other')), [1, [7], [7]]);
+  });
+
+  test('does not have what a predecessor in another process adds after that, neither now nor for later owners', () => {
+    const zombie = open().open(3, 'one', '');
+    zombie.add([batch(1)]);
+    const second = open();
+    const two = second.open(3, 'two', 'one');
+    zombie.add([batch(2)]);
+    two.begin();
+    zombie.add([batch(3)]);
+    two.add([batch(2, 'zone/other')]);
+    const zones = (spool: Spool) => spool.oldest(100).map(({ zone, firstSeq }) => `${zone} ${firstSeq}`);
+    assert.deepEqual(zones(two), ['zone/a 1']);
+    const three = begun(open(), 3, 'three', 'two');
+    assert.equal(three.batches, 2);
+    three.drop(1);
+    assert.deepEqual(zones(three), ['zone/other 2']);
+  });
+
+  test('changes nothing of other owners before the claim has taken effect', () => {
+    open()
+      .open(3, 'one', '')
+      .add([batch(1)]);
+    const other = begun(open(), 3, 'other', 'one');
+    other.add([batch(2)]);
+    open().open(3, 'void', 'one');
+    assert.deepEqual(seen(begun(open(), 3, 'next', 'other')), [2, [1], [1, 2]]);
+  });
+
+  test('reads nothing before the claim has taken effect: a large spool must not delay it', () => {
+    open()
+      .open(3, 'one', '')
+      .add([batch(1)]);
+    const disk = diskOf(folder);
+    let reads = 0;
+    const counting: SpoolDisk = {
+      ...disk,
+      open: (name) => {
+        const file = disk.open(name);
+        const read: typeof file.read = (at, length) => {
+          reads++;
+          return file.read(at, length);
+        };
+        return { ...file, read };
+      },
+    };
+    const spool = openSpools(counting, { bytesMax: MIB }).open(3, 'two', 'one');
+    assert.equal(reads, 0);
+    spool.begin();
+    assert.deepEqual(seen(spool), [1, [1], [1]]);
   });
 
   test('leaves no file when it is drained, except for those that are kept for an operator', () => {
@@ -90,11 +147,11 @@ describe('the spool of a new owner', () => {
     open()
       .open(3, 'one', '')
       .add([batch(1)]);
-    const two = open().open(3, 'two', 'one');
+    const two = begun(open(), 3, 'two', 'one');
     two.add([batch(2)]);
     two.drop(1);
     two.drop(1);
-    open().open(3, 'three', 'two');
+    begun(open(), 3, 'three', 'two');
     assert.deepEqual(readdirSync(folder).sort(), [...kept].sort());
   });
 });
@@ -116,7 +173,7 @@ test('the shards with batches of an earlier run are known, if this process is to
   first.open(3, 'one', '').add([batch(1)]);
   first.open(12, 'one', '').add([batch(1)]);
   first.open(5, 'one', '').add([batch(1)]);
-  first.open(5, 'two', 'one').drop(1);
+  begun(first, 5, 'two', 'one').drop(1);
   assert.deepEqual(open({ writesLeft: true }).left().sort(), [12, 3]);
   assert.deepEqual(open().left(), []);
 });

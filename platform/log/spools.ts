@@ -1,5 +1,5 @@
 import type { EventBatch, Spool, Spools, ZoneAddress } from '@millrace/kernel';
-import { FileSpool, MARK, type SpoolQuota } from './spool.ts';
+import { endOf, FileSpool, MARK, type SpoolEnd, type SpoolQuota } from './spool.ts';
 import { diskOf, partOf, type SpoolDisk } from './spool-disk.ts';
 
 /** File that names the owner whose spool comes before that of an owner. */
@@ -50,9 +50,11 @@ export class FileSpools implements Spools {
 
   open(shard: number, owner: string, predecessor: string): Spool {
     const before = this.#leftBy(shard, predecessor);
-    if (before) this.#disk.writeText(nameOf(shard, owner, AFTER), before.owner);
-    this.#tidy(shard, before);
-    return this.#enter(shard, new OwnerSpool(owner, before, () => this.#openFiles(shard, owner), this.#forgetting(shard, owner)));
+    if (before) this.#disk.writeText(nameOf(shard, owner, AFTER), before.place);
+    const spool = new OwnerSpool(this.#partsOf(shard, owner), before?.spool ?? null);
+    const ofShard = this.#opened.get(shard) ?? new Map<string, OwnerSpool>();
+    this.#opened.set(shard, ofShard.set(owner, spool));
+    return spool;
   }
 
   close(shard: number): void {
@@ -65,34 +67,51 @@ export class FileSpools implements Spools {
     return [...ownersIn(this.#disk).keys()];
   }
 
-  /** What an owner and those before it have left; null without any. */
-  #leftBy(shard: number, owner: string): OwnerSpool | null {
+  /** What an owner and those before it have stored until now, and the text that names it; null without any. */
+  #leftBy(shard: number, owner: string): { readonly spool: OwnerSpool; readonly place: string } | null {
     const opened = this.#opened.get(shard)?.get(owner);
-    // Also when it is empty: its owner may add batches until the claim has taken effect.
-    if (opened) return opened;
-    const after = this.#disk.readText(nameOf(shard, owner, AFTER));
-    const hasFiles = this.#disk.list().some((name) => name.startsWith(nameOf(shard, owner, '')) && name.endsWith(SEGMENT));
-    if (!hasFiles && after === undefined) return null;
-    const before = after === undefined ? null : this.#leftBy(shard, after);
-    const spool = new OwnerSpool(owner, before, () => this.#openFiles(shard, owner), this.#forgetting(shard, owner));
-    if (hasFiles) spool.openFiles();
-    return spool.batches > 0 ? this.#enter(shard, spool) : null;
+    // Of this process: its owner may add batches until the claim has taken effect.
+    if (opened) return { spool: opened, place: owner };
+    const part = partOf(this.#disk, nameOf(shard, owner, ''));
+    const end = endOf(part);
+    const spool = this.#storedBy(shard, owner, end);
+    // Of another process, which may still run: what it adds from now on is not part of the log of its successor.
+    return spool && { spool, place: end ? `${owner} ${end.segment} ${end.bytes}` : `${owner} 0 0` };
+  }
+
+  /** What an owner of another process has stored up to an end, and those before it. */
+  #storedBy(shard: number, owner: string, end: SpoolEnd | null): OwnerSpool | null {
+    const [name = '', segment, bytes] = this.#disk.readText(nameOf(shard, owner, AFTER))?.split(' ') ?? [];
+    const upTo = segment === undefined ? undefined : { segment: Number(segment), bytes: Number(bytes) };
+    const before = name === '' ? null : this.#storedBy(shard, name, upTo ?? endOf(partOf(this.#disk, nameOf(shard, name, ''))));
+    return end || before ? new OwnerSpool(this.#partsOf(shard, owner), before, end) : null;
+  }
+
+  #partsOf(shard: number, owner: string): OwnerParts {
+    return {
+      owner,
+      open: (end) => new FileSpool(partOf(this.#disk, nameOf(shard, owner, '')), this.#quota, this.#onDamage, end),
+      forgetBefore: () => {
+        try {
+          this.#disk.remove(nameOf(shard, owner, AFTER));
+        } catch {
+          // It names an owner that has left nothing.
+        }
+      },
+      tidy: (lineage) => this.#tidy(shard, lineage),
+    };
   }
 
   /** Sets aside what owners have left that others have replaced: the log will never accept it. */
-  #tidy(shard: number, lineage: OwnerSpool | null): void {
-    const kept = new Set<string>();
-    for (let spool = lineage; spool; spool = spool.before) kept.add(spool.owner);
+  #tidy(shard: number, lineage: readonly string[]): void {
     const abandoned = new Set<string>();
     for (const name of this.#disk.list()) {
       const owner = shardIn(name) === shard ? ownerIn(name) : undefined;
-      if (owner === undefined || kept.has(owner) || name.endsWith(ABANDONED)) continue;
+      if (owner === undefined || lineage.includes(owner) || name.endsWith(ABANDONED)) continue;
       if (name.endsWith(SEGMENT)) {
         this.#disk.rename(name, `${name}${ABANDONED}`);
         abandoned.add(owner);
-      }
-      // A late claim may still need them while an earlier owner has left something.
-      else if (!lineage && (name.endsWith(`.${AFTER}`) || name.endsWith(`.${MARK}`))) this.#disk.remove(name);
+      } else if (name.endsWith(`.${AFTER}`) || name.endsWith(`.${MARK}`)) this.#disk.remove(name);
     }
     for (const owner of abandoned)
       this.#onDamage(
@@ -100,58 +119,64 @@ export class FileSpools implements Spools {
           `its files are kept as ${nameOf(shard, owner, `*${SEGMENT}${ABANDONED}`)}`,
       );
   }
+}
 
-  #openFiles(shard: number, owner: string): FileSpool {
-    return new FileSpool(partOf(this.#disk, nameOf(shard, owner, '')), this.#quota, this.#onDamage);
-  }
-
-  #forgetting(shard: number, owner: string): () => void {
-    return () => {
-      try {
-        this.#disk.remove(nameOf(shard, owner, AFTER));
-      } catch {
-        // It names an owner that has left nothing.
-      }
-    };
-  }
-
-  #enter(shard: number, spool: OwnerSpool): OwnerSpool {
-    const ofShard = this.#opened.get(shard) ?? new Map<string, OwnerSpool>();
-    this.#opened.set(shard, ofShard.set(spool.owner, spool));
-    return spool;
-  }
+interface OwnerParts {
+  readonly owner: string;
+  /** Opens the files of the owner, up to an end. */
+  open(end?: SpoolEnd): FileSpool;
+  /** Forgets which owner was before. */
+  forgetBefore(): void;
+  /** Sets the files of all other owners aside. @throws when the disk cannot be changed */
+  tidy(lineage: readonly string[]): void;
 }
 
 /** What the owners of a shard have left, up to one owner. */
 class OwnerSpool implements Spool {
-  readonly owner: string;
-  before: OwnerSpool | null;
+  readonly #parts: OwnerParts;
+  #before: OwnerSpool | null;
+  /** Where its files end, if they were written by another process; null without any. */
+  readonly #end: SpoolEnd | null;
   #files: FileSpool | null = null;
-  readonly #open: () => FileSpool;
-  readonly #forgetBefore: () => void;
 
-  constructor(owner: string, before: OwnerSpool | null, open: () => FileSpool, forgetBefore: () => void) {
-    this.owner = owner;
-    this.before = before;
-    this.#open = open;
-    this.#forgetBefore = forgetBefore;
+  constructor(parts: OwnerParts, before: OwnerSpool | null, end: SpoolEnd | null = null) {
+    this.#parts = parts;
+    this.#before = before;
+    this.#end = end;
   }
 
-  openFiles(): FileSpool {
-    this.#files ??= this.#open();
-    return this.#files;
+  begin(): void {
+    this.#before?.load();
+    this.#advance();
+    const lineage = this.#lineage;
+    try {
+      this.#parts.tidy(lineage);
+    } catch {
+      // The next owner does it.
+    }
+  }
+
+  /** Reads what other processes have stored. */
+  load(): void {
+    this.#before?.load();
+    if (this.#end) this.#files ??= this.#parts.open(this.#end);
   }
 
   get batches(): number {
-    return (this.before?.batches ?? 0) + (this.#files?.batches ?? 0);
+    return (this.#before?.batches ?? 0) + (this.#files?.batches ?? 0);
   }
 
   add(batches: readonly EventBatch[]): number {
-    return this.openFiles().add(batches);
+    this.#files ??= this.#parts.open();
+    return this.#files.add(batches);
   }
 
   oldest(eventsMax: number): EventBatch[] {
-    return this.#first?.oldest(eventsMax) ?? [];
+    const ofBefore = this.#before?.oldest(eventsMax) ?? [];
+    if (ofBefore.length > 0) return ofBefore;
+    // What was left there is damaged.
+    this.#advance();
+    return this.#files?.oldest(eventsMax) ?? [];
   }
 
   drop(count: number): void {
@@ -165,23 +190,31 @@ class OwnerSpool implements Spool {
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
-    return [...(this.before?.ofZone(zone) ?? []), ...(this.#files?.ofZone(zone) ?? [])];
+    return [...(this.#before?.ofZone(zone) ?? []), ...(this.#files?.ofZone(zone) ?? [])];
   }
 
   close(): void {
+    this.#before?.close();
     this.#files?.close();
     this.#files = null;
   }
 
   /** What has the oldest batches. */
-  get #first(): Spool | null {
-    return this.before && this.before.batches > 0 ? this.before : this.#files;
+  get #first(): Pick<Spool, 'drop' | 'giveUp'> | null {
+    return this.#before && this.#before.batches > 0 ? this.#before : this.#files;
   }
 
+  get #lineage(): string[] {
+    return [this.#parts.owner, ...(this.#before ? this.#before.#lineage : [])];
+  }
+
+  /** Forgets the owner before, if nothing of it is left, and removes its empty files. */
   #advance(): void {
-    if (!this.before || this.before.batches > 0) return;
-    this.before = null;
-    this.#forgetBefore();
+    if (!this.#before || this.#before.batches > 0) return;
+    this.#before.drop(0);
+    this.#before.close();
+    this.#before = null;
+    this.#parts.forgetBefore();
   }
 }
 

@@ -121,7 +121,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     seed: 6,
   },
   'what the log has of an append with an unknown outcome is sent again': {
-    file: 'kernel/outbox.ts',
+    file: 'kernel/batch.ts',
     from: 'return after(batch, head) ?? [];',
     to: 'return batch;',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE),

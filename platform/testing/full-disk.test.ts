@@ -97,7 +97,9 @@ describe('fault 19: stores on a full disk', {
     assert.equal(spool.add([batch(next)]), 1);
     spools.close(1);
     const again = openSpools(join(folder, 'spool'), { bytesMax: 64 * MIB });
-    assert.equal(again.open(1, 'two', 'one').oldest(1_000).at(-1)?.firstSeq, next);
+    const successor = again.open(1, 'two', 'one');
+    successor.begin();
+    assert.equal(successor.oldest(1_000).at(-1)?.firstSeq, next);
     again.close(1);
   });
 

@@ -10,6 +10,7 @@ const batch = { zone: 'counter/a', epoch: 1, firstSeq: 1, version: 1, time: 0, e
 const nonces = fc.constantFrom('n1', 'n2', 'n3');
 const small = fc.nat(4);
 const plain = { noNullPrototype: true };
+const claim = (nonce: string): ShardRecord => ({ kind: 'claim', epoch: 1, previous: 0, nonce });
 /** Few values, so that many records are valid by chance. */
 const records: fc.Arbitrary<ShardRecord | null> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('claim' as const), epoch: small, previous: small, nonce: nonces }, plain) },
@@ -82,6 +83,7 @@ describe('the reader rule', () => {
             valid.filter((one) => one >= offset),
           );
       }),
+      { examples: [[[claim('n1'), { kind: 'head', epoch: 0, nonce: 'n1', index: 0 }, claim('n2')]]], numRuns: 1_000 },
     );
     assert.throws(
       () => cursorAtStart(5, { kind: 'data', nonce: 'n1', index: 0, batch }),

@@ -22,12 +22,12 @@ export const SHARD_START: Cursor = { offset: 0, epoch: 0, nonce: '', index: 0 };
  *
  * - A claim is valid if it follows the current epoch. Of several, the first wins.
  * - Data is valid if it has the nonce of the valid claim, and is the next record of its owner. Repeats and records that came before their turn are not.
- * - A head is valid under the same condition. It changes nothing.
+ * - A head is valid under the same condition, and if it has the current epoch. It changes nothing.
  */
 export function isValid(record: ShardRecord | null, { epoch, nonce, index }: Cursor): boolean {
   if (record === null) return false;
   if (record.kind === 'claim') return record.previous === epoch && record.epoch === epoch + 1;
-  return record.nonce === nonce && record.index === index;
+  return record.nonce === nonce && record.index === index && (record.kind === 'data' || record.epoch === epoch);
 }
 
 /** The cursor after the record at `cursor.offset`. */

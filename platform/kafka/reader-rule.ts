@@ -27,7 +27,8 @@ export const SHARD_START: Cursor = { offset: 0, epoch: 0, nonce: '', index: 0 };
 export function isValid(record: ShardRecord | null, { epoch, nonce, index }: Cursor): boolean {
   if (record === null) return false;
   if (record.kind === 'claim') return record.previous === epoch && record.epoch === epoch + 1;
-  return record.nonce === nonce && record.index === index && (record.kind === 'data' || record.epoch === epoch);
+  if (record.kind === 'head' && record.epoch !== epoch) return false;
+  return record.nonce === nonce && record.index === index;
 }
 
 /** The cursor after the record at `cursor.offset`. */

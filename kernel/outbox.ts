@@ -264,7 +264,7 @@ export class Outbox implements ZoneOutbox {
       entry.zone.position = position ?? entry.zone.position;
     }
     this.#parts.observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
-    // Whoever owns the zone now may have given another answer.
+    // Without a lease another host may own the zone, and may have replied otherwise.
     this.#waiters.settle(zone, seq, hasLease(this.#parts.options) ? null : unknown());
   }
 

@@ -76,6 +76,19 @@ export function after(batch: EventBatch, seq: number): EventBatch | undefined {
   return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
 }
 
+/** A batch is larger than the log can take, however often it is sent. */
+export class TooLarge extends Error {
+  readonly zone: ZoneAddress;
+  readonly firstSeq: number;
+
+  constructor({ zone, firstSeq }: EventBatch, bytes: number, bytesMax: number) {
+    super(`the batch of ${zone} at seq ${firstSeq} has ${bytes} bytes, and the log takes at most ${bytesMax}`);
+    this.name = 'TooLarge';
+    this.zone = zone;
+    this.firstSeq = firstSeq;
+  }
+}
+
 /** `fenced`: another owner has claimed the shard. `unknown`: the log does not tell whether the last batches are written. */
 export type WriterEnd = 'released' | 'fenced' | 'unknown';
 

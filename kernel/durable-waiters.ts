@@ -1,4 +1,7 @@
-import type { Refused, ZoneAddress } from './command.ts';
+import { type Refused, refused, type ZoneAddress } from './command.ts';
+
+/** Reply when it is not known whether the log has the events of a command. */
+export const OUTCOME_UNKNOWN = refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.');
 
 type Done = (refusal: Refused | null) => void;
 

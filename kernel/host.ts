@@ -112,7 +112,7 @@ export class ZoneHost {
 
   /** Whether the new events of a zone go straight to the log. */
   records(address: ZoneAddress): boolean {
-    return this.#entries.get(address)?.shard.outbox.isFlowing ?? true;
+    return this.#entries.get(address)?.shard.outbox.records(address) ?? true;
   }
 
   /** Number of commands in the mailbox of a zone. */

@@ -1,4 +1,14 @@
-export { after, type Checkpoint, ClaimLost, type EventBatch, lastSeqOf, SequenceGap, type WriterEnd, WriterEnded } from './batch.ts';
+export {
+  after,
+  type Checkpoint,
+  ClaimLost,
+  type EventBatch,
+  lastSeqOf,
+  SequenceGap,
+  TooLarge,
+  type WriterEnd,
+  WriterEnded,
+} from './batch.ts';
 export * from './command.ts';
 export { messageOf, retryDelayMs, within } from './deadline.ts';
 export * from './definition.ts';

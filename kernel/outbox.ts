@@ -1,9 +1,11 @@
-import { type EventBatch, lackingOf, lastSeqOf, SequenceGap } from './batch.ts';
+import { type EventBatch, lackingOf, lastSeqOf, SequenceGap, TooLarge } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
-import { DurableWaiters } from './durable-waiters.ts';
+import { DurableWaiters, OUTCOME_UNKNOWN } from './durable-waiters.ts';
 import { type HostParts, hasLease } from './host-parts.ts';
+import { LostRanges } from './lost-ranges.ts';
 import type { LogPosition, ShardWriter, Spool } from './ports.ts';
+import { Progress } from './progress.ts';
 import type { ZoneEntry, ZoneOutbox } from './zone-entry.ts';
 
 /** Events in one append from memory: large enough that grouping pays, small enough that an append takes milliseconds. */
@@ -14,6 +16,8 @@ const SPOOLED_EVENTS_MAX = 512;
 export const MEMORY_EVENTS_MAX = 200_000;
 /** Delay before the first retry of a failed spool, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 100;
+/** Time until a state that was too large for the log is tried again, ms. */
+const BRIDGE_AGAIN_MS = 60_000;
 
 /** An append in progress. */
 interface Flight {
@@ -22,12 +26,6 @@ interface Flight {
   /** Whether the log has the batches, and where; null when it had them before. */
   isDurable: boolean;
   position: LogPosition | null;
-}
-
-/** Events that the log will never get, replaced by a state. */
-interface Loss {
-  readonly firstSeq: number;
-  lastSeq: number;
 }
 
 type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & {
@@ -61,16 +59,9 @@ export class Outbox implements ZoneOutbox {
   #attempts = 0;
   #cancelRetry: (() => void) | null = null;
   #isEnded = false;
-  /** Zones with a gap in the spool, and the first missing seq. The log can no longer record the batches after the gap. */
-  readonly #gaps = new Map<ZoneAddress, number>();
-  /** Lost ranges, by zone, until their batch is queued for the log. */
-  readonly #losses = new Map<ZoneAddress, Loss>();
+  readonly #losses = new LostRanges();
   readonly #waiters = new DurableWaiters();
-  /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost. They are recorded in order. */
-  #taken = 0;
-  #recorded = 0;
-  /** Resolves when batches are recorded, when the spool is drained, and at the end. */
-  #changed = Promise.withResolvers<void>();
+  readonly #progress = new Progress();
   #lostEvents = 0;
   #appendedEvents = 0;
   #failures = 0;
@@ -99,10 +90,10 @@ export class Outbox implements ZoneOutbox {
 
   /** Takes decided batches. Never waits and never throws. */
   push(batches: readonly EventBatch[]): void {
-    this.#taken += batches.length;
-    if (this.#isEnded) return this.#noteRecorded(batches.length);
+    this.#progress.take(batches.length);
+    if (this.#isEnded) return this.#progress.record(batches.length);
     if (this.#spooling) this.#spill(batches);
-    else for (const batch of batches) this.#enqueue(batch);
+    else this.#enqueueAll(batches);
     if (this.#queuedEvents > 0 && this.#parts.memory.events > this.#memoryEventsMax) {
       this.#report('the log is slower than the zones decide, so events go to the spool; check the disk of the log');
       this.#leaveMemory();
@@ -115,6 +106,11 @@ export class Outbox implements ZoneOutbox {
     return !this.#spooling;
   }
 
+  /** Whether the new events of a zone go straight to the log. */
+  records(zone: ZoneAddress): boolean {
+    return !this.#spooling && !this.#losses.has(zone);
+  }
+
   /** Whether a durable reply is possible for a zone now: no lost range waits for the log, and the spool has room. */
   promises(zone: ZoneAddress): boolean {
     const { spools } = this.#parts.options;
@@ -123,7 +119,7 @@ export class Outbox implements ZoneOutbox {
 
   /** Calls `done` with null when the log has the zone’s events up to `seq`, or with a refusal when that never happens or is not known. */
   whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
-    if (this.#isEnded) done(unknown());
+    if (this.#isEnded) done(OUTCOME_UNKNOWN);
     else if (seq <= (this.#parts.entries.get(zone)?.durableSeq ?? 0)) done(null);
     else this.#waiters.add(zone, seq, done);
   }
@@ -135,18 +131,17 @@ export class Outbox implements ZoneOutbox {
 
   /** Last seq of the lost range of a zone that waits for the log; undefined without one. */
   lostUpTo(zone: ZoneAddress): number | undefined {
-    return this.#losses.get(zone)?.lastSeq;
+    return this.#losses.upTo(zone);
   }
 
   /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
   drained(): Promise<void> {
-    const upTo = this.#taken;
-    return this.#until(() => this.#recorded >= upTo);
+    return this.#progress.drained();
   }
 
   /** Resolves when events go straight to the log, or at the end. */
   flowing(): Promise<void> {
-    return this.#until(() => !this.#spooling || this.#isEnded);
+    return this.#progress.until(() => !this.#spooling || this.#isEnded);
   }
 
   /** Ends for ever. The spool gets the events in memory. Durable replies that still wait get `OUTCOME_UNKNOWN`. */
@@ -158,8 +153,8 @@ export class Outbox implements ZoneOutbox {
     this.#cancelRetry?.();
     this.#parts.memory.events -= this.#queuedEvents;
     this.#queuedEvents = 0;
-    this.#noteRecorded(this.#taken - this.#recorded);
-    this.#waiters.settleAll(unknown());
+    this.#progress.recordAll();
+    this.#waiters.settleAll(OUTCOME_UNKNOWN);
   }
 
   stats() {
@@ -180,15 +175,15 @@ export class Outbox implements ZoneOutbox {
 
   #bridge(entry: ZoneEntry): void {
     const { zone } = entry;
-    const loss = this.#losses.get(zone.address);
     // A zone that is not sound is bridged when it is active again.
-    if (!loss || !entry.isSound || !this.#writer) return;
-    this.#losses.delete(zone.address);
+    if (!entry.isSound || !this.#writer) return;
+    const loss = this.#losses.take(zone.address);
+    if (!loss) return;
     // The log has a part of them after all, if their appends had an unknown outcome.
     const firstSeq = Math.max(loss.firstSeq, this.#writer.headOf(zone.address) + 1);
     if (firstSeq > loss.lastSeq) return;
     const { clock } = this.#parts.options;
-    this.#taken++;
+    this.#progress.take(1);
     this.#enqueue(zone.bridge(firstSeq, zone.time.at(clock.now(), clock.elapsed())));
   }
 
@@ -233,12 +228,26 @@ export class Outbox implements ZoneOutbox {
 
   #failed(flight: Flight, error: unknown): void {
     // A log that is ahead of the batch has more than its writer has told.
-    if (!(error instanceof SequenceGap) || error.due > error.came)
-      return this.#parts.onUnknown(`the append to the log failed: ${messageOf(error)}`, error);
+    const isGap = error instanceof SequenceGap && error.due <= error.came;
+    if (!isGap && !(error instanceof TooLarge)) return this.#parts.onUnknown(`the append to the log failed: ${messageOf(error)}`, error);
     this.#leaveMemory();
+    if (error instanceof TooLarge) return this.#giveUp(flight.batches, error);
     if (!flight.spooled) return;
-    this.#gaps.set(error.zone, error.due);
+    this.#losses.addGap(error.zone, error.due);
     this.#report(`spooled batches of ${error.zone} do not follow its log and are given up, see the spool: ${error.message}`);
+  }
+
+  /** Gives up a batch that the log never takes. If it has a state in place of lost events, that is tried again later. */
+  #giveUp(batches: readonly EventBatch[], { zone, firstSeq, message }: TooLarge): void {
+    this.#losses.addGap(zone, firstSeq);
+    this.#report(`${message}; it is given up, see the spool`);
+    if (!batches.some((batch) => batch.zone === zone && batch.firstSeq === firstSeq && batch.loss)) return;
+    this.#losses.hold(zone);
+    this.#parts.options.clock.after(BRIDGE_AGAIN_MS, () => {
+      this.#losses.free(zone);
+      const entry = this.#parts.entries.get(zone);
+      if (entry && !this.#isEnded) this.bridge(entry);
+    });
   }
 
   /** Handles finished appends, in the order in which they started. */
@@ -249,7 +258,7 @@ export class Outbox implements ZoneOutbox {
       this.#attempts = 0;
       this.#parts.onDurable();
       if (flight.spooled) this.#dropSpooled(flight.batches.length);
-      else this.#noteRecorded(flight.batches.length);
+      else this.#progress.record(flight.batches.length);
       for (const batch of flight.batches) this.#landed(batch, flight.position);
     }
   }
@@ -265,7 +274,7 @@ export class Outbox implements ZoneOutbox {
     }
     this.#parts.observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
     // Without a lease another host may own the zone, and may have replied otherwise.
-    this.#waiters.settle(zone, seq, hasLease(this.#parts.options) ? null : unknown());
+    this.#waiters.settle(zone, seq, hasLease(this.#parts.options) ? null : OUTCOME_UNKNOWN);
   }
 
   /** Batches that the spool cannot drop are read again; the log is known to have them. */
@@ -292,17 +301,17 @@ export class Outbox implements ZoneOutbox {
     const flight = (batches: readonly EventBatch[], spooled: boolean) => ({ batches, spooled, isDurable: false, position: null });
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
-        if (!this.#isBehindGap(spooled[0] as EventBatch)) return flight(spooled, true);
+        if (!this.#losses.isBehindGap(spooled[0] as EventBatch)) return flight(spooled, true);
         this.#spool?.giveUp(spooled.length);
-        for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
+        for (const batch of spooled) this.#lose(batch, this.#losses.gapOf(batch.zone));
       }
-      this.#gaps.clear();
+      this.#losses.clearGaps();
       this.#spooling = false;
-      for (const zone of [...this.#losses.keys()]) {
+      for (const zone of this.#losses.zones) {
         const entry = this.#parts.entries.get(zone);
         if (entry) this.#bridge(entry);
       }
-      this.#noteChange();
+      this.#progress.notify();
     }
     let events = 0;
     let count = 0;
@@ -315,13 +324,20 @@ export class Outbox implements ZoneOutbox {
   /** The oldest spooled batches, either all after a gap, or all without one. */
   #oldestSpooled(): EventBatch[] {
     const oldest = this.#spool?.oldest(SPOOLED_EVENTS_MAX) ?? [];
-    const isLost = oldest[0] && this.#isBehindGap(oldest[0]);
-    const end = oldest.findIndex((batch) => this.#isBehindGap(batch) !== isLost);
+    const isLost = oldest[0] && this.#losses.isBehindGap(oldest[0]);
+    const end = oldest.findIndex((batch) => this.#losses.isBehindGap(batch) !== isLost);
     return end < 0 ? oldest : oldest.slice(0, end);
   }
 
-  #isBehindGap(batch: EventBatch): boolean {
-    return lastSeqOf(batch) >= (this.#gaps.get(batch.zone) ?? Number.POSITIVE_INFINITY);
+  /** Queues batches. Loses those after a lost range of their zone that could not be replaced. */
+  #enqueueAll(batches: readonly EventBatch[]): void {
+    for (const batch of batches) {
+      if (!this.#losses.has(batch.zone)) this.#enqueue(batch);
+      else {
+        this.#lose(batch);
+        this.#progress.record(1);
+      }
+    }
   }
 
   #enqueue(batch: EventBatch): void {
@@ -357,7 +373,7 @@ export class Outbox implements ZoneOutbox {
       this.#report(`the spool cannot be written: ${messageOf(error)}`);
     }
     for (const batch of batches) if (!kept.has(batch)) this.#lose(batch, batch.firstSeq, sent.has(batch));
-    this.#noteRecorded(batches.length);
+    this.#progress.record(batches.length);
   }
 
   /**
@@ -368,33 +384,17 @@ export class Outbox implements ZoneOutbox {
   #lose(batch: EventBatch, firstSeq = batch.firstSeq, mayBeRecorded = false): void {
     const { zone } = batch;
     const seq = lastSeqOf(batch);
-    const loss = this.#losses.get(zone);
-    if (!loss) this.#report(`events of ${zone} from seq ${firstSeq} are lost: the spool is full, failed or has a gap`);
-    this.#losses.set(zone, { firstSeq: loss?.firstSeq ?? firstSeq, lastSeq: seq });
+    if (!this.#losses.has(zone))
+      this.#report(
+        `events of ${zone} from seq ${firstSeq} are lost: the spool is full or failed, or has batches that the log does not take`,
+      );
+    this.#losses.add(zone, firstSeq, seq);
     this.#lostEvents += batch.events.length;
-    const refusal = mayBeRecorded ? unknown() : refused('NOT_RECORDED', `Events up to seq ${seq} of ${zone} are lost.`);
+    const refusal = mayBeRecorded ? OUTCOME_UNKNOWN : refused('NOT_RECORDED', `Events up to seq ${seq} of ${zone} are lost.`);
     this.#waiters.settle(zone, seq, refusal, firstSeq);
-  }
-
-  async #until(holds: () => boolean): Promise<void> {
-    while (!holds()) await this.#changed.promise;
-  }
-
-  #noteChange(): void {
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
-  }
-
-  #noteRecorded(batches: number): void {
-    this.#recorded += batches;
-    this.#noteChange();
   }
 
   #report(message: string): void {
     this.#parts.observers.report({ kind: 'log', message });
   }
-}
-
-function unknown(): Refused {
-  return refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.');
 }

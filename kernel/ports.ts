@@ -67,7 +67,7 @@ export interface ShardWriter {
   headOf(zone: ZoneAddress): number;
   /**
    * Appends batches in the order of the calls. Resolves when they are durable, with a position from which a read finds them.
-   * @throws SequenceGap: nothing is written, and the writer goes on. WriterEnded: the outcome is unknown. After any other error it is unknown, too.
+   * @throws SequenceGap, TooLarge: nothing is written, and the writer goes on. WriterEnded: the outcome is unknown. After any other error it is unknown, too.
    */
   append(batches: readonly EventBatch[]): Promise<LogPosition>;
   readonly ended: Promise<WriterEnd>;

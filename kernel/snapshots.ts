@@ -24,7 +24,7 @@ export class Snapshots {
     const { clock, [kind]: store } = this.#parts.options;
     if (!entry.isSound) return 'the zone is not active';
     if (seq === entry.snapshotSeq[kind]) return null;
-    if (!shard.outbox.isFlowing || shard.outbox.lostUpTo(address) !== undefined) {
+    if (!shard.outbox.records(address)) {
       this.skipped++;
       return 'the log lacks events of the zone; retry when it has them';
     }

@@ -25,6 +25,7 @@ export interface ZoneShard {
 /** The outbox of the shard of a zone. See `Outbox`. */
 export interface ZoneOutbox {
   readonly isFlowing: boolean;
+  records(zone: ZoneAddress): boolean;
   push(batches: readonly EventBatch[]): void;
   bridge(entry: ZoneEntry): void;
   promises(zone: ZoneAddress): boolean;

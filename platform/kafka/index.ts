@@ -6,4 +6,4 @@ export { BrokerError, type Fetched, type ProduceRequest, type Producer, type Sha
 export { readShard, shardStart } from './shard-reader.ts';
 export type { StoredRecord } from './shard-records.ts';
 export { ShardTail } from './shard-tail.ts';
-export { ShardWriter, TooLarge } from './shard-writer.ts';
+export { ShardWriter } from './shard-writer.ts';

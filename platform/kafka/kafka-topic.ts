@@ -1,6 +1,7 @@
 import { ConfigResourceTypes, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
 import { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
 import { BrokerError } from './shard-broker.ts';
+import { MESSAGE_BYTES_MAX } from './shard-records.ts';
 
 /** A topic that is the log of one or more modules. */
 export interface TopicPlan {
@@ -13,6 +14,8 @@ export interface TopicPlan {
 const REPLICAS = 3;
 const IN_SYNC = 2;
 const CREATE_MS_MAX = 10_000;
+/** Settings of which a larger value does, too. */
+const AT_LEAST: ReadonlySet<string> = new Set(['min.insync.replicas', 'max.message.bytes']);
 
 /** Settings that keep the promises of the log, each with the reason. */
 const REQUIRED: Readonly<Record<string, readonly [value: string, reason: string]>> = {
@@ -21,6 +24,7 @@ const REQUIRED: Readonly<Record<string, readonly [value: string, reason: string]
   'retention.bytes': ['-1', 'only Millrace may delete records, up to a place where a reader can begin'],
   'unclean.leader.election.enable': ['false', 'a broker that lacks confirmed events must not lead'],
   'min.insync.replicas': [String(IN_SYNC), 'a confirmed event must be on two brokers'],
+  'max.message.bytes': [String(MESSAGE_BYTES_MAX), 'the state of a zone must fit into a message'],
 };
 
 /** A topic that cannot be the log as it is configured. */
@@ -76,7 +80,7 @@ async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS 
   for (const [setting, [value, reason]] of Object.entries(REQUIRED)) {
     const needed = setting === 'min.insync.replicas' ? String(Math.min(IN_SYNC, replicas)) : value;
     const actual = found.get(setting) ?? 'unset';
-    if (setting === 'min.insync.replicas' ? !(Number(actual) >= Number(needed)) : actual !== needed)
+    if (AT_LEAST.has(setting) ? !(Number(actual) >= Number(needed)) : actual !== needed)
       problems.push(`${setting} is ${actual}; set it to ${needed}, because ${reason}`);
   }
   if (problems.length > 0) throw new TopicUnsafe(name, problems);

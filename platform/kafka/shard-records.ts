@@ -36,6 +36,9 @@ export interface StoredRecord {
   readonly value: Buffer;
 }
 
+/** Maximum size of a request to the brokers, bytes: the `max.message.bytes` of a topic. */
+export const MESSAGE_BYTES_MAX = 16 * 2 ** 20;
+
 /** Plain MessagePack maps: every consumer of the topic can read them, in any language. */
 const packr = new Packr({ useRecords: false });
 

@@ -6,33 +6,28 @@ import {
   lastSeqOf,
   retryDelayMs,
   SequenceGap,
+  TooLarge,
   type WriterEnd,
   WriterEnded,
   type ZoneAddress,
 } from '@millrace/kernel';
 import type { Cursor } from './reader-rule.ts';
 import { BrokerError, type Producer, type ShardBroker } from './shard-broker.ts';
-import { type DataRecord, encodeRecord, type ShardRecord, type StoredRecord } from './shard-records.ts';
+import { type DataRecord, encodeRecord, MESSAGE_BYTES_MAX, type ShardRecord, type StoredRecord } from './shard-records.ts';
 import type { ShardTail } from './shard-tail.ts';
 
 /** Requests in flight: brokers recognise repeats among the last five batches of a producer. */
 const IN_FLIGHT_MAX = 5;
-/** Maximum size of an append, bytes. Brokers accept 1 MiB by default. */
-const APPEND_BYTES_MAX = 900 * 1024;
-/** Bytes of a record besides key and value, at most. */
+/** Size of a request, bytes, unless a single event or state is larger: five of them are in flight. */
+const REQUEST_BYTES = 900 * 1024;
+/** Bytes of a record besides key and value, and of a request besides its records, at most. */
 const RECORD_OVERHEAD_BYTES = 64;
+const BATCH_OVERHEAD_BYTES = 128;
 /** Attempts to send a batch whose outcome is unknown, and a claim. */
 const ATTEMPTS_MAX = 5;
 const RETRY_FIRST_MS = 50;
 /** Sequence numbers are 31 bits: the number after the largest is 0. */
 const SEQUENCES = 2 ** 31;
-
-export class TooLarge extends Error {
-  constructor({ zone, firstSeq }: EventBatch, bytes: number) {
-    super(`the batch of ${zone} at seq ${firstSeq} has ${bytes} bytes, more than the limit of ${APPEND_BYTES_MAX}`);
-    this.name = 'TooLarge';
-  }
-}
 
 interface Entry {
   readonly parts: readonly ShardRecord[];
@@ -130,9 +125,7 @@ export class ShardWriter {
       if (batch.firstSeq !== next) throw new SequenceGap(batch.zone, next, batch.firstSeq);
       due.set(batch.zone, lastSeqOf(batch) + 1);
     }
-    const requests = requestsOf(
-      batches.map((batch, place): DataRecord => ({ kind: 'data', nonce, index: this.#nextIndex + place, batch })),
-    );
+    const requests = requestsOf(batches, nonce, this.#nextIndex);
     for (const [zone, next] of due) this.#due.set(zone, next);
     const [first = tail.cursor] = await Promise.all(requests.map(({ parts, records }) => this.#add(parts, records)));
     return first;
@@ -283,23 +276,38 @@ interface Request {
   readonly records: StoredRecord[];
 }
 
-/** Divides records into requests of the size that brokers accept. @throws TooLarge when one record is larger */
-function requestsOf(all: readonly DataRecord[]): Request[] {
+/** Divides batches into requests; a large batch becomes several records. @throws TooLarge for an event or a state that no request can have */
+function requestsOf(batches: readonly EventBatch[], nonce: string, firstIndex: number): Request[] {
   const requests: Request[] = [];
-  let bytesLeft = 0;
-  for (const part of all) {
+  let [index, bytesLeft] = [firstIndex, 0];
+  const add = (batch: EventBatch): void => {
+    const part: DataRecord = { kind: 'data', nonce, index, batch };
     const record = encodeRecord(part);
     const bytes = (record.key?.length ?? 0) + record.value.length + RECORD_OVERHEAD_BYTES;
-    if (bytes > APPEND_BYTES_MAX) throw new TooLarge(part.batch, bytes);
+    if (bytes > REQUEST_BYTES && batch.events.length > 1) {
+      for (const half of halvesOf(batch)) add(half);
+      return;
+    }
+    if (bytes > MESSAGE_BYTES_MAX - BATCH_OVERHEAD_BYTES) throw new TooLarge(batch, bytes, MESSAGE_BYTES_MAX);
     if (bytes > bytesLeft) {
       requests.push({ parts: [], records: [] });
-      bytesLeft = APPEND_BYTES_MAX;
+      bytesLeft = REQUEST_BYTES;
     }
     requests.at(-1)?.parts.push(part);
     requests.at(-1)?.records.push(record);
+    index++;
     bytesLeft -= bytes;
-  }
+  };
+  for (const batch of batches) add(batch);
   return requests;
+}
+
+function halvesOf({ events, metas, firstSeq, ...batch }: EventBatch): EventBatch[] {
+  const middle = Math.ceil(events.length / 2);
+  return [
+    { ...batch, firstSeq, events: events.slice(0, middle), metas: metas?.slice(0, middle) ?? null },
+    { ...batch, firstSeq: firstSeq + middle, events: events.slice(middle), metas: metas?.slice(middle) ?? null },
+  ];
 }
 
 /** Sends a request until it is confirmed. @throws ClaimLost when it never will be, BrokerError when the brokers do not confirm it in time */

@@ -34,6 +34,7 @@ describe('with three real brokers', { skip: missing ?? false }, () => {
     },
     close: async () => {},
     clean,
+    eventBytesMax: 16 * 2 ** 20,
     end: () => {},
   });
 });

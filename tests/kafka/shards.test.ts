@@ -250,11 +250,16 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
 
   test('a topic under which confirmed events could be lost is refused, with the remedy', async () => {
     const any = await topicNamed('safe');
-    await createTopic(any, 'unsafe', { shards: 2, replicas: 1, settings: { 'retention.ms': '1000' } });
+    await createTopic(any, 'unsafe', { shards: 2, replicas: 1, settings: { 'retention.ms': '1000', 'max.message.bytes': '999' } });
     const connection = { brokers: kafka.addresses, clientId: 'millrace-test' };
     await assert.rejects(openKafkaTopic(connection, { name: 'unsafe', shards: 3 }), (error: Error) => {
       assert.ok(error instanceof TopicUnsafe);
-      for (const part of [/2 partitions, but 3/, /1 replicas; reassign it to 3/, /retention\.ms is 1000; set it to -1/])
+      for (const part of [
+        /2 partitions, but 3/,
+        /1 replicas; reassign it to 3/,
+        /retention\.ms is 1000; set it to -1/,
+        /max\.message\.bytes is 999; set it to 16777216/,
+      ])
         assert.match(error.message, part);
       return true;
     });

@@ -93,7 +93,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'lost events are forgotten': {
     file: 'kernel/outbox.ts',
-    from: '    this.#losses.set(zone, { firstSeq: loss?.firstSeq ?? firstSeq, lastSeq: seq });\n',
+    from: '    this.#losses.add(zone, firstSeq, seq);\n',
     to: '',
     violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
     seed: 1,

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { ClaimLost, type EventBatch, type Journal, type LogPosition, SequenceGap, type ShardWriter, WriterEnded } from '@millrace/kernel';
+import {
+  ClaimLost,
+  type EventBatch,
+  type Journal,
+  type LogPosition,
+  SequenceGap,
+  type ShardWriter,
+  TooLarge,
+  WriterEnded,
+} from '@millrace/kernel';
 
 /** Opens a log under test, also again after a stop. */
 export interface JournalUnderTest<Log extends Journal> {
@@ -8,6 +17,8 @@ export interface JournalUnderTest<Log extends Journal> {
   close(log: Log): Promise<void>;
   /** Removes everything. */
   clean(): Promise<void>;
+  /** Size of the largest event that the log takes, about, bytes. Default: any. */
+  readonly eventBytesMax?: number;
   /** Called after the last test. */
   end?(): void;
 }
@@ -20,6 +31,9 @@ const batch = (zone: string, firstSeq: number, count: number, epoch = 1): EventB
   ...{ zone, epoch, firstSeq, version: 1, time: 1_000, metas: null },
   events: Array.from({ length: count }, (_none, index) => ({ type: 'Counted', number: firstSeq + index })),
 });
+
+/** An event of any size. */
+const told = (number: number, text: string) => ({ type: 'Told', number, text });
 
 export async function seqsOf(log: Journal, zone: string, afterSeq = 0, from: LogPosition | null = null): Promise<number[]> {
   const seqs: number[] = [];
@@ -73,6 +87,44 @@ export function journalContract<Log extends Journal>(name: string, under: Journa
       assert.deepEqual(read[1]?.loss, { lastSeq: 7, checkpoint });
       assert.equal(read[2]?.firstSeq, 8);
     });
+
+    test('has large batches, a large event and a large state', async () => {
+      const text = 'x'.repeat(300_000);
+      const events = Array.from({ length: 10 }, (_none, number) => told(number, text));
+      const large: EventBatch = { ...batch(ZONE, 1, 0), events, metas: events.map(({ number }) => ({ id: `c${number}` })) };
+      const single: EventBatch = { ...batch(ZONE, 11, 0), events: [told(10, text.repeat(10))] };
+      const checkpoint = { state: { text: text.repeat(10) }, answered: [] };
+      const loss: EventBatch = { ...batch(ZONE, 12, 0), loss: { lastSeq: 20, checkpoint } };
+      const writer = await own(ZONE);
+      await writer.append([large, single, loss, batch(ZONE, 21, 1)]);
+      const read: EventBatch[] = [];
+      for await (const one of log.read(ZONE, 0, null)) read.push(one);
+      assert.deepEqual(
+        read.flatMap((one) => one.events),
+        [...events, ...single.events, ...batch(ZONE, 21, 1).events],
+      );
+      assert.deepEqual(
+        read.flatMap(({ metas }) => metas ?? []).map((meta) => meta?.id),
+        events.map(({ number }) => `c${number}`),
+      );
+      assert.deepEqual(read.find((one) => one.loss)?.loss, loss.loss);
+      await reopen();
+      assert.equal((await own(ZONE)).headOf(ZONE), 21);
+    });
+
+    const { eventBytesMax } = under;
+    if (eventBytesMax !== undefined)
+      test('refuses an event above its limit, writes nothing of that append, and goes on', async () => {
+        const sized = (firstSeq: number, bytes: number): EventBatch => ({
+          ...batch(ZONE, firstSeq, 0),
+          events: [told(firstSeq, 'x'.repeat(bytes))],
+        });
+        const writer = await own(ZONE);
+        const refused = writer.append([batch(ZONE, 1, 1), sized(2, eventBytesMax)]);
+        await assert.rejects(refused, (error) => error instanceof TooLarge && error.zone === ZONE && error.firstSeq === 2);
+        await writer.append([sized(1, eventBytesMax - 1_000), batch(ZONE, 2, 1)]);
+        assert.deepEqual(await seqsOf(log, ZONE), [1, 2]);
+      });
 
     test('takes appends in the order of the calls, as many as it allows at a time, with a position from which each is found', async () => {
       const writer = await own(ZONE);

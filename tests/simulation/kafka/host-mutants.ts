@@ -22,9 +22,9 @@ export const HOST_MUTANTS: Readonly<Record<string, Mutant>> = {
     seed: 1,
   },
   'a decision without a confirmation is refused': {
-    file: 'kernel/outbox.ts',
-    from: "return refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.');",
-    to: "return refused('ZONE_STOPPED', 'Send the command again with the same id.');",
+    file: 'kernel/durable-waiters.ts',
+    from: "refused('OUTCOME_UNKNOWN',",
+    to: "refused('ZONE_STOPPED',",
     violates: /was refused with/,
     seed: 1,
   },

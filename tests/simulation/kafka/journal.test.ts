@@ -61,5 +61,6 @@ journalContract('simulated Kafka', {
     kafka.stop();
     kafka = new RunningKafka();
   },
+  eventBytesMax: 16 * 2 ** 20,
   end: () => kafka.stop(),
 });

@@ -104,7 +104,7 @@ await inFolder(async (folder) => {
         let count = 0;
         for (let partition = 0; partition < log.partitions; partition++) {
           for (let offset = 0; ; ) {
-            const read = await log.readFrom(partition, offset, 4_096);
+            const { batches: read } = await log.readFrom(partition, offset, 4_096);
             if (read.length === 0) break;
             for (const { batch, next } of read) {
               count += batch.events.length;

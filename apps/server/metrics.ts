@@ -61,7 +61,9 @@ function topicMetrics(metrics: Metrics, topics: Parts['topics']): void {
   const ofTopic = (name: string, help: string, value: (topic: Topic) => number) =>
     metrics.read(name, help, () => topics().map((topic): [Labels, number] => [{ topic: topic.name }, value(topic)]));
   ofTopic('millrace_log_bytes', 'Size of the log', ({ log }) => log.stats().bytes);
-  ofTopic('millrace_dead_letters', 'Dead letters', ({ log }) => log.deadLetters.list().length);
+  metrics.read('millrace_dead_letters', 'Dead letters', () =>
+    Promise.all(topics().map(async ({ name: topic, log }): Promise<[Labels, number]> => [{ topic }, await log.deadLetters.count()])),
+  );
   metrics.read('millrace_log_end_offset', 'End offset of each partition of the log', () =>
     topics().flatMap(({ name: topic, log }) =>
       log.stats().partitions.map(({ end }, partition): [Labels, number] => [{ topic, partition: String(partition) }, end]),

@@ -1,11 +1,9 @@
 import { type DeadLetterContent, ENDPOINTS } from '@millrace/contracts';
 import { ApiProblem, operatorOf, type Routes } from '@millrace/http';
 import { type EventBatch, messageOf } from '@millrace/kernel';
-import type { EventLog } from '@millrace/log';
+import type { OpenDeadLetter } from '@millrace/log';
 import type { Consumer } from '@millrace/module';
 import { type ConsumerGroupParts, consumerOf } from './consumer-group-routes.ts';
-
-type OpenDeadLetter = NonNullable<ReturnType<EventLog['deadLetters']['open']>>;
 
 interface DeadLetterAddress {
   readonly group: string;
@@ -17,11 +15,11 @@ export function deadLetterRoutes(routes: Routes, { consumers, audit }: ConsumerG
   routes.list(
     ENDPOINTS.listDeadLetters,
     ({ group, id }) => `${group} ${id}`,
-    () => consumers().flatMap(({ log, group }) => log.deadLetters.list(group)),
+    async () => (await Promise.all(consumers().map(({ log, group }) => log.deadLetters.list(group)))).flat(),
   );
-  routes.handle(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(openDeadLetter(consumers(), params)));
+  routes.handle(ENDPOINTS.getDeadLetter, async ({ params }) => contentOf(await openDeadLetter(consumers(), params)));
   routes.handle(ENDPOINTS.updateDeadLetter, async ({ params, body, principal }) => {
-    const { deadLetter, batch } = openDeadLetter(consumers(), params);
+    const { deadLetter, batch } = await openDeadLetter(consumers(), params);
     const { repaired, was } = withEventData(deadLetter.id, batch, body.seq, body.data);
     await consumerOf(consumers(), params.group).log.deadLetters.replace(params.id, repaired);
     audit('dead letter edited', {
@@ -33,15 +31,15 @@ export function deadLetterRoutes(routes: Routes, { consumers, audit }: ConsumerG
       was,
       is: body.data,
     });
-    return contentOf(openDeadLetter(consumers(), params));
+    return contentOf(await openDeadLetter(consumers(), params));
   });
   routes.handle(ENDPOINTS.deleteDeadLetter, async ({ params, principal }) => {
-    const { deadLetter } = openDeadLetter(consumers(), params);
+    const { deadLetter } = await openDeadLetter(consumers(), params);
     await consumerOf(consumers(), params.group).log.deadLetters.remove(params.id);
     audit('dead letter deleted', { deadLetter: params.id, zone: deadLetter.zone, seq: deadLetter.seq, operator: principal.name });
   });
   routes.handle(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
-    openDeadLetter(consumers(), params);
+    await openDeadLetter(consumers(), params);
     try {
       if (await consumerOf(consumers(), params.group).replay(params.id)) {
         audit('dead letter replayed', { deadLetter: params.id, operator: operatorOf(principal, {}) });
@@ -55,8 +53,8 @@ export function deadLetterRoutes(routes: Routes, { consumers, audit }: ConsumerG
 }
 
 /** @throws ApiProblem NOT_FOUND */
-function openDeadLetter(consumers: readonly Consumer[], { group, id }: DeadLetterAddress): OpenDeadLetter {
-  const found = consumerOf(consumers, group).log.deadLetters.open(id);
+async function openDeadLetter(consumers: readonly Consumer[], { group, id }: DeadLetterAddress): Promise<OpenDeadLetter> {
+  const found = await consumerOf(consumers, group).log.deadLetters.open(id);
   if (found?.deadLetter.group !== group) throw unknownDeadLetter(id);
   return found;
 }

@@ -77,7 +77,7 @@ describe('a consumer group reads each event once, or names what it did not read'
     table.stored.clear();
     await until(() => table.rows.length === 10, 'all events');
     await consumer.stop();
-    assert.deepEqual(log.consumers.beyondEnd('table'), []);
+    assert.deepEqual((await log.consumers.find('table'))?.beyondEnd, []);
     assert.deepEqual(
       table.rows,
       Array.from({ length: 10 }, (_none, index) => index + 1),

@@ -1,8 +1,17 @@
 import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
 import { type Clock, type EventBatch, messageOf, within } from '@millrace/kernel';
 import { Backoff } from '@millrace/resilience';
+import { CaughtUpWaiters } from './caught-up.ts';
 import { storeDeadLetter } from './dead-letters.ts';
-import { type ConsumerGap, type ConsumerStats, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
+import {
+  type ConsumerGap,
+  type ConsumerStats,
+  type EventLog,
+  type KnownGroup,
+  type LoggedBatch,
+  type LogRead,
+  OffsetOutOfRange,
+} from './event-log.ts';
 import { lagOf, READ_MS_MAX, storedOffsets } from './offsets.ts';
 import { CannotApply, type Projection } from './projection.ts';
 
@@ -25,6 +34,8 @@ export class ConsumerGroup {
   readonly #onFailure: (message: string) => void;
   readonly #reasonOf: (error: unknown) => string;
   #offsets: number[] = [];
+  /** What the log knew of this group at the start, with the gaps since. */
+  #known: Pick<KnownGroup, 'offsets' | 'gaps'> = { offsets: [], gaps: [] };
   /** Stored offsets; behind `#offsets` where events were skipped. */
   #stored: number[] = [];
   /** Partition that the next read begins with. */
@@ -49,7 +60,7 @@ export class ConsumerGroup {
   readonly #overtaken = new Map<number, ConsumerGap>();
   /** Running replays of dead letters, by id. */
   readonly #replays = new Map<number, Promise<boolean>>();
-  #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
+  readonly #awaiting = new CaughtUpWaiters();
 
   /** @param reasonOf gives the reason of an error without the written data, for the server log */
   constructor(
@@ -78,7 +89,9 @@ export class ConsumerGroup {
 
   async #begin(): Promise<void> {
     // From now on retention waits for this group, whether its store can be read or not.
-    if (!this.#log.consumers.groups().some(({ group }) => group === this.#projection.name)) void this.#register();
+    const known = await this.#log.consumers.find(this.#projection.name);
+    if (known) this.#known = known;
+    else void this.#register();
     const stored = await storedOffsets(this.#projection, this.#log, this.#clock);
     this.#offsets = [...stored];
     this.#stored = stored;
@@ -113,11 +126,12 @@ export class ConsumerGroup {
    */
   async skipDropped(): Promise<ConsumerGap[]> {
     const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
-    const known = this.#log.consumers.gaps(this.#projection.name);
+    const { gaps: known } = this.#known;
     for (const gap of gaps) {
       // A skip that failed has recorded it.
       if (known.some(({ partition, from, to }) => partition === gap.partition && from === gap.from && to === gap.to)) continue;
       await this.#log.consumers.recordGap(this.#projection.name, gap);
+      this.#known = { ...this.#known, gaps: [...this.#known.gaps, gap] };
       this.#onFailure(`${this.#projection.name} skipped offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
     }
     const read = gaps.map(({ partition, to }) => this.#rangeTo(partition, to));
@@ -134,14 +148,13 @@ export class ConsumerGroup {
   }
 
   /** Resolves when all events that the log has now are applied; at once while the group is stopped, by a caller or by dropped events. */
-  caughtUp(): Promise<void> {
-    const ends = this.#log.stats().partitions.map(({ end }) => end);
-    if (this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#awaiting.push({ ends, resolve });
-      this.#wake?.();
-      this.#endWait?.();
-    });
+  async caughtUp(): Promise<void> {
+    const ends = await this.#log.ends();
+    if (this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return;
+    const reached = this.#awaiting.add(ends);
+    this.#wake?.();
+    this.#endWait?.();
+    return reached;
   }
 
   /** Applies a dead letter again, and removes it. False for an unknown id. Throws the errors of the projection. A concurrent call shares the replay. */
@@ -152,7 +165,7 @@ export class ConsumerGroup {
   }
 
   async #replay(id: number): Promise<boolean> {
-    const dead = this.#log.deadLetters.open(id);
+    const dead = await this.#log.deadLetters.open(id);
     if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
     await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeFrom);
     await this.#log.deadLetters.remove(id);
@@ -160,7 +173,7 @@ export class ConsumerGroup {
   }
 
   stats(): ConsumerStats {
-    const offsets = this.#offsets.length > 0 ? this.#offsets : this.#log.consumers.offsets(this.#projection.name);
+    const offsets = this.#offsets.length > 0 ? this.#offsets : this.#known.offsets;
     return {
       group: this.#projection.name,
       lag: lagOf(this.#log, offsets),
@@ -169,7 +182,7 @@ export class ConsumerGroup {
       failure: this.#failure ?? this.#checkFailure ?? this.#noteFailure,
       offsets: [...offsets],
       overtaken: [...this.#overtaken.values()],
-      gaps: this.#log.consumers.gaps(this.#projection.name),
+      gaps: this.#known.gaps,
     };
   }
 
@@ -184,12 +197,12 @@ export class ConsumerGroup {
         this.#notedAt = this.#clock.elapsed();
         this.#noteFailure = await this.#noteProgress().then(() => null, this.#reasonOf);
       }
-      this.#resolveWaiters();
+      this.#awaiting.resolve(this.#hasReached);
       if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();
       else if (events === 0) await this.#idle(woken);
       if (events < READ_EVENTS_MAX / 2) await this.#gather();
     }
-    for (const { resolve } of this.#awaiting) resolve();
+    this.#awaiting.resolve(() => true);
   }
 
   /** Waits for new events, or for the next check of the stored offsets. */
@@ -201,20 +214,11 @@ export class ConsumerGroup {
 
   /** Waits for more events, unless a caller waits for `caughtUp`. */
   async #gather(): Promise<void> {
-    if (this.#stopped || this.#awaiting.length > 0) return;
+    if (this.#stopped || !this.#awaiting.isEmpty) return;
     await this.#wait(GATHER_MS);
   }
 
-  #hasReached(ends: readonly number[]): boolean {
-    return ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
-  }
-
-  #resolveWaiters(): void {
-    if (this.#awaiting.length === 0) return;
-    const { reached = [], waiting = [] } = Object.groupBy(this.#awaiting, ({ ends }) => (this.#hasReached(ends) ? 'reached' : 'waiting'));
-    this.#awaiting = waiting;
-    for (const { resolve } of reached) resolve();
-  }
+  readonly #hasReached = (ends: readonly number[]): boolean => ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
 
   /** Reads and applies new events. @returns number of events that were read */
   async #readOnce(): Promise<number> {
@@ -227,9 +231,8 @@ export class ConsumerGroup {
       const partition = this.#first;
       this.#first = (this.#first + 1) % this.#log.partitions;
       const offset = this.#offsets[partition] ?? 0;
-      const batches = await this.#read(partition, offset, READ_EVENTS_MAX - events);
-      const next = batches.at(-1)?.next;
-      if (next === undefined) continue;
+      const { batches, next } = await this.#read(partition, offset, READ_EVENTS_MAX - events);
+      if (next === offset) continue;
       events += next - offset;
       const wanted = this.#projection.wants ? batches.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : batches;
       if (wanted.length > 0) {
@@ -292,13 +295,13 @@ export class ConsumerGroup {
   }
 
   /** Reads the log from an offset. Empty when retention has dropped what is there. */
-  async #read(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
+  async #read(partition: number, offset: number, eventsMax: number): Promise<LogRead> {
     try {
       return await within(this.#clock, READ_MS_MAX, 'the log', this.#log.readFrom(partition, offset, eventsMax));
     } catch (error) {
       if (!(error instanceof OffsetOutOfRange)) throw error;
       await this.#dropped(error);
-      return [];
+      return { batches: [], next: offset };
     }
   }
 
@@ -308,7 +311,7 @@ export class ConsumerGroup {
     this.#failure = message;
     this.#onFailure(`${this.#projection.name} has stopped: ${message}`);
     if (!this.#hasStopped()) return void (await this.skipDropped());
-    for (const { resolve } of this.#awaiting.splice(0)) resolve();
+    this.#awaiting.resolve(() => true);
   }
 
   #hasStopped(): boolean {

@@ -16,17 +16,18 @@ export async function storeDeadLetter(
   const { dead, rest } = only === undefined ? { dead: failed, rest: [] } : splitAt(failed, only.index);
   const { partition, offset, batch } = dead;
   const { zone, firstSeq: seq } = batch;
-  const isNew = !box.has(group, zone, seq);
+  const isNew = !(await box.has(group, zone, seq));
   if (isNew) await box.put({ group, partition, offset, zone, seq, reason, createdAt, ...(only && { resumeFrom: only.command }) }, batch);
   return { isNew, rest };
 }
 
 /** Divides a batch into one event and the parts before and after it. */
-function splitAt({ partition, offset, batch }: LoggedBatch, index: number): { dead: LoggedBatch; rest: LoggedBatch[] } {
+function splitAt({ partition, offset, next, batch }: LoggedBatch, index: number): { dead: LoggedBatch; rest: LoggedBatch[] } {
   const part = (from: number, to: number): LoggedBatch => ({
     partition,
-    offset: offset + from,
-    next: offset + to,
+    // All events of a record have its offset in Kafka.
+    offset: Math.min(offset + from, next - 1),
+    next: Math.min(offset + to, next),
     batch: {
       ...batch,
       firstSeq: batch.firstSeq + from,

@@ -1,7 +1,10 @@
 import type { DeadLetter } from '@millrace/contracts';
 import type { EventBatch, Journal, ZoneAddress } from '@millrace/kernel';
 
-/** A batch with its position. Offsets count the events of the partition; `next` is the offset after the batch. */
+/**
+ * A batch with its position. Offsets count the events of the partition in LMDB, and the records in Kafka, where other records are between batches; `next` is
+ * the offset after the batch.
+ */
 export interface LoggedBatch {
   readonly partition: number;
   readonly offset: number;
@@ -75,21 +78,35 @@ export interface ConsumerStats {
   readonly gaps: readonly ConsumerGap[];
 }
 
+/** What is read at a time: batches in order and without a gap, and the offset to continue from. */
+export interface LogRead {
+  readonly batches: readonly LoggedBatch[];
+  readonly next: number;
+}
+
+/** What the log knows of a consumer group. */
+export interface KnownGroup {
+  readonly group: string;
+  /** Saved offsets; none while the group has saved none. */
+  readonly offsets: readonly number[];
+  /** Newest ranges that the group has skipped. */
+  readonly gaps: readonly ConsumerGap[];
+  /** By partition: where the log ended when the store of the group was found to be ahead of it; null where it is not ahead. Empty if it never was. */
+  readonly beyondEnd: readonly (number | null)[];
+}
+
 /** The groups that read the log. Retention waits for all of them, whether they run or not. */
 export interface ConsumerRegistry {
   /** Saves the offsets of a group, and registers a new group. The group’s own store is authoritative; this copy may lag behind it. */
   note(group: string, offsets: readonly number[]): Promise<void>;
   /** Unregisters a group: retention no longer waits for it. */
   remove(group: string): Promise<void>;
-  groups(): { readonly group: string; readonly offsets: readonly number[] }[];
-  /** Saved offsets of a group; none of a new group. */
-  offsets(group: string): readonly number[];
-  /** Saves where the log ended, by partition, when the store of the group was found to be ahead of it; null where it is not ahead. */
+  groups(): Promise<readonly KnownGroup[]>;
+  /** Undefined for a group that is not registered. */
+  find(group: string): Promise<KnownGroup | undefined>;
+  /** Saves where the log ended, when the store of the group was found to be ahead of it; nulls when it is not ahead. */
   noteBeyondEnd(group: string, ends: readonly (number | null)[]): Promise<void>;
-  /** The saved ends, by partition. */
-  beyondEnd(group: string): readonly (number | null)[];
   recordGap(group: string, gap: ConsumerGap): Promise<void>;
-  gaps(group: string): ConsumerGap[];
 }
 
 export interface LogStats {
@@ -101,10 +118,12 @@ export interface LogStats {
 export interface EventLog extends Journal {
   readonly partitions: number;
   /**
-   * Batches from `offset` on, in order and without a gap, about `eventsMax` events of them; none at the end of the log.
+   * Batches from `offset` on, about `eventsMax` events of them; none at the end of the log.
    * @throws OffsetOutOfRange when events from `offset` on were dropped
    */
-  readFrom(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]>;
+  readFrom(partition: number, offset: number, eventsMax: number): Promise<LogRead>;
+  /** Offset after the newest event of each partition. */
+  ends(): Promise<readonly number[]>;
   /** Calls back after each append that is durable; the returned function ends it. */
   onAppended(listener: () => void): () => void;
   /** Drops the oldest events by the rule. @returns number of dropped events */
@@ -113,6 +132,7 @@ export interface EventLog extends Journal {
   pauseWrites(work: () => Promise<void>): Promise<void>;
   readonly deadLetters: DeadLetterBox;
   readonly consumers: ConsumerRegistry;
+  /** From memory. For a log on other machines it may be a second old. */
   stats(): LogStats;
   close(): Promise<void>;
 }
@@ -120,13 +140,21 @@ export interface EventLog extends Journal {
 /** Dead letters: events that a consumer could not apply, with the reason, until they are replayed or removed. */
 export interface DeadLetterBox {
   put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
-  list(group?: string): DeadLetter[];
+  list(group?: string): Promise<readonly DeadLetter[]>;
   /** Whether a dead letter of a group that begins with the event waits. */
-  has(group: string, zone: string, seq: number): boolean;
+  has(group: string, zone: string, seq: number): Promise<boolean>;
   /** Replaces the batch of a dead letter. The log keeps the original events. */
   replace(id: number, batch: EventBatch): Promise<void>;
-  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined;
+  open(id: number): Promise<OpenDeadLetter | undefined>;
+  /** Number of all dead letters. */
+  count(): Promise<number>;
   remove(id: number): Promise<void>;
   /** Whether the event was ever a dead letter of a group, including replayed and removed ones, until retention deletes the event. */
-  wasPut(group: string, zone: string, seq: number): boolean;
+  wasPut(group: string, zone: string, seq: number): Promise<boolean>;
+}
+
+/** A dead letter with its events. */
+export interface OpenDeadLetter {
+  readonly deadLetter: DeadLetter;
+  readonly batch: EventBatch;
 }

@@ -8,9 +8,12 @@ export {
   type ConsumerStats,
   type DeadLetterBox,
   type EventLog,
+  type KnownGroup,
   type LoggedBatch,
+  type LogRead,
   type LogStats,
   OffsetOutOfRange,
+  type OpenDeadLetter,
   type RetentionRule,
 } from './event-log.ts';
 export { type LmdbLog, openLmdbLog } from './lmdb-log.ts';

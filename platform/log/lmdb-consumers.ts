@@ -1,23 +1,18 @@
 import { partOfCommit, type StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
-import type { ConsumerGap, ConsumerRegistry } from './event-log.ts';
+import type { ConsumerGap, ConsumerRegistry, KnownGroup } from './event-log.ts';
 
-/** What the log stores of a consumer group. */
-export interface KnownGroup {
-  readonly offsets: readonly number[];
-  readonly gaps: readonly ConsumerGap[];
-  /** Missing unless the store of the group was ahead of the log. */
-  readonly beyondEnd?: readonly (number | null)[];
-}
+/** What the log stores of a consumer group. `beyondEnd` is missing unless the store of the group was ahead of the log. */
+export type StoredGroup = Omit<KnownGroup, 'group' | 'beyondEnd'> & Partial<Pick<KnownGroup, 'beyondEnd'>>;
 
-const UNKNOWN_GROUP: KnownGroup = { offsets: [], gaps: [] };
+const NO_GROUP: StoredGroup = { offsets: [], gaps: [] };
 /** Number of newest gaps that are kept of a group. */
 const GAPS_MAX = 100;
 
 /** Offsets and gaps of the consumer groups, in the environment of the log: retention waits for them. */
 export class LmdbConsumers implements ConsumerRegistry {
-  readonly #groups: Database<KnownGroup, string>;
+  readonly #groups: Database<StoredGroup, string>;
   readonly #writer: StoreWriter;
 
   constructor(root: RootDatabase, writer: StoreWriter) {
@@ -36,34 +31,27 @@ export class LmdbConsumers implements ConsumerRegistry {
     await this.#writer.commit(() => this.#groups.remove(group));
   }
 
-  groups(): { group: string; offsets: readonly number[] }[] {
-    return [...this.#groups.getRange().map(({ key, value }) => ({ group: key, offsets: value.offsets }))];
+  async groups(): Promise<KnownGroup[]> {
+    return [...this.#groups.getRange().map(({ key, value }) => ({ group: key, beyondEnd: [], ...value }))];
   }
 
-  offsets(group: string): readonly number[] {
-    return (this.#groups.get(group) ?? UNKNOWN_GROUP).offsets;
+  async find(group: string): Promise<KnownGroup | undefined> {
+    const known = this.#groups.get(group);
+    return known && { group, beyondEnd: [], ...known };
   }
 
   async noteBeyondEnd(group: string, ends: readonly (number | null)[]): Promise<void> {
     const isAhead = ends.some((end) => end !== null);
-    if (String(isAhead ? ends : []) === String(this.beyondEnd(group))) return;
+    if (String(isAhead ? ends : []) === String(this.#groups.get(group)?.beyondEnd ?? [])) return;
     await this.#change(group, ({ beyondEnd: _before, ...known }) => ({ ...known, ...(isAhead && { beyondEnd: [...ends] }) }));
-  }
-
-  beyondEnd(group: string): readonly (number | null)[] {
-    return this.#groups.get(group)?.beyondEnd ?? [];
   }
 
   async recordGap(group: string, gap: ConsumerGap): Promise<void> {
     await this.#change(group, (known) => ({ ...known, gaps: [...known.gaps, gap].slice(-GAPS_MAX) }));
   }
 
-  gaps(group: string): ConsumerGap[] {
-    return [...(this.#groups.get(group) ?? UNKNOWN_GROUP).gaps];
-  }
-
-  async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
-    const work = () => partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
+  async #change(group: string, change: (known: StoredGroup) => StoredGroup): Promise<void> {
+    const work = () => partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? NO_GROUP)));
     await this.#writer.commit(() => inTransaction(this.#groups, work));
   }
 }

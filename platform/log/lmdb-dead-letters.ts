@@ -3,7 +3,7 @@ import type { EventBatch } from '@millrace/kernel';
 import { partOfCommit, type StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
-import type { DeadLetterBox } from './event-log.ts';
+import type { DeadLetterBox, OpenDeadLetter } from './event-log.ts';
 
 /** A dead letter as the store holds it. Existing stores have it as `letter`, so the field keeps its name. */
 export interface StoredDeadLetter {
@@ -61,18 +61,18 @@ export class LmdbDeadLetters implements DeadLetterBox {
     });
   }
 
-  has(group: string, zone: string, seq: number): boolean {
+  async has(group: string, zone: string, seq: number): Promise<boolean> {
     const id = this.#events.get([group, zone, seq])?.id;
     const letter = id === undefined ? undefined : this.#deadLetters.get(id)?.letter;
     // The id of a removed dead letter may be used again.
     return letter?.group === group && letter.zone === zone && letter.seq === seq;
   }
 
-  wasPut(group: string, zone: string, seq: number): boolean {
+  async wasPut(group: string, zone: string, seq: number): Promise<boolean> {
     return this.#events.get([group, zone, seq]) !== undefined;
   }
 
-  list(group?: string): DeadLetter[] {
+  async list(group?: string): Promise<DeadLetter[]> {
     const deadLetters = [...this.#deadLetters.getRange().map(({ value }) => value.letter)];
     return group === undefined ? deadLetters : deadLetters.filter((deadLetter) => deadLetter.group === group);
   }
@@ -84,7 +84,11 @@ export class LmdbDeadLetters implements DeadLetterBox {
     });
   }
 
-  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined {
+  async count(): Promise<number> {
+    return this.#deadLetters.getCount();
+  }
+
+  async open(id: number): Promise<OpenDeadLetter | undefined> {
     const stored = this.#deadLetters.get(id);
     return stored && { deadLetter: stored.letter, batch: stored.batch };
   }

@@ -7,6 +7,7 @@ import {
   type ConsumerRegistry,
   type EventLog,
   type LoggedBatch,
+  type LogRead,
   type LogStats,
   OffsetOutOfRange,
   type RetentionRule,
@@ -233,7 +234,7 @@ export class LmdbLog implements EventLog {
     }
   }
 
-  async readFrom(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
+  async readFrom(partition: number, offset: number, eventsMax: number): Promise<LogRead> {
     const found: LoggedBatch[] = [];
     const records = this.#at(partition);
     let events = 0;
@@ -254,7 +255,12 @@ export class LmdbLog implements EventLog {
     }
     // A repair could not read the newest records.
     if (found.length === 0 && due < end) throw new OffsetOutOfRange(partition, due, end);
-    return found;
+    return { batches: found, next: due };
+  }
+
+  async ends(): Promise<readonly number[]> {
+    this.#refreshView();
+    return this.#records.map((_records, index) => this.#endOf(index));
   }
 
   onAppended(listener: () => void): () => void {
@@ -272,7 +278,7 @@ export class LmdbLog implements EventLog {
   async retain(rule: RetentionRule, now: number): Promise<number> {
     let dropped = 0;
     this.#refreshView();
-    const groups = this.consumers.groups();
+    const groups = await this.consumers.groups();
     for (const [index, records] of this.#records.entries()) {
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[index] ?? 0), Number.POSITIVE_INFINITY);
       for (;;) {

@@ -11,15 +11,16 @@ export const READ_MS_MAX = 10_000;
  */
 export async function storedOffsets(
   projection: Pick<Projection, 'name' | 'offsets'>,
-  log: Pick<EventLog, 'stats' | 'consumers'>,
+  log: Pick<EventLog, 'ends' | 'consumers'>,
   clock: Clock,
 ): Promise<number[]> {
   const { name } = projection;
   const known = await within(clock, READ_MS_MAX, `the store of ${name}`, projection.offsets());
-  const before = log.consumers.beyondEnd(name);
-  const found = log.stats().partitions.map((one, partition) => {
+  const before = (await log.consumers.find(name))?.beyondEnd ?? [];
+  const ofLog = await within(clock, READ_MS_MAX, 'the log', log.ends());
+  const found = ofLog.map((endOfLog, partition) => {
     const next = known.get(partition) ?? 0;
-    const end = Math.min(one.end, before[partition] ?? one.end);
+    const end = Math.min(endOfLog, before[partition] ?? endOfLog);
     return { partition, next, end, isBeyond: next > end };
   });
   const ends = found.map(({ end, isBeyond }) => (isBeyond ? end : null));

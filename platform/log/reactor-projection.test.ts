@@ -47,7 +47,7 @@ function hall(replies: Reply[] = [], wasDead = (_seq: number) => false) {
     reactor: usher,
     host,
     offsets: async () => new Map(),
-    wasDead: (_zone, seq) => wasDead(seq),
+    wasDead: async (_zone, seq) => wasDead(seq),
     saveOffsets: async (read) => void saved.push(...read),
     onRefused: (_to, { code }) => refusals.push(code),
   });

@@ -45,7 +45,7 @@ export interface ReactorParts<Event extends { type: string }> {
   readonly clock?: Clock;
   offsets(): Promise<ReadonlyMap<number, number>>;
   /** Whether an event became a dead letter at any time: its commands are then for a replay only. */
-  wasDead?(zone: ZoneAddress, seq: number): boolean;
+  wasDead?(zone: ZoneAddress, seq: number): Promise<boolean>;
   /** @throws OffsetsChanged when a stored offset is not the start of its range */
   saveOffsets(read: readonly ReadRange[]): Promise<void>;
   /** A rule of the zone refused the command: it is not sent again. */
@@ -68,7 +68,7 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
       const delivery = new Delivery(parts, resumeFrom ?? null);
       for (const batch of batches)
         for (const [index, event] of batch.events.entries()) {
-          if (resumeFrom === undefined && parts.wasDead?.(batch.zone, batch.firstSeq + index)) continue;
+          if (resumeFrom === undefined && (await parts.wasDead?.(batch.zone, batch.firstSeq + index))) continue;
           delivery.nextEvent();
           let count = 0;
           for await (const reaction of reactor.react(event as Event, batch.zone)) await delivery.send(batch, index, count++, reaction);

@@ -39,16 +39,16 @@ test('a repair keeps the newest state of each dead letter, and which events ever
   }
   await put(21);
   for (let edit = 1; edit <= 20; edit++) await log.deadLetters.replace(1, batchOf(21, `edit ${edit}`));
-  const before = log.deadLetters.open(1);
+  const before = await log.deadLetters.open(1);
   await log.close();
 
   await repairLog(path, `${path}-new`, { snapshots: [], spools: [], zones: [] });
   const repaired = openLmdbLog(`${path}-new`);
-  assert.deepEqual(repaired.deadLetters.open(1), before);
-  assert.deepEqual(repaired.deadLetters.list(), [before?.deadLetter]);
+  assert.deepEqual(await repaired.deadLetters.open(1), before);
+  assert.deepEqual(await repaired.deadLetters.list(), [before?.deadLetter]);
   for (let seq = 1; seq <= 30; seq++) {
-    assert.equal(repaired.deadLetters.has(GROUP, ZONE, seq), seq === 21, `seq ${seq} waits`);
-    assert.equal(repaired.deadLetters.wasPut(GROUP, ZONE, seq), seq <= 21, `seq ${seq} was put`);
+    assert.equal(await repaired.deadLetters.has(GROUP, ZONE, seq), seq === 21, `seq ${seq} waits`);
+    assert.equal(await repaired.deadLetters.wasPut(GROUP, ZONE, seq), seq <= 21, `seq ${seq} was put`);
   }
   await repaired.close();
 });

@@ -3,7 +3,7 @@ import type { EventBatch } from '@millrace/kernel';
 import { type Node, PageFile } from '@millrace/lmdb';
 import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
-import type { KnownGroup } from './lmdb-consumers.ts';
+import type { StoredGroup } from './lmdb-consumers.ts';
 import type { DeadEventKey, DeadEventPlace, StoredDeadLetter } from './lmdb-dead-letters.ts';
 import { STARTS, STATE } from './lmdb-log.ts';
 import type { Owner } from './lmdb-writer.ts';
@@ -29,7 +29,7 @@ export interface Salvaged {
   readonly heads: ReadonlyMap<string, Head>;
   /** The newest owner of each shard. */
   readonly owners: ReadonlyMap<number, Owner>;
-  readonly groups: ReadonlyMap<string, KnownGroup>;
+  readonly groups: ReadonlyMap<string, StoredGroup>;
   /** May include recently removed ones. */
   readonly deadLetters: ReadonlyMap<number, StoredDeadLetter>;
   /** Every event that was ever a dead letter. */
@@ -151,7 +151,7 @@ class SmallEntries {
   readonly starts: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly heads = new Map<string, Head>();
   readonly owners = new Map<number, Owner>();
-  readonly groups = new Map<string, KnownGroup>();
+  readonly groups = new Map<string, StoredGroup>();
   readonly deadLetters = new Map<number, StoredDeadLetter>();
   readonly deadEvents = new Map<string, readonly [DeadEventKey, DeadEventPlace]>();
   /** Transaction of each entry, by its key: the newest version of an entry is used. */
@@ -167,7 +167,7 @@ class SmallEntries {
       if (Array.isArray(offsets)) for (const [index, at] of offsets.entries()) known[index] = Math.max(known[index] ?? 0, Number(at));
       return;
     }
-    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & Owner & KnownGroup & StoredDeadLetter & DeadEventPlace>;
+    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & Owner & StoredGroup & StoredDeadLetter & DeadEventPlace>;
     const { epoch, seq, at, name, offsets, gaps, letter, batch, partition, offset } = value;
     if (typeof key === 'string' && epoch !== undefined && seq !== undefined && at !== undefined) {
       const known = this.heads.get(key);

@@ -2,16 +2,16 @@ import { type EventLog, type ReactorParts, requireOffsets } from '@millrace/log'
 
 /** Offsets of a reactor, stored with the log that it reads. A new reactor begins with the oldest events of the log. */
 export function reactorOffsets(log: EventLog, group: string): Pick<ReactorParts<never>, 'offsets' | 'saveOffsets' | 'wasDead'> {
-  const stored = (): Map<number, number> => {
-    const known = log.consumers.groups().find((status) => status.group === group);
+  const stored = async (): Promise<Map<number, number>> => {
+    const known = await log.consumers.find(group);
     return new Map((known?.offsets ?? log.stats().partitions.map(({ start }) => start)).entries());
   };
   return {
     wasDead: (zone, seq) => log.deadLetters.wasPut(group, zone, seq),
-    offsets: async () => stored(),
+    offsets: stored,
     saveOffsets: async (read) => {
       if (read.length === 0) return;
-      const offsets = stored();
+      const offsets = await stored();
       requireOffsets(group, offsets, read);
       for (const { partition, next } of read) offsets.set(partition, next);
       await log.consumers.note(

@@ -168,7 +168,7 @@ describe('the private stream of a user', () => {
         async () => {
           const seen = new Set<string>();
           for (let partition = 0; partition < record.partitions; partition++)
-            for (const { batch } of await record.readFrom(partition, record.stats().partitions[partition]?.start ?? 0, 1_000_000))
+            for (const { batch } of (await record.readFrom(partition, record.stats().partitions[partition]?.start ?? 0, 1_000_000)).batches)
               for (const event of envelopesOf(batch)) if (event.correlation === trace) seen.add(event.type);
           return types.every((type) => seen.has(type));
         },

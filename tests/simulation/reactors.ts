@@ -185,7 +185,7 @@ export async function simulateReactor(seed: number): Promise<ReactorRun> {
   if (!to.host) startTarget();
   await scheduler.runUntil(FAULTS_MS + CALM_MS / 2);
   isRepaired = true;
-  deadLetters = from.log.for(to.machine, GROUP).deadLetters.list(GROUP).length;
+  deadLetters = await from.log.for(to.machine, GROUP).deadLetters.count();
   await operate(scheduler, from, to, () => group);
   await scheduler.runUntil(FAULTS_MS + CALM_MS);
   return { ...check(from.log, to.log), deadLetters, skipped: from.log.skippedEvents().size };
@@ -241,8 +241,8 @@ async function operate(scheduler: Scheduler, from: Side, to: Side, group: () => 
   }
   const { deadLetters } = from.log.for(to.machine, GROUP);
   // A zone may be between two owners: then they retry.
-  for (let round = 0; round < ROUNDS_MAX && deadLetters.list(GROUP).length > 0; round++)
-    for (const { id } of deadLetters.list(GROUP)) {
+  for (let round = 0; round < ROUNDS_MAX && (await deadLetters.count()) > 0; round++)
+    for (const { id } of await deadLetters.list(GROUP)) {
       const times = scheduler.chance(0.5) ? 2 : 1;
       for (let time = 0; time < times; time++)
         void group()

@@ -16,7 +16,9 @@ import {
   type ConsumerRegistry,
   type DeadLetterBox,
   type EventLog,
+  type KnownGroup,
   type LoggedBatch,
+  type LogRead,
   OffsetOutOfRange,
 } from '@millrace/log';
 import type { Machine } from './scheduler.ts';
@@ -87,6 +89,7 @@ export class SimulatedLog {
         });
       },
       readFrom: (partition, offset, eventsMax) => ask(() => this.#readFrom(partition, offset, eventsMax)),
+      ends: () => ask(() => this.#partitions.map((all) => all.at(-1)?.next ?? 0)),
       onAppended: (listener) => {
         this.#listeners.set(listener, machine);
         return () => this.#listeners.delete(listener);
@@ -189,7 +192,7 @@ export class SimulatedLog {
     for (const [listener, machine] of [...this.#listeners]) machine.run(listener);
   }
 
-  #readFrom(partition: number, offset: number, eventsMax: number): LoggedBatch[] {
+  #readFrom(partition: number, offset: number, eventsMax: number): LogRead {
     const found: LoggedBatch[] = [];
     let events = 0;
     const start = this.#partitions[partition]?.[0]?.offset ?? 0;
@@ -200,7 +203,7 @@ export class SimulatedLog {
       events += logged.next - logged.offset;
       if (events >= eventsMax) break;
     }
-    return structuredClone(found);
+    return { batches: structuredClone(found), next: found.at(-1)?.next ?? offset };
   }
 
   /** Retention by size: drops all but the newest batches of each partition, read or not. Owners of zones can still read them. */
@@ -263,15 +266,14 @@ export class SimulatedLog {
   #consumers(): ConsumerRegistry {
     const groupOf = (group: string) => this.#groups.get(group) ?? { offsets: [], gaps: [] };
     const beyondEnds = new Map<string, readonly (number | null)[]>();
+    const known = (group: string): KnownGroup => ({ group, ...groupOf(group), beyondEnd: beyondEnds.get(group) ?? [] });
     return {
       note: async (group, offsets) => void this.#groups.set(group, { ...groupOf(group), offsets: [...offsets] }),
       remove: async (group) => void this.#groups.delete(group),
-      offsets: (group) => groupOf(group).offsets,
-      groups: () => [...this.#groups].map(([group, { offsets }]) => ({ group, offsets })),
+      groups: async () => [...this.#groups.keys()].map(known),
+      find: async (group) => (this.#groups.has(group) ? known(group) : undefined),
       noteBeyondEnd: async (group, ends) => void beyondEnds.set(group, ends),
-      beyondEnd: (group) => beyondEnds.get(group) ?? [],
       recordGap: async (group, gap) => void this.#groups.set(group, { ...groupOf(group), gaps: [...groupOf(group).gaps, gap] }),
-      gaps: (group) => groupOf(group).gaps,
     };
   }
 
@@ -281,13 +283,14 @@ export class SimulatedLog {
         this.#storedDeadLetters.push({ deadLetter: { id: ++this.#deadLettersPut, ...deadLetter }, batch });
         for (const [index] of batch.events.entries()) this.#deadEvents.add(`${deadLetter.group} ${batch.zone} ${batch.firstSeq + index}`);
       },
-      has: (group, zone, seq) =>
+      has: async (group, zone, seq) =>
         this.#storedDeadLetters.some(({ deadLetter: one }) => one.group === group && one.zone === zone && one.seq === seq),
-      wasPut: (group, zone, seq) => this.#deadEvents.has(`${group} ${zone} ${seq}`),
-      list: (group) =>
+      wasPut: async (group, zone, seq) => this.#deadEvents.has(`${group} ${zone} ${seq}`),
+      count: async () => this.#storedDeadLetters.length,
+      list: async (group) =>
         this.#storedDeadLetters.map(({ deadLetter }) => deadLetter).filter((one) => group === undefined || one.group === group),
       replace: async () => {},
-      open: (id) => this.#storedDeadLetters.find(({ deadLetter }) => deadLetter.id === id),
+      open: async (id) => this.#storedDeadLetters.find(({ deadLetter }) => deadLetter.id === id),
       remove: async (id) => {
         this.#storedDeadLetters = this.#storedDeadLetters.filter(({ deadLetter }) => deadLetter.id !== id);
       },

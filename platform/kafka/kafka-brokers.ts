@@ -2,6 +2,7 @@ import {
   Connection,
   type ConnectionOptions,
   deleteRecordsV2,
+  describeLogDirsV4,
   fetchV17,
   findCoordinatorV6,
   initProducerIdV5,
@@ -10,7 +11,15 @@ import {
   ProduceAcks,
   produceV11,
 } from '@platformatic/kafka';
-import { BrokerError, type BrokerFailure, type Fetched, type ProduceRequest, type Producer, type ShardBroker } from './shard-broker.ts';
+import {
+  BrokerError,
+  type BrokerFailure,
+  type Fetched,
+  type ProduceRequest,
+  type Producer,
+  type ShardReplicas,
+  type TopicBroker,
+} from './shard-broker.ts';
 
 type Metadata = metadataV12.MetadataResponse;
 
@@ -36,9 +45,11 @@ const READ_UNCOMMITTED = 0;
 const NO_SESSION = { id: 0, epoch: -1 };
 /** What ListOffsets needs for the oldest offset, from a client. */
 const EARLIEST = -2n;
+const LATEST = -1n;
 const NO_REPLICA = -1;
-/** Requests of one connection run one after another at the broker, so waiting fetches have connections of their own. */
-type Use = 'write' | `read ${number}`;
+/** Connections for fetches, per broker. Requests of one connection run one after another at the broker, so fetches that wait must not be before appends. */
+const FETCH_CONNECTIONS = 4;
+type Use = 'write' | 'watch' | `read ${number}`;
 
 interface OpenConnection {
   readonly opened: Promise<Connection>;
@@ -68,7 +79,7 @@ const FAILURES: Readonly<Record<string, BrokerFailure>> = {
 };
 
 /** A topic of a Kafka cluster, by single requests: the producers of client libraries repeat what must not be repeated. */
-export class KafkaBrokers implements ShardBroker {
+export class KafkaBrokers implements TopicBroker {
   readonly #options: KafkaConnection;
   readonly #topic: string;
   /** By broker and use. A connection that fails is replaced at the next request. */
@@ -112,7 +123,7 @@ export class KafkaBrokers implements ShardBroker {
 
   fetch(shard: number, offset: number, { maxBytes, waitMs }: { readonly maxBytes: number; readonly waitMs: number }): Promise<Fetched> {
     return this.#asked(async () => {
-      const connection = await this.#leaderOf(shard, `read ${shard}`);
+      const connection = await this.#leaderOf(shard, `read ${shard % FETCH_CONNECTIONS}`);
       const { topics } = await this.#cluster();
       const topicId = topics[0]?.topicId ?? '';
       const wanted = {
@@ -162,6 +173,58 @@ export class KafkaBrokers implements ShardBroker {
       const partitions = [{ partitionIndex: shard, offset: BigInt(offset) }];
       await deleteRecordsV2.api.async(connection, [{ name: this.#topic, partitions }], REPLICATION_MS_MAX);
     });
+  }
+
+  starts(): Promise<(number | null)[]> {
+    return this.#offsetsOf(EARLIEST);
+  }
+
+  ends(): Promise<(number | null)[]> {
+    return this.#offsetsOf(LATEST);
+  }
+
+  async replicas(): Promise<ShardReplicas[]> {
+    const partitions = (await this.partitions()) ?? [];
+    return partitions
+      .map(({ partitionIndex: shard, leaderId, replicaNodes, isrNodes }) => ({
+        shard,
+        isLed: leaderId >= 0,
+        replicas: replicaNodes.length,
+        inSync: isrNodes.length,
+      }))
+      .sort((one, other) => one.shard - other.shard);
+  }
+
+  async bytes(): Promise<number> {
+    const { brokers, topics } = await this.#asked(() => this.#cluster());
+    const partitions = (topics[0]?.partitions ?? []).map(({ partitionIndex }) => partitionIndex);
+    const sizes = new Map<number, number>();
+    const ask = async ({ host, port }: (typeof brokers)[number]) => {
+      const connection = await this.#connect(`${host}:${port}`, 'watch');
+      const { results } = await describeLogDirsV4.api.async(connection, [{ name: this.#topic, partitions }]);
+      for (const { partitionIndex, partitionSize } of results.flatMap((result) => result.topics.flatMap((topic) => topic.partitions)))
+        sizes.set(partitionIndex, Math.max(sizes.get(partitionIndex) ?? 0, Number(partitionSize)));
+    };
+    // One that does not respond has the same records as the others.
+    await Promise.all(brokers.map((broker) => this.#asked(() => ask(broker)).catch(() => {})));
+    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  }
+
+  /** An offset of each shard; null where its leader does not respond. */
+  async #offsetsOf(timestamp: bigint): Promise<(number | null)[]> {
+    const { brokers, topics } = await this.#asked(() => this.#cluster());
+    const partitions = topics[0]?.partitions ?? [];
+    const offsets: (number | null)[] = partitions.map(() => null);
+    const ask = async ({ nodeId, host, port }: (typeof brokers)[number]) => {
+      const led = partitions.filter(({ leaderId }) => leaderId === nodeId);
+      if (led.length === 0) return;
+      const connection = await this.#connect(`${host}:${port}`, 'watch');
+      const wanted = led.map(({ partitionIndex }) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp }));
+      const listed = await listOffsetsV9.api.async(connection, NO_REPLICA, READ_UNCOMMITTED, [{ name: this.#topic, partitions: wanted }]);
+      for (const { partitionIndex, offset } of listed.topics[0]?.partitions ?? []) offsets[partitionIndex] = Number(offset);
+    };
+    await Promise.all(brokers.map((broker) => this.#asked(() => ask(broker)).catch(() => {})));
+    return offsets;
   }
 
   /** The partitions of the topic; null if it does not exist. */

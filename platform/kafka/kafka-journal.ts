@@ -19,6 +19,9 @@ import { ShardWriter } from './shard-writer.ts';
 const IN_FLIGHT_MAX = 10;
 const BEAT_MS = 10_000;
 const READ_BYTES_MAX = 4 * 2 ** 20;
+const MANIFEST_RECORDS = 1_000;
+/** A state in place of lost events counts as this many events. */
+const STATE_EVENTS = 1_000;
 /** Events of a shard that an owner keeps in memory from its claim on, so that its zones need not read the log one by one. */
 const RECENT_EVENTS_MAX = 200_000;
 /** How long it keeps them, ms. Zones are opened soon after the claim. */
@@ -46,8 +49,12 @@ export interface KafkaJournalParts {
   readonly shardOf: (zone: ZoneAddress) => number;
   /** Names a new owner; no two have the same name. Default: random. */
   readonly newName?: () => string;
-  /** Interval at which an idle owner writes a head, and saves its manifest, ms. Brokers forget producers that write nothing. */
+  /** Called with the offset after each append that is durable. */
+  readonly onAppended?: (shard: number, end: number) => void;
+  /** Interval at which an owner writes a head, and saves its manifest, ms. Brokers forget producers that write nothing. */
   readonly beatMs?: number;
+  /** Records between two manifests of an owner. The next owner reads about as many at most. */
+  readonly manifestRecords?: number;
 }
 
 /** A topic of Kafka as the log of zones: a shard is a partition. */
@@ -56,6 +63,8 @@ export class KafkaJournal implements Journal {
   readonly #parts: KafkaJournalParts;
   /** Shards that were claimed here. */
   readonly #owned = new Map<number, OwnedShard>();
+  /** What claims have read, so that one that follows a failed claim reads on. */
+  readonly #readBefore = new Map<number, ShardManifest>();
 
   constructor(parts: KafkaJournalParts) {
     this.#parts = parts;
@@ -71,28 +80,50 @@ export class KafkaJournal implements Journal {
   }
 
   async own(shard: number, { lease, onPrevious }: ShardClaim): Promise<OwnedShard> {
-    const { broker, clock, manifests, newName = randomUUID, beatMs = BEAT_MS } = this.#parts;
-    const stored = await manifests.load(shard);
-    const from = stored ?? { at: await shardStart(broker, shard), heads: new Map<ZoneAddress, number>() };
+    const { broker, clock, newName = randomUUID, beatMs = BEAT_MS, onAppended = () => {} } = this.#parts;
+    const from = await this.#manifestOf(shard);
     const recent = new RecentBatches(from.heads);
     const tail = new ShardTail({ broker, shard, clock, cursor: from.at, heads: from.heads, onBatch: (batch) => recent.add(batch) });
     const nonce = newName();
     const claim = { broker, shard, lease, clock, tail, nonce, onPrevious: (previous: string) => onPrevious(nonce, previous) };
-    const writer = await ShardWriter.own(claim);
-    const owned = new OwnedShard(writer, { nonce, tail, clock, recent });
+    const writer = await ShardWriter.own(claim).finally(() => this.#readBefore.set(shard, manifestAt(tail)));
+    const owned = new OwnedShard(writer, { nonce, tail, clock, recent, onAppended: (end) => onAppended(shard, end) });
     this.#owned.set(shard, owned);
     this.#beat(shard, owned, beatMs);
     return owned;
   }
 
+  /** Where a claim begins to read: the newest manifest, or the start of the shard. @throws Error when the records between were deleted */
+  async #manifestOf(shard: number): Promise<ShardManifest> {
+    const { broker, manifests } = this.#parts;
+    const stored = await manifests.load(shard);
+    const read = this.#readBefore.get(shard);
+    const newest = read && read.at.offset >= (stored?.at.offset ?? 0) ? read : stored;
+    const start = await shardStart(broker, shard);
+    if (newest && newest.at.offset >= start.offset) return newest;
+    if (start.offset === 0) return { at: start, heads: new Map() };
+    throw new Error(
+      `shard ${shard} begins at offset ${start.offset}, and ${newest ? `its newest manifest is for offset ${newest.at.offset}` : 'it has no manifest'}: ` +
+        'which events its zones have is not known. Restore the cold snapshots of the topic, which have the manifests.',
+    );
+  }
+
   #beat(shard: number, owned: OwnedShard, beatMs: number): void {
-    const { clock, manifests } = this.#parts;
+    const { clock, manifests, manifestRecords = MANIFEST_RECORDS } = this.#parts;
     let cancel = () => {};
+    let savedAt = Number.NEGATIVE_INFINITY;
     const wait = () => {
       cancel = clock.after(beatMs, () => {
         void owned.beat();
-        // An older manifest does, too: the next owner then reads more.
-        manifests.save(shard, owned.manifest()).catch(() => {});
+        const { offset } = owned.end;
+        if (offset - savedAt >= manifestRecords) {
+          const before = savedAt;
+          savedAt = offset;
+          // An older manifest does, too: the next owner then reads more.
+          manifests.save(shard, owned.manifest()).catch(() => {
+            savedAt = before;
+          });
+        }
         wait();
       });
     };
@@ -124,6 +155,19 @@ export class KafkaJournal implements Journal {
   }
 }
 
+interface OwnedParts {
+  readonly nonce: string;
+  readonly tail: ShardTail;
+  readonly clock: Clock;
+  readonly recent: RecentBatches;
+  readonly onAppended: (end: number) => void;
+}
+
+function manifestAt(tail: ShardTail): ShardManifest {
+  const { cursor, heads } = tail.place();
+  return { at: cursor, heads };
+}
+
 /** One ownership of a shard. */
 export class OwnedShard {
   readonly epoch: number;
@@ -131,11 +175,13 @@ export class OwnedShard {
   readonly #writer: ShardWriter;
   readonly #nonce: string;
   readonly #tail: ShardTail;
+  readonly #onAppended: (end: number) => void;
   /** What was read at the claim; null after a while. */
   #recent: RecentBatches | null;
 
-  constructor(writer: ShardWriter, parts: { nonce: string; tail: ShardTail; clock: Clock; recent: RecentBatches }) {
+  constructor(writer: ShardWriter, parts: OwnedParts) {
     const { clock } = parts;
+    this.#onAppended = parts.onAppended;
     this.epoch = writer.epoch;
     this.ended = writer.ended;
     this.#writer = writer;
@@ -157,8 +203,15 @@ export class OwnedShard {
     return this.#tail.cursor.nonce === this.#nonce ? this.#writer.headOf(zone) : 0;
   }
 
-  append(batches: readonly EventBatch[]): Promise<Cursor> {
-    return this.#writer.append(batches);
+  async append(batches: readonly EventBatch[]): Promise<Cursor> {
+    const at = await this.#writer.append(batches);
+    this.#onAppended(this.#tail.cursor.offset);
+    return at;
+  }
+
+  /** The end of the record as it is known here. */
+  get end(): Cursor {
+    return this.#tail.cursor;
   }
 
   async beat(): Promise<void> {
@@ -171,8 +224,7 @@ export class OwnedShard {
 
   /** The heads of the shard now, for its manifest. */
   manifest(): ShardManifest {
-    const { cursor, heads } = this.#writer.place();
-    return { at: cursor, heads };
+    return manifestAt(this.#tail);
   }
 
   /** The batches of a zone after a seq, if they are known without reading the log. */
@@ -197,7 +249,7 @@ class RecentBatches {
 
   add(batch: EventBatch): void {
     if (this.#isClosed) return;
-    this.#events += batch.events.length;
+    this.#events += batch.events.length + (batch.loss ? STATE_EVENTS : 0);
     if (this.#events > RECENT_EVENTS_MAX) return this.#zones.clear();
     const ofZone = this.#zones.get(batch.zone);
     if (ofZone) ofZone.push(batch);

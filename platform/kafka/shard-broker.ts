@@ -44,6 +44,15 @@ export class BrokerError extends Error {
   }
 }
 
+/** The replicas of a shard, as the controller knows them. */
+export interface ShardReplicas {
+  readonly shard: number;
+  /** Whether it has a leader: without one it can be neither written nor read. */
+  readonly isLed: boolean;
+  readonly replicas: number;
+  readonly inSync: number;
+}
+
 /** What the protocol needs of the brokers, for the shards of one topic. Every call rejects with a BrokerError, and may take effect after that. */
 export interface ShardBroker {
   /** Begins a new producer epoch for a shard. */
@@ -56,4 +65,17 @@ export interface ShardBroker {
   startOf(shard: number): Promise<number>;
   /** Deletes the records before `offset`. */
   deleteBefore(shard: number, offset: number): Promise<void>;
+}
+
+/** What the log of a topic needs of the brokers besides. */
+export interface TopicBroker extends ShardBroker {
+  /** Offset of the oldest record of each shard, by shard; null where its leader does not respond. */
+  starts(): Promise<readonly (number | null)[]>;
+  /** Offset after the newest replicated record of each shard, by shard; null where its leader does not respond. */
+  ends(): Promise<readonly (number | null)[]>;
+  /** By shard. */
+  replicas(): Promise<readonly ShardReplicas[]>;
+  /** Size of the topic on one broker, bytes. */
+  bytes(): Promise<number>;
+  close(): Promise<void>;
 }

@@ -18,16 +18,18 @@ export interface ShardRead {
 }
 
 /**
- * Reads a shard from a cursor. Whatever cursor a reader begins at, it gets the same batches after it.
+ * Reads a shard from a cursor, up to the offset `end` at most. Whatever cursor a reader begins at, it gets the same batches after it.
  * @throws BrokerError `out-of-range` when the records there were deleted; see `shardStart`
  */
 export async function readShard(
   broker: ShardBroker,
   shard: number,
   from: Cursor,
-  limits: { readonly maxBytes: number; readonly waitMs: number },
+  limits: { readonly maxBytes: number; readonly waitMs: number; readonly end?: number },
 ): Promise<ShardRead> {
-  const fetched = await broker.fetch(shard, from.offset, limits);
+  const { end = Number.POSITIVE_INFINITY } = limits;
+  const response = await broker.fetch(shard, from.offset, limits);
+  const fetched = { ...response, records: response.records.filter(({ offset }) => offset < end) };
   const batches: ReadBatch[] = [];
   const next = readFetched(from, fetched, (record, at) => {
     if (record.kind === 'data') batches.push({ at, batch: record.batch });

@@ -132,11 +132,11 @@ export class ShardWriter {
   }
 
   /**
-   * Writes a head, unless batches are on their way: brokers forget producers that write nothing. Call it every 10 s.
+   * Writes a head: brokers forget producers that write nothing, and the shard may be cut only before heads and claims. Call it every 10 s.
    * @returns its place, before which the shard may be cut; null when it was not written
    */
   async beat(): Promise<Cursor | null> {
-    if (this.#end || this.#sent.length > 0 || this.#waiting.length > 0) return null;
+    if (this.#end) return null;
     const head: ShardRecord = { kind: 'head', epoch: this.epoch, nonce: this.#parts.nonce, index: this.#nextIndex };
     return this.#add([head], [encodeRecord(head)]).catch(() => null);
   }

@@ -112,6 +112,15 @@ export interface ConsumerRegistry {
 export interface LogStats {
   readonly partitions: readonly { readonly start: number; readonly end: number }[];
   readonly bytes: number;
+  /** The brokers of a log that is not in this process. */
+  readonly brokers?: BrokerStats;
+}
+
+export interface BrokerStats {
+  /** Why they could not be asked last time; null when they could. */
+  readonly failure: string | null;
+  /** Replicas of each shard: how many there are, and how many have all its records. Without a leader it can be neither written nor read. */
+  readonly replicas: readonly { readonly shard: number; readonly isLed: boolean; readonly replicas: number; readonly inSync: number }[];
 }
 
 /** The durable, ordered record of events. A zone’s events are all in one partition, in the order of their seq. */

@@ -1,0 +1,149 @@
+import type { Clock, EventBatch, LogPosition, ShardClaim, ShardWriter, ZoneAddress } from '@millrace/kernel';
+import {
+  type ConsumerRegistry,
+  type DeadLetterBox,
+  type EventLog,
+  type LoggedBatch,
+  type LogRead,
+  type LogStats,
+  OffsetOutOfRange,
+  type RetentionRule,
+} from '@millrace/log';
+import { KafkaJournal, type ShardManifests } from './kafka-journal.ts';
+import { BrokerError, type TopicBroker } from './shard-broker.ts';
+import { ShardCursors, type StoredCursors } from './shard-cursors.ts';
+import { readShard } from './shard-reader.ts';
+import { cutOf } from './shard-retention.ts';
+import { TopicWatch } from './topic-watch.ts';
+
+/** Size of a read: about as much as a consumer group applies at a time, bytes. */
+const READ_BYTES_MAX = 2 ** 20;
+
+export interface KafkaLogParts {
+  readonly broker: TopicBroker;
+  readonly clock: Clock;
+  readonly manifests: ShardManifests;
+  readonly cursors: StoredCursors;
+  readonly consumers: ConsumerRegistry;
+  readonly deadLetters: DeadLetterBox & {
+    /** Forgets the events before the start of their shard. */
+    prune(starts: readonly number[]): Promise<void>;
+  };
+  /** Number of shards of the topic. */
+  readonly shards: number;
+  readonly shardOf: (zone: ZoneAddress) => number;
+  /** See `KafkaJournal`. */
+  readonly beatMs?: number;
+  readonly manifestRecords?: number;
+}
+
+/** A topic of Kafka as the event log. Its partitions are the shards, and its offsets are those of records. */
+export class KafkaLog implements EventLog {
+  readonly partitions: number;
+  readonly inFlightMax: number;
+  readonly consumers: ConsumerRegistry;
+  readonly deadLetters: KafkaLogParts['deadLetters'];
+  readonly #parts: KafkaLogParts;
+  readonly #journal: KafkaJournal;
+  readonly #watch: TopicWatch;
+  readonly #cursors: ShardCursors;
+
+  /** @throws BrokerError when the brokers do not respond */
+  static async open(parts: KafkaLogParts): Promise<KafkaLog> {
+    return new KafkaLog(parts, await TopicWatch.open(parts.broker, parts.clock, parts.shards));
+  }
+
+  private constructor(parts: KafkaLogParts, watch: TopicWatch) {
+    this.#parts = parts;
+    this.#watch = watch;
+    this.#cursors = new ShardCursors(parts.broker, parts.cursors);
+    this.#journal = new KafkaJournal({ ...parts, onAppended: (shard, end) => watch.noteEnd(shard, end) });
+    this.partitions = parts.shards;
+    this.inFlightMax = this.#journal.inFlightMax;
+    this.consumers = parts.consumers;
+    this.deadLetters = parts.deadLetters;
+  }
+
+  shardOf(zone: ZoneAddress): number {
+    return this.#journal.shardOf(zone);
+  }
+
+  own(shard: number, claim: ShardClaim): Promise<ShardWriter> {
+    return this.#journal.own(shard, claim);
+  }
+
+  read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
+    return this.#journal.read(zone, afterSeq, from);
+  }
+
+  async readFrom(partition: number, offset: number, _eventsMax: number): Promise<LogRead> {
+    const { start } = this.#boundsOf(partition);
+    if (offset < start) throw new OffsetOutOfRange(partition, offset, start);
+    if (offset >= this.#watch.endOf(partition)) return { batches: [], next: offset };
+    try {
+      const from = await this.#cursors.at(partition, offset);
+      const { batches, next } = await readShard(this.#parts.broker, partition, from, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
+      this.#cursors.keep(partition, next);
+      return {
+        batches: batches.map(({ at, batch }): LoggedBatch => ({ partition, offset: at.offset, next: at.offset + 1, batch })),
+        next: next.offset,
+      };
+    } catch (error) {
+      if (!(error instanceof BrokerError) || error.failure !== 'out-of-range') throw error;
+      const starts = await this.#parts.broker.starts();
+      const found = starts[partition] ?? null;
+      if (found === null || found <= offset) throw error;
+      this.#watch.noteStart(partition, found);
+      throw new OffsetOutOfRange(partition, offset, found);
+    }
+  }
+
+  ends(): Promise<readonly number[]> {
+    return this.#watch.readEnds();
+  }
+
+  onAppended(listener: () => void): () => void {
+    return this.#watch.onRecords(listener);
+  }
+
+  async retain(rule: RetentionRule, now: number): Promise<number> {
+    const { broker, shards, manifests } = this.#parts;
+    const groups = await this.consumers.groups();
+    const bytesOver = (this.#watch.bytes - rule.bytesMax) / shards;
+    let dropped = 0;
+    for (let shard = 0; shard < shards; shard++) {
+      const manifest = await manifests.load(shard);
+      if (manifest === null) continue;
+      const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[shard] ?? 0), Number.POSITIVE_INFINITY);
+      const { offset, events } = await cutOf(broker, shard, { rule, now, readByAll, manifestAt: manifest.at.offset, bytesOver });
+      if (offset <= this.#watch.startOf(shard)) continue;
+      await broker.deleteBefore(shard, offset);
+      this.#watch.noteStart(shard, offset);
+      await this.#cursors.forgetBefore(shard, offset);
+      dropped += events;
+    }
+    if (dropped > 0) await this.deadLetters.prune(this.#watch.bounds.map(({ start }) => start));
+    return dropped;
+  }
+
+  /** Processes need not take turns to open this log. */
+  async pauseWrites(work: () => Promise<void>): Promise<void> {
+    await work();
+  }
+
+  stats(): LogStats {
+    const { bounds, bytes, replicas, failure } = this.#watch;
+    return { partitions: bounds, bytes, brokers: { failure, replicas } };
+  }
+
+  async close(): Promise<void> {
+    this.#watch.close();
+    await this.#parts.broker.close();
+  }
+
+  #boundsOf(partition: number) {
+    const bounds = this.#watch.bounds[partition];
+    if (!bounds) throw new RangeError(`partition ${partition} does not exist; there are ${this.partitions}`);
+    return bounds;
+  }
+}

@@ -1,0 +1,34 @@
+import type { ConsumerGap, ConsumerRegistry, KnownGroup } from '../event-log.ts';
+
+/** Consumer groups in memory. */
+export class MemoryConsumers implements ConsumerRegistry {
+  readonly #groups = new Map<string, KnownGroup>();
+
+  async note(group: string, offsets: readonly number[]): Promise<void> {
+    this.#change(group, { offsets });
+  }
+
+  async remove(group: string): Promise<void> {
+    this.#groups.delete(group);
+  }
+
+  async groups(): Promise<KnownGroup[]> {
+    return [...this.#groups.values()];
+  }
+
+  async find(group: string): Promise<KnownGroup | undefined> {
+    return this.#groups.get(group);
+  }
+
+  async noteBeyondEnd(group: string, beyondEnd: readonly (number | null)[]): Promise<void> {
+    this.#change(group, { beyondEnd: beyondEnd.some((end) => end !== null) ? beyondEnd : [] });
+  }
+
+  async recordGap(group: string, gap: ConsumerGap): Promise<void> {
+    this.#change(group, { gaps: [...(this.#groups.get(group)?.gaps ?? []), gap] });
+  }
+
+  #change(group: string, change: Partial<KnownGroup>): void {
+    this.#groups.set(group, { group, offsets: [], gaps: [], beyondEnd: [], ...this.#groups.get(group), ...change });
+  }
+}

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { KafkaLog, MemoryCursors, MemoryManifests } from '@millrace/kafka';
+import { type EventBatch, lastSeqOf, type ShardWriter } from '@millrace/kernel';
+import { ConsumerGroup, type DeadLetterBox, type EventLog, OffsetOutOfRange } from '@millrace/log';
+import { MemoryConsumers, seqsOf } from '@millrace/log/testing';
+import { until } from '@millrace/testing';
+import fc from 'fast-check';
+import { RunningKafka } from './running-kafka.ts';
+
+const SHARDS = 2;
+const ZONES = ['zone/a', 'zone/b', 'zone/c'];
+/** Interval of heads and manifests, virtual ms. */
+const BEAT_MS = 500;
+const ENDLESS = { leftMs: () => Number.POSITIVE_INFINITY };
+const EVERYTHING = { olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+const NO_DEAD_LETTERS = { prune: async () => {}, has: async () => false, wasPut: async () => false } as unknown as DeadLetterBox & {
+  prune(): Promise<void>;
+};
+
+const batchOf = (zone: string, firstSeq: number, count: number): EventBatch => ({
+  ...{ zone, epoch: 1, firstSeq, version: 1, time: 1, metas: null },
+  events: Array.from({ length: count }, (_none, index) => ({ type: 'Counted', number: firstSeq + index })),
+});
+
+/** A topic on simulated brokers, what it should have, and the stores that outlive a process. */
+class Topic {
+  readonly kafka = new RunningKafka(SHARDS);
+  readonly manifests = new MemoryManifests();
+  readonly consumers = new MemoryConsumers();
+  cursors = new MemoryCursors();
+  /** Events that were recorded, as `zone seq`, by shard. */
+  readonly recorded: string[][] = Array.from({ length: SHARDS }, () => []);
+  readonly #seqs = new Map<string, number>();
+  readonly #writers = new Map<number, ShardWriter>();
+
+  open(): Promise<KafkaLog> {
+    return KafkaLog.open({
+      ...{
+        broker: this.kafka.broker,
+        clock: this.kafka.client,
+        manifests: this.manifests,
+        cursors: this.cursors,
+        consumers: this.consumers,
+      },
+      ...{
+        deadLetters: NO_DEAD_LETTERS,
+        shards: SHARDS,
+        shardOf: (zone) => (zone === 'zone/b' ? 1 : 0),
+        beatMs: BEAT_MS,
+        manifestRecords: 1,
+      },
+    });
+  }
+
+  async claim(log: EventLog, shard: number): Promise<void> {
+    const writer = await log.own(shard, { lease: ENDLESS, onPrevious: () => {} });
+    this.#writers.set(shard, writer);
+    for (const zone of ZONES.filter((one) => log.shardOf(one) === shard))
+      assert.equal(writer.headOf(zone), this.#seqs.get(zone) ?? 0, zone);
+  }
+
+  async append(log: EventLog, zone: string, count: number): Promise<void> {
+    const shard = log.shardOf(zone);
+    if (!this.#writers.has(shard)) await this.claim(log, shard);
+    const firstSeq = (this.#seqs.get(zone) ?? 0) + 1;
+    await this.#writers.get(shard)?.append([batchOf(zone, firstSeq, count)]);
+    this.#seqs.set(zone, firstSeq + count - 1);
+    for (let seq = firstSeq; seq < firstSeq + count; seq++) this.recorded[shard]?.push(`${zone} ${seq}`);
+  }
+
+  /** Resolves after virtual time. */
+  passed(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.kafka.client.after(ms, resolve));
+  }
+
+  headOf(zone: string): number {
+    return this.#seqs.get(zone) ?? 0;
+  }
+
+  /** Waits until a head was written and the manifest saved, before which the log may be cut. */
+  async manifested(): Promise<void> {
+    await this.passed(2 * BEAT_MS);
+    const ends = await this.kafka.broker.ends();
+    await this.passed(2 * BEAT_MS);
+    for (const shard of this.#writers.keys()) assert.ok(((await this.manifests.load(shard))?.at.offset ?? 0) >= (ends[shard] ?? 0));
+  }
+}
+
+/** Reads a shard from an offset to its end. */
+async function readAll(log: EventLog, shard: number, from: number): Promise<{ events: string[]; offsets: number[]; next: number }> {
+  const events: string[] = [];
+  const offsets: number[] = [];
+  const end = (await log.ends())[shard] ?? 0;
+  let offset = from;
+  while (offset < end) {
+    const { batches, next } = await log.readFrom(shard, offset, 100);
+    for (const { batch, offset: at } of batches) {
+      offsets.push(at);
+      events.push(...batch.events.map((_event, index) => `${batch.zone} ${batch.firstSeq + index}`));
+    }
+    assert.ok(next > offset, `the read at ${offset} goes on`);
+    offset = next;
+  }
+  return { events, offsets, next: offset };
+}
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ zone: fc.constantFrom(...ZONES), count: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ group: fc.constantFrom('fast', 'slow'), shard: fc.nat(SHARDS - 1) }) },
+  fc.record({ claim: fc.nat(SHARDS - 1) }),
+  fc.record({ restart: fc.constantFrom('with cursors', 'without cursors') }),
+  fc.constant({ retain: true }),
+);
+
+describe('a topic of Kafka as an event log', () => {
+  test('law: in any history, each group reads each event once and in order, wherever it begins, and nothing unread is deleted', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
+        const topic = new Topic();
+        let log = await topic.open();
+        const groups = { fast: [0, 0], slow: [0, 0] };
+        const read = { fast: [[], []] as string[][], slow: [[], []] as string[][] };
+        const note = () => Promise.all(Object.entries(groups).map(([group, offsets]) => log.consumers.note(group, offsets)));
+        const readOn = async (group: 'fast' | 'slow', shard: number) => {
+          const { events, next } = await readAll(log, shard, groups[group][shard] ?? 0);
+          read[group][shard]?.push(...events);
+          groups[group][shard] = next;
+          await note();
+        };
+        try {
+          await note();
+          for (const one of steps) {
+            if ('zone' in one) await topic.append(log, one.zone, one.count);
+            else if ('group' in one) await readOn(one.group as 'fast' | 'slow', one.shard);
+            else if ('claim' in one) await topic.claim(log, one.claim);
+            else if ('restart' in one) {
+              await log.close();
+              if (one.restart === 'without cursors') topic.cursors = new MemoryCursors();
+              log = await topic.open();
+              for (let shard = 0; shard < SHARDS; shard++) await topic.claim(log, shard);
+            } else {
+              await topic.manifested();
+              await log.retain(EVERYTHING, 1_000);
+            }
+          }
+          for (const group of ['fast', 'slow'] as const)
+            for (let shard = 0; shard < SHARDS; shard++) {
+              await readOn(group, shard);
+              assert.deepEqual(read[group][shard], topic.recorded[shard]);
+            }
+          for (const zone of ZONES) {
+            const seqs = await seqsOf(log, zone);
+            assert.deepEqual(
+              seqs,
+              Array.from({ length: seqs.length }, (_none, index) => topic.headOf(zone) - seqs.length + 1 + index),
+            );
+          }
+        } finally {
+          await log.close();
+          topic.kafka.stop();
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('deletes what all groups have read and snapshots cover, up to a head; a reader of it gets the new start, and a new owner the heads', async () => {
+    const topic = new Topic();
+    let log = await topic.open();
+    try {
+      for (let number = 0; number < 20; number++) await topic.append(log, 'zone/a', 2);
+      await topic.manifested();
+      for (let number = 0; number < 5; number++) await topic.append(log, 'zone/a', 2);
+      const { offsets, next } = await readAll(log, 0, 0);
+      await log.consumers.note('reader', [next, 0]);
+      assert.equal(await log.retain({ ...EVERYTHING, olderThanMs: 1_000 }, 1_000), 0, 'no event is old enough');
+      assert.equal(await log.retain({ ...EVERYTHING, isCovered: async () => false }, 1_000), 0, 'no snapshot covers an event');
+      await log.consumers.note('late', [offsets[3] ?? 0, 0]);
+      assert.ok((await log.retain(EVERYTHING, 1_000)) <= 6, 'a group has read three batches');
+      await log.consumers.note('late', [next, 0]);
+      const few = await log.retain({ ...EVERYTHING, isCovered: async (_zone, seq) => seq <= 30 }, 1_000);
+      assert.ok(few <= 30, `${few} events of 30 that are covered are deleted`);
+      const more = await log.retain(EVERYTHING, 1_000);
+      assert.ok(more > 0 && few + more <= 50, `${more} events are deleted`);
+      const [bounds] = log.stats().partitions;
+      assert.ok((bounds?.start ?? 0) > 0);
+      await assert.rejects(log.readFrom(0, 3, 10), (error) => error instanceof OffsetOutOfRange && error.start === bounds?.start);
+      await log.close();
+      log = await topic.open();
+      await topic.claim(log, 0);
+      await topic.append(log, 'zone/a', 1);
+      assert.equal((await seqsOf(log, 'zone/a')).at(-1), 51);
+      // Without the manifests nobody knows which events the zones had.
+      const other = await KafkaLog.open({
+        ...{ broker: topic.kafka.broker, clock: topic.kafka.client, manifests: new MemoryManifests(), cursors: topic.cursors },
+        ...{ consumers: topic.consumers, deadLetters: NO_DEAD_LETTERS, shards: SHARDS, shardOf: () => 0 },
+      });
+      await assert.rejects(topic.claim(other, 0), /begins at offset \d+, and it has no manifest/);
+      await other.close();
+    } finally {
+      await log.close();
+      topic.kafka.stop();
+    }
+  });
+
+  test('deletes the oldest events above the size, read or not', async () => {
+    const topic = new Topic();
+    Object.assign(topic.kafka.broker, { bytes: async () => 1_000_000 });
+    const log = await topic.open();
+    try {
+      await log.consumers.note('reader', [0, 0]);
+      for (let number = 0; number < 5; number++) await topic.append(log, 'zone/a', 2);
+      await topic.manifested();
+      assert.equal(await log.retain({ olderThanMs: 1e12, bytesMax: 2_000_000 }, 1_000), 0);
+      assert.equal(await log.retain({ olderThanMs: 1e12, bytesMax: 0 }, 1_000), 10);
+    } finally {
+      await log.close();
+      topic.kafka.stop();
+    }
+  });
+
+  test('feeds a consumer group, which stores its offsets past records that are no events', async () => {
+    const topic = new Topic();
+    const log = await topic.open();
+    const applied: string[] = [];
+    const stored = new Map<number, number>();
+    const table = {
+      name: 'table',
+      offsets: async () => new Map(stored),
+      apply: async (batches: readonly EventBatch[], read: readonly { partition: number; next: number }[]) => {
+        applied.push(...batches.map((batch) => `${batch.zone} ${lastSeqOf(batch)}`));
+        for (const { partition, next } of read) stored.set(partition, next);
+      },
+    };
+    const group = new ConsumerGroup(log, table, topic.kafka.client);
+    try {
+      void group.start();
+      for (let number = 0; number < 5; number++) for (const zone of ZONES) await topic.append(log, zone, 1);
+      await group.caughtUp();
+      assert.deepEqual([...applied].sort(), ZONES.flatMap((zone) => [1, 2, 3, 4, 5].map((seq) => `${zone} ${seq}`)).sort());
+      const before = stored.get(0) ?? 0;
+      await until(() => (stored.get(0) ?? 0) > before + 2, 'the offsets pass the heads');
+      await until(() => group.stats().lag <= 1, 'the group has no lag');
+    } finally {
+      await group.stop();
+      await log.close();
+      topic.kafka.stop();
+    }
+  });
+});

@@ -5,6 +5,7 @@ export default {
     '../../platform/database/progress.ts',
     '../../platform/secrets/table-secrets.ts',
     '../../platform/http/idempotency-keys.ts',
+    '../../platform/kafka/tables/tables.ts',
     '../../modules/worlds/tables/tables.ts',
     '../../modules/accounts/tables/tables.ts',
   ],

@@ -1,0 +1,3 @@
+export { TableConsumers } from './table-consumers.ts';
+export { TableCursors } from './table-cursors.ts';
+export { TableDeadLetters } from './table-dead-letters.ts';

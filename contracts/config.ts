@@ -30,6 +30,75 @@ export const Config = Type.Object(
     log: Type.Optional(
       Type.Object(
         {
+          engine: Type.Optional(
+            Type.Unsafe<'lmdb' | 'kafka'>(
+              Type.Enum(['lmdb', 'kafka'], {
+                default: 'lmdb',
+                description: 'Engine of the log. `lmdb`: files in the data folder. `kafka`: topics of a Kafka cluster.',
+              }),
+            ),
+          ),
+          brokers: Type.Optional(
+            Type.Array(Type.String({ pattern: '^[^:/ ]+:[0-9]{1,5}$' }), {
+              maxItems: 64,
+              default: [],
+              description: 'Brokers of the Kafka cluster, as host:port. One of them must respond.',
+              examples: [['kafka-1.example:9092', 'kafka-2.example:9092']],
+            }),
+          ),
+          topicPrefix: Type.Optional(
+            Type.String({
+              pattern: '^[A-Za-z0-9._-]{1,100}$',
+              default: 'millrace.',
+              description: 'Beginning of the names of the topics in Kafka. Installations that share a cluster need different ones.',
+            }),
+          ),
+          shards: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1_024,
+              default: 8,
+              description: 'Partitions of a new topic in Kafka. They cannot be changed later. In topics of worlds, each zone has one.',
+            }),
+          ),
+          replicas: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 7,
+              default: 3,
+              description: 'Brokers that have each event. With less than 3, events are lost with a broker.',
+            }),
+          ),
+          tls: Type.Optional(
+            Type.Object(
+              {
+                caFile: Type.Optional(
+                  Type.String({
+                    minLength: 1,
+                    description: 'Certificates of authorities that sign those of the brokers, PEM. Default: those of Node.js.',
+                  }),
+                ),
+              },
+              { ...strict, description: 'Present: connections to the brokers are encrypted.' },
+            ),
+          ),
+          sasl: Type.Optional(
+            Type.Object(
+              {
+                mechanism: Type.Optional(
+                  Type.Unsafe<'SCRAM-SHA-256' | 'SCRAM-SHA-512'>(
+                    Type.Enum(['SCRAM-SHA-256', 'SCRAM-SHA-512'], { default: 'SCRAM-SHA-512', description: 'How the password is proved.' }),
+                  ),
+                ),
+                username: Type.String({ minLength: 1, description: 'User of the Kafka cluster.' }),
+                passwordFile: Type.String({
+                  minLength: 1,
+                  description: 'File with the password. Only its owner should be able to read it.',
+                }),
+              },
+              { ...strict, description: 'Present: Millrace signs in to the brokers.' },
+            ),
+          ),
           retentionHours: Type.Optional(
             Type.Number({
               exclusiveMinimum: 0,

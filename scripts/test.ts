@@ -6,6 +6,7 @@ import { availableParallelism, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ENGINES, postgresPrograms } from '../platform/database/testing/engines.ts';
+import { kafkaMissing, openTestKafka, type TestKafka } from '../platform/kafka/testing/index.ts';
 import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
@@ -17,7 +18,8 @@ import { redisProgram } from '../platform/redis/testing/redis-server.ts';
  *   npm run test:all        all tests, with more seeds and more kills, and tables on PostgreSQL too
  *   npm test -- log worlds  all tests whose path contains one of these texts
  *
- * With --postgres, every server that a test starts uses a real PostgreSQL instead of the embedded database.
+ * With --postgres, every server that a test starts uses a real PostgreSQL instead of the embedded database. With --kafka, its log is in a real Kafka with
+ * three brokers. `npm run test:all` runs some tests a second time in this way.
  */
 
 /** System tests for every change: one path through each part of the platform. */
@@ -35,6 +37,25 @@ const QUICK = [
   'worlds/playing',
   'worlds/protocol',
 ];
+/** System tests that `npm run test:all` runs a second time, on a real Kafka: the end-to-end tests of the modules with zones. */
+const ALSO_ON_KAFKA = [
+  'accounts/accounts',
+  'accounts/user-stream',
+  'feeds/generic-feeds',
+  'recovery/kill',
+  'streams/resume',
+  'worlds/playing',
+];
+/** Files of tests that run in one process. */
+interface Job {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly flags: readonly string[];
+  /** Folder for temporary files. */
+  readonly temporary: string;
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
 /** The longest tests, which start first. */
 const LONGEST = [
   'market-law',
@@ -83,6 +104,8 @@ if (unit.length + system.length === 0) {
 installTestServers();
 const timeFactor = measureTimeFactor();
 const postgres = flags.includes('--postgres') ? await ENGINES.find(({ name }) => name === 'PostgreSQL')?.open() : null;
+const onKafka = flags.includes('--kafka') ? system : isAll ? system.filter((path) => matches(path, ALSO_ON_KAFKA)) : [];
+const kafka = onKafka.length > 0 ? await startKafka() : null;
 const environment: NodeJS.ProcessEnv = {
   ...process.env,
   TEST_TIME_FACTOR: String(timeFactor),
@@ -96,7 +119,7 @@ const unitFolder = mkdtempSync(join(hasMemoryFolder() ? MEMORY_FOLDER : tmpdir()
 chmodSync(unitFolder, 0o711);
 process.once('exit', removeUnitFolder);
 const started = performance.now();
-const jobs = [
+const jobs: Job[] = [
   ...unitParts().map((files, index, { length }) => ({
     name: `unit tests ${index + 1} of ${length} (${files.length} files)`,
     files,
@@ -104,18 +127,20 @@ const jobs = [
     temporary: unitFolder,
   })),
   // Isolated from the process of the runner: a process that a test forks would inherit the runner’s flags and run as a test.
-  ...system.map((file) => ({ name: file, files: [file], flags: [], temporary: tmpdir() })),
+  ...(flags.includes('--kafka') ? [] : system).map((file) => systemJob(file)),
+  ...(kafka ? onKafka.map((file) => systemJob(file, kafka.addresses)) : []),
 ];
 const running = new Set<ChildProcess>();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(signal, () => {
     for (const child of running) endGroup(child);
-    process.exit(130);
+    void Promise.resolve(kafka?.close()).finally(() => process.exit(130));
   });
 const failed: string[] = [];
 const counts = { tests: 0, pass: 0, fail: 0, skipped: 0 };
 await Promise.all(Array.from({ length: availableParallelism() + 1 }, work));
 await postgres?.close();
+await kafka?.close();
 const seconds = Math.round((performance.now() - started) / 1_000);
 console.log(`${counts.tests} tests in ${seconds} s${counts.skipped > 0 ? `, ${counts.skipped} of them skipped` : ''}`);
 // The summary format of Node’s test runner, for programs that parse it.
@@ -132,7 +157,7 @@ async function work(): Promise<void> {
     const options = ['--test', '--test-force-exit', '--test-reporter=spec', limit, ...QUICK_IMPORTS, ...job.flags];
     const child = spawn(process.execPath, [...options, ...job.files], {
       cwd: root,
-      env: { ...environment, TMPDIR: job.temporary },
+      env: { ...environment, TMPDIR: job.temporary, ...job.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
@@ -162,6 +187,21 @@ async function work(): Promise<void> {
       `${passed ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
   }
+}
+
+/** A file of system tests. @param brokers of the Kafka that has the logs of its servers */
+function systemJob(file: string, brokers?: readonly string[]): Job {
+  const job = { name: file, files: [file], flags: [], temporary: tmpdir() };
+  return brokers ? { ...job, name: `${file} on Kafka`, environment: { TEST_KAFKA: JSON.stringify(brokers) } } : job;
+}
+
+/** Three brokers. Null where they cannot run, unless they were asked for. */
+async function startKafka(): Promise<TestKafka | null> {
+  const missing = await kafkaMissing();
+  if (missing === null) return openTestKafka();
+  if (flags.includes('--kafka')) throw new Error(missing);
+  console.error(`${missing} Tests on Kafka are skipped.`);
+  return null;
 }
 
 /** The files of the unit tests by process. Neighbouring files go to different ones, because they often take equally long. */

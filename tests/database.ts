@@ -51,7 +51,8 @@ export async function stopDatabase(pid: number, env: Record<string, string | und
   return () => admin((client) => client.query(`alter database ${name} allow_connections true`));
 }
 
-const folderOf = (cwd: string, args: readonly string[]) => resolve(cwd, args[args.indexOf('--data') + 1] ?? '.');
+/** Data folder of a server with these arguments. */
+export const folderOf = (cwd: string, args: readonly string[]) => resolve(cwd, args[args.indexOf('--data') + 1] ?? '.');
 
 /** The URL of another database on the same server. */
 const urlOf = (name: string) => (SERVER as string).replace(/\/postgres\?/, `/${name}?`);

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { databaseOf, stopDatabase, suspendDatabase } from './database.ts';
+import { logOf } from './log-engine.ts';
 
 /** The program of the server. */
 export const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
@@ -43,6 +44,7 @@ export async function startServer(
     MILLRACE_DEMO: 'true',
     ...market,
     ...(await databaseOf(options.cwd, args)),
+    ...logOf(options.cwd, args),
     ...options.env,
   };
   const child = spawn(process.execPath, [...(options.nodeFlags ?? []), MAIN, ...args], {

@@ -11,7 +11,7 @@ import type { CarryingSnapshot } from '@millrace/log';
 import { appendTo } from '@millrace/log/testing';
 import type { Logger } from '@millrace/telemetry';
 import { until } from '@millrace/testing';
-import { openTopic, type Topic } from '@millrace/topics';
+import { EMBEDDED, openTopic, type Topic } from '@millrace/topics';
 import { applyRetention } from './housekeeping.ts';
 import { type CoverageOptions, ZoneCoverage } from './zone-coverage.ts';
 
@@ -27,7 +27,7 @@ async function killed(
   const warnings: string[] = [];
   const logger = { error: () => {}, debug: () => {} };
   const topic = async () => {
-    const opened = await openTopic('test', folder, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
+    const opened = await openTopic('test', { folder, log: EMBEDDED }, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
     context.after(async () => {
       await opened.closeHost();
       await opened.close();

@@ -46,7 +46,9 @@ export async function openServices(settings: Settings, { contracts, series, logg
     initial,
     convert: eventConversion(contracts),
   });
-  const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
+  // The consumer groups of a log in Kafka are in the database.
+  const isDatabaseLate = settings.demo && settings.log.engine === 'lmdb';
+  const database = startDatabase(settings.data, settings.database.url, isDatabaseLate ? DATABASE_AFTER_MS : 0, logger);
   const mail = settings.mail.url === undefined ? null : await openSmtp(settings.mail.url, settings.mail.from);
   const redis =
     settings.redis.url === undefined

@@ -10,7 +10,7 @@ import {
   type ZoneHost,
 } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
-import type { Topic } from '@millrace/topics';
+import type { Stores, Topic } from '@millrace/topics';
 
 /** Time limit of one operation of a snapshot store, ms. A store that takes longer covers nothing in this run of retention. */
 const STORE_MS_MAX = 5_000;
@@ -26,7 +26,7 @@ export interface CoverageOptions {
 /** The parts of a topic that decide what its snapshots cover. */
 type CoveredTopic = Pick<Topic, 'name' | 'kinds'> & {
   readonly log: Pick<Topic['log'], 'read'>;
-  readonly stores: Pick<Topic['stores'], 'hot' | 'cold'>;
+  readonly stores: Pick<Stores, 'hot' | 'cold'>;
   readonly host: Pick<ZoneHost, 'status'> | null;
 };
 

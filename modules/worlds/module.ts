@@ -3,7 +3,6 @@ import { failureReason } from '@millrace/database';
 import type { HealthCheck } from '@millrace/health';
 import { ApiProblem } from '@millrace/http';
 import { type Consumer, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/module';
-import type { LocalStores } from '@millrace/topics';
 import { HOST_PROCESS } from './hosts/host-processes.ts';
 import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
@@ -11,7 +10,7 @@ import { WORLD_SOCKET_PATH } from './players-port.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { projectorStatus, SavedProgress } from './projector/projector-status.ts';
 import { deleteHistoryBefore, PlayerOwners } from './tables/index.ts';
-import { WORLD_PLACEMENT } from './zone/placement.ts';
+import { shardsOf, WORLD_PLACEMENT } from './zone/placement.ts';
 import { WORLD_HISTORY } from './zone/zone.ts';
 
 /** How often the world is checked for players and items that are in more than one place. */
@@ -29,15 +28,16 @@ export const worldsModule = defineModule({
   isEnabled: ({ worlds }) => worlds.enabled,
   processes: ({ worlds }) => (worlds.hosts > 0 ? [HOST_PROCESS] : []),
   placements: { worlds: WORLD_PLACEMENT },
+  shards: ({ worlds: { columns, rows } }) => ({ worlds: shardsOf({ columns, rows }) }),
   open: async (context) => {
     const { settings, database, logger } = context;
     const topic = context.topic('worlds');
     const users = context.use(USERS);
-    const projector = new ProjectorHandle(topic.folder, database.address, logger);
+    const projector = new ProjectorHandle(topic.place, database.address, logger);
     const world = await OpenWorld.open({
       context,
       projector,
-      stores: topic.stores as LocalStores,
+      stores: topic.stores,
       mayPlay: mayPlayOf(context),
       owners: users && new PlayerOwners(database.connection, settings.worlds.playersPerUser),
     });

@@ -8,7 +8,7 @@ import { writeEarlierSpools } from '@millrace/log';
 import type { ModuleContext } from '@millrace/module';
 import { ZONE_RANDOM } from '@millrace/secrets/zone-numbers';
 import type { InitialEvent } from '@millrace/streams';
-import { type LocalStores, StoreOpenings } from '@millrace/topics';
+import { isEmbedded, type LocalStores, StoreOpenings } from '@millrace/topics';
 import { WorldConditions, type WorldSample } from './alerts.ts';
 import { drillReports } from './drill-reports.ts';
 import { Gateway, type WorldLimits } from './gateway/gateway.ts';
@@ -87,10 +87,10 @@ export class OpenWorld {
   static async open(parts: WorldParts): Promise<OpenWorld> {
     const { context, projector, stores } = parts;
     const { settings, logger, ownSecrets } = context;
-    const { folder: data } = context.topic('worlds');
-    const opening = new StoreOpenings(data, stores, (error) =>
-      logger.error({ err: error }, 'a process could not open the stores of the world'),
-    );
+    const { place } = context.topic('worlds');
+    const { folder: data } = place;
+    const onFailure = (error: unknown) => logger.error({ err: error }, 'a process could not open the stores of the world');
+    const opening = new StoreOpenings(data, stores, onFailure, isEmbedded(stores));
     projector.opensBy(opening);
     const plan = planOf(settings);
     const zones = allZones(plan);
@@ -107,9 +107,9 @@ export class OpenWorld {
       secret: newSecret,
       busy: busyShare(),
     });
-    await writeEarlierSpools(join(data, 'spool'), stores.log, (message) => logger.warn(message));
+    if (isEmbedded(stores)) await writeEarlierSpools(join(data, 'spool'), stores.log, (message) => logger.warn(message));
     const onDecided = context.countDecided;
-    const hosts = new ZoneHosts({ settings, plan, zones, data, stores, opening, randomSecret, gateway, logger, onDecided });
+    const hosts = new ZoneHosts({ settings, plan, zones, place, stores, opening, randomSecret, gateway, logger, onDecided });
     const isProxy = proxiesIn(settings.gateway.trustedProxies);
     const listener = await openPlayersPort(settings, (address) => listenTcp(gateway, address, isProxy));
     await hosts.opened();

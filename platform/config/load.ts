@@ -37,7 +37,7 @@ export interface Settings {
   readonly port: number;
   readonly sources: readonly SourceConfig[];
   readonly market: Filled<typeof MarketConfig>;
-  readonly log: Section<'log'>;
+  readonly log: Section<'log', 'tls' | 'sasl'>;
   readonly series: Section<'series'>;
   readonly streams: Section<'streams'>;
   readonly worlds: Filled<typeof WorldsConfig, 'tokenSecret'>;
@@ -130,7 +130,7 @@ export function loadConfig({ file, folder, environment, flags, contracts = CONTR
       value: host,
       remedy: 'Demo mode has no sign-in. Set host to 127.0.0.1, or start without --demo.',
     });
-  if (problems.length === 0) problems.push(...missingForSeveral(raw as Config));
+  if (problems.length === 0) problems.push(...missingForSeveral(raw as Config), ...missingForKafka(raw as Config));
   if (problems.length > 0) throw new ConfigError(origin, problems);
   const filled = Value.Default(schema, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
@@ -173,11 +173,18 @@ function missingForSeveral({ role, demo, gateway, database, redis, publicUrl }: 
   return needs.flatMap(([isMissing, problem]) => (isMissing ? [problem] : []));
 }
 
+function missingForKafka({ log }: Config): ConfigProblem[] {
+  if (log?.engine !== 'kafka' || (log.brokers ?? []).length > 0) return [];
+  return [{ path: 'log.brokers', value: log.brokers ?? [], remedy: 'Name brokers of the Kafka cluster, as ["host:9092"].' }];
+}
+
 /** Files that the configuration names; relative ones mean the folder it was given in. */
 const PATHS: readonly (readonly [section: (settings: Settings) => object | undefined, key: string])[] = [
   [({ graphql }) => graphql, 'operations'],
   [({ encryption }) => encryption, 'keyFile'],
   [({ encryption }) => encryption.vault, 'tokenFile'],
+  [({ log }) => log.tls, 'caFile'],
+  [({ log }) => log.sasl, 'passwordFile'],
   [({ gateway }) => gateway.tls, 'certFile'],
   [({ gateway }) => gateway.tls, 'keyFile'],
 ];

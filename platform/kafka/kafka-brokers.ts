@@ -248,11 +248,11 @@ export class KafkaBrokers implements TopicBroker {
     return this.#asked(async () => request(await this.#leaderOf(shard, 'write')));
   }
 
-  /** Waits until the topic exists and each shard has a leader. @throws BrokerError after `ms` */
-  async whenLed(ms: number): Promise<void> {
+  /** Waits until the topic exists with at least a number of shards, and each shard has a leader. @throws BrokerError after `ms` */
+  async whenLed(ms: number, shards = 1): Promise<void> {
     for (const until = Date.now() + ms; ; ) {
       const partitions = (await this.partitions()) ?? [];
-      if (partitions.length > 0 && partitions.every(({ leaderId, isrNodes }) => leaderId >= 0 && isrNodes.length > 0)) return;
+      if (partitions.length >= shards && partitions.every(({ leaderId, isrNodes }) => leaderId >= 0 && isrNodes.length > 0)) return;
       if (Date.now() > until) throw new BrokerError('unknown', `the shards of ${this.#topic} have no leaders within ${ms} ms`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }

@@ -1,4 +1,4 @@
-import { ConfigResourceTypes, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
+import { ConfigResourceTypes, createPartitionsV3, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
 import { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
 import { BrokerError } from './shard-broker.ts';
 import { MESSAGE_BYTES_MAX } from './shard-records.ts';
@@ -9,6 +9,8 @@ export interface TopicPlan {
   readonly shards: number;
   /** Brokers that have each shard. Default 3: fewer lose events with one broker. */
   readonly replicas?: number;
+  /** Whether shards may be added: zones are placed by number, so those that exist stay where they are. A topic with more shards is accepted, too. */
+  readonly canGrow?: boolean;
 }
 
 const REPLICAS = 3;
@@ -43,7 +45,9 @@ export class TopicUnsafe extends Error {
 export async function openKafkaTopic(connection: KafkaConnection, plan: TopicPlan): Promise<KafkaBrokers> {
   const brokers = new KafkaBrokers(connection, plan.name);
   try {
-    if ((await brokers.partitions()) === null) await create(brokers, plan);
+    const existing = await brokers.partitions();
+    if (existing === null) await create(brokers, plan);
+    else if (plan.canGrow && existing.length < plan.shards) await grow(brokers, plan);
     await check(brokers, plan);
     return brokers;
   } catch (error) {
@@ -65,10 +69,15 @@ async function create(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS
   await brokers.whenLed(CREATE_MS_MAX);
 }
 
-async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS }: TopicPlan): Promise<void> {
+async function grow(brokers: KafkaBrokers, { name, shards }: TopicPlan): Promise<void> {
+  await brokers.askController((controller) => createPartitionsV3.api.async(controller, [{ name, count: shards }], CREATE_MS_MAX, false));
+  await brokers.whenLed(CREATE_MS_MAX, shards);
+}
+
+async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS, canGrow = false }: TopicPlan): Promise<void> {
   const partitions = (await brokers.partitions()) ?? [];
   const problems: string[] = [];
-  if (partitions.length !== shards)
+  if (canGrow ? partitions.length < shards : partitions.length !== shards)
     problems.push(
       `it has ${partitions.length} partitions, but ${shards} are configured; set the number back, or use another topic: zones would move`,
     );

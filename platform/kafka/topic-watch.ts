@@ -6,6 +6,9 @@ const POLL_MS = 50;
 const IDLE_POLL_MS = 1_000;
 /** Interval after a failure, ms. */
 const RETRY_MS = 500;
+/** Time in which all leaders must respond at the start, and the time between two attempts, ms. */
+const OPEN_MS_MAX = 10_000;
+const OPEN_RETRY_MS = 100;
 /** Interval at which sizes, starts and replicas are read, ms. */
 const SURVEY_MS = 5_000;
 
@@ -37,8 +40,17 @@ export class TopicWatch {
   /** Reads the bounds once, and then again and again until it is closed. @throws BrokerError */
   static async open(broker: TopicBroker, clock: Clock, shards: number): Promise<TopicWatch> {
     const watch = new TopicWatch(broker, clock, shards);
-    await watch.#survey();
-    await watch.readEnds();
+    // Leaders of a new topic respond a moment after the controller has named them.
+    for (const until = clock.elapsed() + OPEN_MS_MAX; ; ) {
+      try {
+        await watch.#survey();
+        await watch.readEnds();
+        break;
+      } catch (error) {
+        if (clock.elapsed() > until) throw error;
+        await new Promise<void>((resolve) => void clock.after(OPEN_RETRY_MS, resolve));
+      }
+    }
     watch.#wait(IDLE_POLL_MS);
     return watch;
   }

@@ -116,7 +116,7 @@ export interface LogStats {
   readonly brokers?: BrokerStats;
 }
 
-export interface BrokerStats {
+interface BrokerStats {
   /** Why they could not be asked last time; null when they could. */
   readonly failure: string | null;
   /** Replicas of each shard: how many there are, and how many have all its records. Without a leader it can be neither written nor read. */

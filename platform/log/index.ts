@@ -16,7 +16,7 @@ export {
   type OpenDeadLetter,
   type RetentionRule,
 } from './event-log.ts';
-export { type LmdbLog, openLmdbLog } from './lmdb-log.ts';
+export { LmdbLog, openLmdbLog } from './lmdb-log.ts';
 export type { ShardPlacement } from './lmdb-owners.ts';
 export { lagOf } from './offsets.ts';
 export { CannotApply, type Projection } from './projection.ts';

@@ -35,6 +35,8 @@ export interface ModuleDefinition {
   readonly zonesMax?: (settings: Settings) => number;
   /** Placement of zones on the shards of their topic, by topic. Default: many zones on each shard, by a hash. */
   readonly placements?: Readonly<Record<string, ShardPlacement>>;
+  /** Number of shards of the topics with a placement, by topic. */
+  readonly shards?: (settings: Settings) => Readonly<Record<string, number>>;
   /** Interfaces of other modules that it needs. A module that provides one is opened before. */
   readonly needs?: readonly Port<unknown>[];
   /** Interfaces of other modules that it uses when the module that provides one is enabled. */

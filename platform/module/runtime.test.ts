@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { ManualClock } from '@millrace/kernel/testing';
 import { openLmdbLog, type Projection } from '@millrace/log';
-import type { Topic } from '@millrace/topics';
+import { EMBEDDED, type Topic } from '@millrace/topics';
 import { until } from '../testing/until.ts';
 import { ModuleRuntime, type SharedContext } from './runtime.ts';
 
@@ -24,7 +24,7 @@ function runtimeOf(context: TestContext, projection: Projection) {
       },
     ],
     shared: { settings: {}, roles: new Set(['projector']), clock, logger } as unknown as SharedContext,
-    topics: new Map([['numbers', { log } as unknown as Topic]]),
+    topics: new Map([['numbers', { log, place: { folder, log: EMBEDDED } } as unknown as Topic]]),
     installation: {} as never,
     countDecided: () => {},
   });

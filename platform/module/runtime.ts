@@ -1,4 +1,5 @@
 import type { ModuleContract, Port } from '@millrace/contracts';
+import { failureReason } from '@millrace/database';
 import type { HttpParts } from '@millrace/http';
 import { ConsumerGroup, type Projection, reactorProjection } from '@millrace/log';
 import type { InitialEvent } from '@millrace/streams';
@@ -207,12 +208,13 @@ export class ModuleRuntime {
   }
 
   #startGroup(module: string, name: string, part: ProjectionPart): void {
-    const { clock, logger } = this.#options.shared;
+    const { clock, logger, database } = this.#options.shared;
     if (part.projection.name !== name)
       throw new TypeError(`Module "${module}" lists the consumer group "${part.projection.name}" as "${name}". Use one name.`);
     if (this.#groups.has(name)) throw new TypeError(`Two modules have a consumer group "${name}".`);
-    const { log } = this.#topic(part.topic);
-    const group = new ConsumerGroup(log, part.projection, clock, (message) => logger.warn(message), part.reasonOf);
+    const { log, place } = this.#topic(part.topic);
+    const onFailure = (message: string) => logger.warn(message);
+    const group = new ConsumerGroup(log, part.projection, clock, onFailure, part.reasonOf ?? failureReason);
     const entry: Group = { name, part, group, started: null };
     this.#groups.set(name, entry);
     this.#consumers.push(consumerOf(group, part.topic, log));
@@ -220,7 +222,8 @@ export class ModuleRuntime {
       if (!this.#isStopping) entry.started = group.start();
       return entry.started;
     };
-    if (part.after !== undefined) void part.after.then(start);
+    const after = [part.after, place.log.engine === 'kafka' ? database.ready : undefined].filter((one) => one !== undefined);
+    if (after.length > 0) void Promise.all(after).then(start);
     // Not awaited: a store that cannot be read must not block the server. `caughtUp` waits for the group.
     else void start();
   }

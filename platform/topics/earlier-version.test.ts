@@ -11,6 +11,7 @@ import { openFileSnapshots } from '@millrace/snapshots';
 import { open } from 'lmdb';
 import { openSpool } from '../log/spool.ts';
 import { openTopic } from './topic.ts';
+import { EMBEDDED } from './topic-log.ts';
 
 /*
  * The data of a version before shards: each zone had an epoch of its own in the log, the host had one spool for all zones, and snapshots carried events that
@@ -53,7 +54,7 @@ async function earlierData(context: TestContext, spooled: readonly Written[]): P
 async function opened(context: TestContext, folder: string) {
   const messages: string[] = [];
   const logger = { error: (message: object | string) => messages.push(String(message)), debug: () => {} };
-  const topic = await openTopic('test', folder, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
+  const topic = await openTopic('test', { folder, log: EMBEDDED }, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
   context.after(async () => {
     await topic.closeHost();
     await topic.close();

@@ -21,10 +21,13 @@ export class StoreOpenings {
   readonly #data: string;
   readonly #stores: SharedStores;
   readonly #onFailure: (error: unknown) => void;
+  /** Whether the log is on this machine, so that processes must open it one by one. */
+  readonly #isLogLocal: boolean;
   /** Resolves when the last queued process has opened its stores. */
   #lastOpening: Promise<void> = Promise.resolve();
 
-  constructor(data: string, stores: SharedStores, onFailure: (error: unknown) => void) {
+  constructor(data: string, stores: SharedStores, onFailure: (error: unknown) => void, isLogLocal = true) {
+    this.#isLogLocal = isLogLocal;
     this.#data = data;
     this.#stores = stores;
     this.#onFailure = onFailure;
@@ -36,11 +39,13 @@ export class StoreOpenings {
    */
   next(pid: number, which: 'log' | 'log and hot', mayOpen: () => void): void {
     const { log, hot } = this.#stores;
-    const openLog = () =>
-      log.pauseWrites(() => {
+    const openLog = async () => {
+      if (!this.#isLogLocal) return mayOpen();
+      await log.pauseWrites(() => {
         mayOpen();
         return this.#opened(pid, STORE_FOLDERS.log);
       });
+    };
     const openBoth = () =>
       hot.pauseWrites(async () => {
         await openLog();

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
-import type { SnapshotStore } from '@millrace/kernel';
+import type { Database } from '@millrace/database';
+import type { Journal, SnapshotStore } from '@millrace/kernel';
 import { type EventLog, type LmdbLog, openLmdbLog, type ShardPlacement } from '@millrace/log';
 import { type ColdStore, type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { requireRecorded } from './earlier-snapshots.ts';
+import type { TopicLog } from './topic-log.ts';
 
 /** Folders of the LMDB stores of a topic, below the folder of the topic. */
 export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;
@@ -15,17 +17,65 @@ export interface Stores {
   close(): Promise<void>;
 }
 
-/** The stores of a topic on this machine. */
-export type LocalStores = Stores & { readonly log: LmdbLog; readonly hot: LmdbSnapshots; readonly cold: ColdStore };
+/** What a process with zones of a topic needs of its stores. */
+export type ZoneStores = Omit<Stores, 'log'> & { readonly log: Journal };
 
-/** Opens the stores of a topic in its folder; they are created when they do not exist. @param placement of its zones on shards; default: by partition */
-export function openStores(folder: string, placement?: ShardPlacement): LocalStores {
+/** The stores of a topic, with snapshots on this machine. */
+export type LocalStores = Stores & { readonly hot: LmdbSnapshots; readonly cold: ColdStore };
+
+/** Stores whose log is on this machine, too. */
+export type EmbeddedStores = LocalStores & { readonly log: LmdbLog };
+
+/** Where the stores of a topic are. */
+export interface TopicPlace {
+  /** Folder of the topic. */
+  readonly folder: string;
+  readonly log: TopicLog;
+  /** Of its zones on shards. Default: many zones on each shard, by a hash. */
+  readonly placement?: ShardPlacement | undefined;
+  /** Has the consumer groups and dead letters of a log that is not on this machine. A process with zones only needs none. */
+  readonly database?: Pick<Database, 'drizzle'>;
+}
+
+/** Opens the stores of a topic in its folder; they are created when they do not exist. */
+export function openStores(folder: string, placement?: ShardPlacement): EmbeddedStores {
   const log = openLmdbLog(join(folder, STORE_FOLDERS.log), placement);
+  return { log, ...openSnapshots(folder, log) };
+}
+
+/**
+ * Opens the stores of a topic, wherever its log is.
+ * @throws BrokerError, TopicUnsafe
+ */
+export async function openTopicStores(place: TopicPlace): Promise<LocalStores> {
+  const { folder, log, placement } = place;
+  if (log.engine === 'lmdb') return openStores(folder, placement);
+  const opened = await openTopicLog(place);
+  return { log: opened, ...openSnapshots(folder, opened) };
+}
+
+/** Opens the log of a topic without its snapshots. @throws BrokerError, TopicUnsafe */
+export async function openTopicLog({ folder, log, placement, database }: TopicPlace): Promise<EventLog> {
+  if (log.engine === 'lmdb') return openLmdbLog(join(folder, STORE_FOLDERS.log), placement);
+  if (!database) throw new TypeError(`the topic "${log.topic}" needs the database`);
+  const { openKafkaLog } = await import('./kafka-logs.ts');
+  return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database });
+}
+
+/** Opens the stores of a topic for a process with zones, which needs no database. @throws BrokerError, TopicUnsafe */
+export async function openZoneStores({ folder, log, placement }: TopicPlace): Promise<ZoneStores> {
+  if (log.engine === 'lmdb') return openStores(folder, placement);
+  const { openKafkaJournal } = await import('./kafka-logs.ts');
+  const { journal, close } = await openKafkaJournal(log, { manifests: manifestsIn(folder), placement });
+  const snapshots = openSnapshots(folder, { read: journal.read.bind(journal), close });
+  return { log: journal, ...snapshots };
+}
+
+function openSnapshots(folder: string, log: Pick<EventLog, 'read' | 'close'>): Omit<LocalStores, 'log'> {
   const accept = requireRecorded(log);
   const hot = openLmdbSnapshots(join(folder, STORE_FOLDERS.hot), accept);
   const cold = openFileSnapshots(join(folder, 'snapshots', 'cold'), undefined, accept);
   return {
-    log,
     hot,
     cold,
     close: async () => {
@@ -33,4 +83,9 @@ export function openStores(folder: string, placement?: ShardPlacement): LocalSto
       await hot.close();
     },
   };
+}
+
+/** The manifests of the shards, beside the cold snapshots. */
+function manifestsIn(folder: string): SnapshotStore {
+  return openFileSnapshots(join(folder, 'snapshots', 'shards'));
 }

@@ -6,12 +6,13 @@ import { test } from 'node:test';
 import { openNumbers, turnstile } from '@millrace/kernel/testing';
 import { until } from '@millrace/testing';
 import { openTopic } from './topic.ts';
+import { EMBEDDED } from './topic-log.ts';
 
 test('the last failure of the log is known while the log is unavailable, and not longer', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-topic-'));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const logger = { error: () => {}, debug: () => {} };
-  const topic = await openTopic('test', folder, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
+  const topic = await openTopic('test', { folder, log: EMBEDDED }, [turnstile], { spoolMiB: 1, random: openNumbers, logger });
   context.after(async () => {
     await topic.closeHost();
     await topic.close();

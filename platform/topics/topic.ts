@@ -9,12 +9,17 @@ import {
   type RandomNumbers,
   ZoneHost,
 } from '@millrace/kernel';
-import { type EventLog, openSpools, type ShardPlacement, writeEarlierSpools } from '@millrace/log';
+import { type EventLog, LmdbLog, openSpools, writeEarlierSpools } from '@millrace/log';
 import { scheduleSnapshots } from '@millrace/snapshots';
 import { DecidedEvents } from './decided-events.ts';
-import { type LocalStores, openStores, type Stores } from './stores.ts';
+import { type EmbeddedStores, type LocalStores, openTopicStores, type TopicPlace } from './stores.ts';
 
 const MIB = 1024 * 1024;
+
+/** Whether the log is on this machine. */
+export function isEmbedded(stores: LocalStores): stores is EmbeddedStores {
+  return stores.log instanceof LmdbLog;
+}
 
 /** Receives the batches that zones of one kind decided in a turn, each with the state after it. */
 export type DecidedListener = (batch: EventBatch, state: unknown) => void;
@@ -23,7 +28,8 @@ export type DecidedListener = (batch: EventBatch, state: unknown) => void;
 export interface Topic {
   readonly name: string;
   readonly folder: string;
-  readonly stores: Stores;
+  readonly place: TopicPlace;
+  readonly stores: LocalStores;
   readonly log: EventLog;
   /** Host of its zones in this process. Null when its zones are in other processes. */
   readonly host: ZoneHost | null;
@@ -52,12 +58,14 @@ export interface TopicOptions {
   };
 }
 
-/** Opens the stores of a topic whose zones are in other processes. */
-export function openSharedTopic(name: string, folder: string, placement?: ShardPlacement): Topic & { readonly stores: LocalStores } {
-  const stores = openStores(folder, placement);
+/** Opens the stores of a topic whose zones are in other processes. @throws what `openTopicStores` throws */
+export async function openSharedTopic(name: string, place: TopicPlace): Promise<Topic> {
+  const stores = await openTopicStores(place);
+  const { folder } = place;
   return {
     name,
     folder,
+    place,
     stores,
     log: stores.log,
     host: null,
@@ -75,12 +83,13 @@ export function openSharedTopic(name: string, folder: string, placement?: ShardP
 /** Opens the stores of a topic and a host for its zones, and writes the events that an earlier run left on the spool to the log. */
 export async function openTopic(
   name: string,
-  folder: string,
+  place: TopicPlace,
   kinds: readonly AnyZoneDefinition[],
   { spoolMiB, random, zonesMax, logger }: TopicOptions,
 ): Promise<Topic & { readonly host: ZoneHost }> {
-  const stores = openStores(folder);
-  await writeEarlierSpools(join(folder, 'spool'), stores.log, (message) => logger.error(message));
+  const { folder } = place;
+  const stores = await openTopicStores(place);
+  if (isEmbedded(stores)) await writeEarlierSpools(join(folder, 'spool'), stores.log, (message) => logger.error(message));
   const onDamage = (message: string) => logger.error(message);
   const spools = openSpools(join(folder, 'spool'), { bytesMax: spoolMiB * MIB, onDamage, writesLeft: true });
   const decided = new DecidedEvents();
@@ -111,6 +120,7 @@ export async function openTopic(
   return {
     name,
     folder,
+    place,
     stores,
     log: stores.log,
     host,

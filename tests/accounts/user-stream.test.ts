@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccountSnapshot, AccountStatus } from '@millrace/contracts';
-import { envelopesOf, openLmdbLog } from '@millrace/log';
+import { envelopesOf } from '@millrace/log';
 import { until } from '@millrace/testing';
 import { EventSource } from 'eventsource';
 import { WebSocket } from 'ws';
+import { recordedEvents } from '../recorded-events.ts';
 import { type Guarded, startGuarded, Visitor } from './visitor.ts';
 
 /*
@@ -162,22 +163,17 @@ describe('the private stream of a user', () => {
     assert.equal((await member.ask('POST', '/api/v1/account/snapshot', undefined, traced(asked))).status, 200);
     const text = { text: 'hello', operator: 'kim' };
     assert.equal((await guarded.owner.ask('POST', '/api/v1/world/zones/0-0/announcements', text, traced(announced))).status, 200);
-    const found = async (log: string, trace: string | undefined, types: readonly string[]) => {
-      const record = openLmdbLog(join(folder, 'data', ...log.split('/')));
-      await until(
+    const found = (topic: 'accounts' | 'worlds', trace: string | undefined, types: readonly string[]) =>
+      until(
         async () => {
-          const seen = new Set<string>();
-          for (let partition = 0; partition < record.partitions; partition++)
-            for (const { batch } of (await record.readFrom(partition, record.stats().partitions[partition]?.start ?? 0, 1_000_000)).batches)
-              for (const event of envelopesOf(batch)) if (event.correlation === trace) seen.add(event.type);
+          const envelopes = (await recordedEvents(join(folder, 'data'), topic)).flatMap((batch) => [...envelopesOf(batch)]);
+          const seen = new Set(envelopes.filter(({ correlation }) => correlation === trace).map(({ type }) => type));
           return types.every((type) => seen.has(type));
         },
         `${types.join(', ')} are on record`,
       );
-      await record.close();
-    };
-    await found('accounts/log', asked, ['AccountSnapshotRequested', 'AccountSnapshotProgressed', 'AccountSnapshotGenerated']);
-    await found('worlds/log', announced, ['Announced']);
+    await found('accounts', asked, ['AccountSnapshotRequested', 'AccountSnapshotProgressed', 'AccountSnapshotGenerated']);
+    await found('worlds', announced, ['Announced']);
   });
 
   test('the feed of a tenant has its own events and no others', async () => {

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CandleFrame, Instrument, TradeFrame } from '@millrace/contracts';
+import { recordedEvents } from '../recorded-events.ts';
 import { contentOf } from '../response.ts';
-import { killAfter, metric, PAIRS, prepareReplay } from './killing.ts';
+import { killAfter, PAIRS, prepareReplay } from './killing.ts';
 import type { MadeUpTrade } from './made-up-frames.ts';
 
 /*
@@ -32,7 +33,7 @@ describe('kill -9 in the middle of a replay', () => {
   for (let kill = 1; kill <= KILLS; kill++)
     test(`kill ${kill} of ${KILLS}: a prefix of the sent trades is stored, including all that were reported as durable`, async () => {
       const trades = TRADES_MIN + Math.floor(Math.random() * (TRADES_MAX - TRADES_MIN));
-      const { told, reported, again, end } = await killAfter(trades, folder, String(kill));
+      const { told, reported, data, again, end } = await killAfter(trades, folder, String(kill));
       try {
         const stored = await everything(again.url);
         for (const { pair, trades, minutes, seconds, instrument } of stored) {
@@ -47,7 +48,7 @@ describe('kill -9 in the middle of a replay', () => {
           assert.equal(instrument.trades, mine.length);
           assert.equal(instrument.status, 'stale');
         }
-        const written = (await metric(again.url, 'millrace_log_end_offset')) ?? 0;
+        const written = (await recordedEvents(data, 'market')).reduce((sum, { events }) => sum + events.length, 0);
         reports.push(reported);
         assert.ok(written >= reported, `${reported} events were reported as written, ${written} are there`);
         for (const pair of PAIRS) {

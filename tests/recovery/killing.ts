@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { TIME_FACTOR } from '@millrace/testing';
+import { TIME_FACTOR, until } from '@millrace/testing';
 import { readEvents } from '../event-stream.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 import { type MadeUpTrade, writeFrames } from './made-up-frames.ts';
@@ -29,7 +29,9 @@ export interface Killed {
   readonly reported: number;
   /** Epoch ms. */
   readonly killedAt: number;
-  /** The restarted server on the same data. */
+  /** Data folder of both servers. */
+  readonly data: string;
+  /** The restarted server on the same data; its series have all events of the log. */
   readonly again: ServerProcess;
   end(): Promise<void>;
 }
@@ -71,10 +73,12 @@ export async function killAfter(trades: number, folder: string, name: string): P
   await first.kill();
   await Promise.all([heard, asking]);
   const again = await startServer(['up', '--port', '0', '--data', data], { cwd: folder });
+  await until(async () => (await metric(again.url, 'millrace_consumer_lag_events')) === 0, 'the series have all events');
   return {
     told,
     reported,
     killedAt,
+    data,
     again,
     end: async () => {
       await again.kill();
@@ -84,7 +88,7 @@ export async function killAfter(trades: number, folder: string, name: string): P
 }
 
 /** Sum of the values of a metric; undefined for an unknown metric. */
-export async function metric(url: string, name: string): Promise<number | undefined> {
+async function metric(url: string, name: string): Promise<number | undefined> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const values = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
   return values.length === 0 ? undefined : values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);

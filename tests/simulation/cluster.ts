@@ -4,6 +4,7 @@ import { keyOf, zoneAddress } from '@millrace/kernel';
 import { ConsumerGroup, openSpools } from '@millrace/log';
 import { openFileSnapshots } from '@millrace/snapshots';
 import { createLogger } from '@millrace/telemetry';
+import { EMBEDDED } from '@millrace/topics';
 import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
 import { WORLD_PLACEMENT } from '@millrace/worlds/placement';
 import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
@@ -139,6 +140,7 @@ export class Cluster {
           type: 'begin',
           id: machine.name,
           incarnation,
+          log: EMBEDDED,
           data: '',
           plan: PLAN,
           leaseMs: LEASE_MS,

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
 import { type EarlyProcess, type LinkedProcess, startLinkedProcess } from '@millrace/processes';
-import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, Stores } from '@millrace/topics';
+import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, ZoneStores } from '@millrace/topics';
 import { type Begin, type FromHost, runZoneHost, spoolsOf, type ToHost } from './zone-host.ts';
 
 /** Heap for young objects, MiB per semi-space. V8’s default is up to four times as much and is not returned; half of this costs a seventh of the CPU. */
@@ -91,7 +91,7 @@ function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
 }
 
 /** Runs a zone host in this process, on the server’s own stores, for small worlds. */
-function embedZoneHost(stores: Stores): StartHost {
+function embedZoneHost(stores: ZoneStores): StartHost {
   return (id, terms, events) => {
     const begin: Begin = { type: 'begin', id, incarnation: randomUUID(), ...terms };
     // Copied as over the pipe to another process, because the zone continues to change the original.
@@ -141,7 +141,7 @@ export class HostProcesses {
   /** @param count processes with zones; 0 runs all zones in this process. @param standby number of standby processes */
   constructor(
     { hosts: count, standby }: { readonly hosts: number; readonly standby: number },
-    stores: Stores,
+    stores: ZoneStores,
     opening: StoreOpenings,
     terms: Terms,
     events: HostEvents,

@@ -5,7 +5,7 @@ import { type Clock, type HostStats, type RecoveryStep, type SnapshotStore, type
 import { openSpools } from '@millrace/log';
 import { secretNumbers } from '@millrace/secrets/zone-numbers';
 import { type SnapshotTimes, scheduleSnapshots } from '@millrace/snapshots';
-import { DecidedEvents, type Stores } from '@millrace/topics';
+import { DecidedEvents, type TopicLog, type ZoneStores } from '@millrace/topics';
 import type { FromZoneHost, ToZoneHost } from '../messages.ts';
 import type { worldZone } from '../zone/zone.ts';
 import { WorldHost } from './world-host.ts';
@@ -22,6 +22,7 @@ export interface Begin {
   readonly incarnation: string;
   /** Data folder of the world; all hosts of the machine share it. */
   readonly data: string;
+  readonly log: TopicLog;
   readonly plan: WorldPlan;
   readonly leaseMs: number;
   readonly spoolMiB: number;
@@ -74,7 +75,7 @@ export function spoolsOf({ data, spoolMiB }: Begin, send: ZoneHostParts['send'])
 }
 
 export interface ZoneHostParts {
-  readonly stores: Stores;
+  readonly stores: ZoneStores;
   readonly spools: Spools;
   readonly clock: Clock;
   /** Zone definition; a simulation passes one that fails. */

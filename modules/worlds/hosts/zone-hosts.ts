@@ -4,7 +4,7 @@ import type { Settings } from '@millrace/config';
 import type { WorldHostStatus, WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
-import { OutboxModes, type StoreOpenings, type Stores } from '@millrace/topics';
+import { OutboxModes, type StoreOpenings, type Stores, type TopicPlace } from '@millrace/topics';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { HostPort } from '../messages.ts';
 import type { HostControl } from '../routes/host-routes.ts';
@@ -21,8 +21,8 @@ export interface ZoneHostsOptions {
   readonly settings: Settings;
   readonly plan: WorldPlan;
   readonly zones: readonly ZoneId[];
-  /** Folder of the topic. */
-  readonly data: string;
+  /** Of the topic. */
+  readonly place: Pick<TopicPlace, 'folder' | 'log'>;
   readonly stores: Stores;
   readonly opening: StoreOpenings;
   readonly randomSecret: string;
@@ -48,7 +48,8 @@ export class ZoneHosts {
   #isStopping = false;
 
   constructor(options: ZoneHostsOptions) {
-    const { settings, plan, zones, data, stores, opening, randomSecret } = options;
+    const { settings, plan, zones, place, stores, opening, randomSecret } = options;
+    const { folder: data } = place;
     const { worlds, log } = settings;
     this.#options = options;
     this.#coordinator = new Coordinator({
@@ -65,7 +66,7 @@ export class ZoneHosts {
       // Hosts in this process share its stores, which stay open when a host stops.
       { ...stores, close: async () => {} },
       opening,
-      { data, plan, leaseMs: worlds.leaseMs, spoolMiB: log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
+      { data, log: place.log, plan, leaseMs: worlds.leaseMs, spoolMiB: log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
       { onMessage: (host, message) => this.#received(host, message), onEnded: (host, isExpected) => this.#ended(host, isExpected) },
     );
   }

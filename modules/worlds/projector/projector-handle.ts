@@ -3,7 +3,7 @@ import type { DatabaseAddress } from '@millrace/database';
 import type { ConsumerStats } from '@millrace/log';
 import { SupervisedProcess } from '@millrace/processes';
 import type { Logger } from '@millrace/telemetry';
-import type { OpenStorePermit, OpenStoreRequest, StoreOpenings } from '@millrace/topics';
+import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, TopicPlace } from '@millrace/topics';
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
 const REPLY_MS_MAX = 10_000;
@@ -34,15 +34,15 @@ export class ProjectorHandle {
   #opening: StoreOpenings | null = null;
   #wantsToOpen = false;
 
-  /** @param data folder of the log to read */
-  constructor(data: string, database: DatabaseAddress, logger: Logger) {
+  /** @param place of the log to read */
+  constructor({ folder: data, log }: Pick<TopicPlace, 'folder' | 'log'>, database: DatabaseAddress, logger: Logger) {
     this.#logger = logger;
     this.#process = new SupervisedProcess<ToProjector | OpenStorePermit, FromProjector | OpenStoreRequest>(
       {
         name: 'the projector',
         file: join(import.meta.dirname, 'projector-process.ts'),
         data,
-        begin: () => [{ type: 'begin', data, database }, ...(this.#isPaused ? [{ type: 'pause' } as const] : [])],
+        begin: () => [{ type: 'begin', data, log, database }, ...(this.#isPaused ? [{ type: 'pause' } as const] : [])],
         stop: { type: 'stop' },
         onMessage: (message) => this.#received(message),
         onEnded: () => this.#ended(),

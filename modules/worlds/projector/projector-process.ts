@@ -1,10 +1,9 @@
 import { Socket } from 'node:net';
-import { join } from 'node:path';
 import { openLink } from '@millrace/cluster';
-import { failureReason } from '@millrace/database';
-import { openLmdbLog } from '@millrace/log';
+import { connectDatabase, failureReason } from '@millrace/database';
 import { handleSignals } from '@millrace/processes';
-import { type OpenStorePermit, type OpenStoreRequest, STORE_FOLDERS } from '@millrace/topics';
+import { type OpenStorePermit, type OpenStoreRequest, openTopicLog } from '@millrace/topics';
+import { WORLD_PLACEMENT } from '../zone/placement.ts';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*
@@ -46,8 +45,8 @@ const link = openLink<FromProjector | OpenStoreRequest, ToProjector | OpenStoreP
   },
 );
 
-async function start({ data, database }: Begin): Promise<Projector> {
-  const log = openLmdbLog(join(data, STORE_FOLDERS.log));
+async function start({ data, log: logOf, database }: Begin): Promise<Projector> {
+  const log = await openTopicLog({ folder: data, log: logOf, placement: WORLD_PLACEMENT, database: connectDatabase(database) });
   return runProjector(log, database, (reply) => link.send(reply));
 }
 

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { appendTo } from '@millrace/log/testing';
 import type { Logger } from '@millrace/telemetry';
 import { until } from '@millrace/testing';
-import { openStores, StoreOpenings } from '@millrace/topics';
+import { EMBEDDED, openStores, StoreOpenings } from '@millrace/topics';
 import { ProjectorHandle } from './projector-handle.ts';
 import { projectorStatus, SavedProgress } from './projector-status.ts';
 
@@ -27,7 +27,7 @@ describe('the status of the projector', () => {
     const stores = openStores(folder);
     const { log } = stores;
     // Nothing listens at port 1.
-    const projector = new ProjectorHandle(folder, { url: 'postgres://nobody@127.0.0.1:1/none' }, logger);
+    const projector = new ProjectorHandle({ folder, log: EMBEDDED }, { url: 'postgres://nobody@127.0.0.1:1/none' }, logger);
     context.after(async () => {
       await projector.stop();
       await stores.close();

@@ -1,6 +1,7 @@
 import { systemClock } from '@millrace/base/clock';
 import { connectDatabase, type DatabaseAddress, failureReason } from '@millrace/database';
 import { ConsumerGroup, type ConsumerStats, type EventLog } from '@millrace/log';
+import type { TopicLog } from '@millrace/topics';
 import { allPlayers, type PlayerQuery, readPlayer, worldProjection } from '@millrace/worlds/tables';
 
 const STATS_MS = 1_000;
@@ -8,7 +9,7 @@ const STATS_MS = 1_000;
 export type ProjectorQuery = PlayerQuery | { about: 'players' };
 
 export type ToProjector =
-  | { readonly type: 'begin'; readonly data: string; readonly database: DatabaseAddress }
+  | { readonly type: 'begin'; readonly data: string; readonly log: TopicLog; readonly database: DatabaseAddress }
   | { readonly type: 'query'; readonly ask: number; readonly query: ProjectorQuery }
   | { readonly type: 'replay'; readonly ask: number; readonly deadLetter: number }
   | { readonly type: 'caught-up' | 'skip-dropped'; readonly ask: number }

@@ -1,3 +1,4 @@
+import type { WorldPlan } from '@millrace/contracts';
 import { keyOf } from '@millrace/kernel';
 import type { ShardPlacement } from '@millrace/log';
 
@@ -12,3 +13,8 @@ export const WORLD_PLACEMENT: ShardPlacement = {
     return column < row ? row * row + column : column * column + column + row;
   },
 };
+
+/** Number of shards with which each zone of a world has its own. */
+export function shardsOf({ columns, rows }: Pick<WorldPlan, 'columns' | 'rows'>): number {
+  return Math.max(columns, rows) ** 2;
+}

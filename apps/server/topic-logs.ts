@@ -1,0 +1,73 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
+import { messageOf } from '@millrace/kernel';
+import { EMBEDDED, STORE_FOLDERS, type TopicLog, type TopicPlace } from '@millrace/topics';
+
+/**
+ * Where the log of a topic is, by the configuration.
+ * @param shards number of shards that the topic needs; default: that of the configuration
+ * @throws UserError when a file that the configuration names cannot be read
+ */
+export function topicLogOf({ log }: Settings, topic: string, shards: number = log.shards): TopicLog {
+  const { engine, brokers, topicPrefix, replicas, tls, sasl } = log;
+  if (engine === 'lmdb') return EMBEDDED;
+  return {
+    engine,
+    topic: `${topicPrefix}${topic}`,
+    shards,
+    replicas,
+    connection: {
+      brokers,
+      clientId: 'millrace',
+      ...(tls && { tls: tls.caFile === undefined ? {} : { ca: contentOf(tls.caFile, 'log.tls.caFile') } }),
+      ...(sasl && {
+        sasl: {
+          mechanism: sasl.mechanism ?? 'SCRAM-SHA-512',
+          username: sasl.username,
+          password: contentOf(sasl.passwordFile, 'log.sasl.passwordFile').trim(),
+        },
+      }),
+    },
+  };
+}
+
+function contentOf(path: string, key: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UserError(`${key}: ${path} cannot be read: ${messageOf(error)}`, 'Correct the path, or the permissions of the file.');
+  }
+}
+
+/** This file in the folder of a topic tells that its log is in Kafka, with the name of the topic there. */
+const MARKER = 'log-in-kafka';
+
+/**
+ * Refuses a topic whose events are in the log of another engine: its zones would begin anew.
+ * @throws UserError
+ */
+export function requireEngine(name: string, { folder, log }: TopicPlace): void {
+  const marker = join(folder, MARKER);
+  const moved = existsSync(marker) ? readFileSync(marker, 'utf8').trim() : null;
+  if (log.engine === 'lmdb') {
+    if (moved === null) return;
+    throw new UserError(
+      `the log of the topic "${name}" in ${folder} is the topic "${moved}" in Kafka, but log.engine is "lmdb"`,
+      'Set log.engine to "kafka", or choose another data folder with --data.',
+    );
+  }
+  if (moved !== null && moved !== log.topic)
+    throw new UserError(
+      `the log of the topic "${name}" in ${folder} is the topic "${moved}" in Kafka, but the configuration names "${log.topic}"`,
+      'Set log.topicPrefix back, or choose another data folder with --data.',
+    );
+  if (moved === null && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
+    throw new UserError(
+      `the log of the topic "${name}" in ${folder} is in files of the engine "lmdb", but log.engine is "kafka"`,
+      'Set log.engine to "lmdb", or choose another data folder with --data.',
+    );
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(marker, `${log.topic}\n`);
+}

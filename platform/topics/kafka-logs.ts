@@ -1,0 +1,50 @@
+import { systemClock } from '@millrace/base/clock';
+import { seedOf } from '@millrace/base/random';
+import type { Database } from '@millrace/database';
+import { KafkaJournal, KafkaLog, openKafkaTopic } from '@millrace/kafka';
+import { TableConsumers, TableCursors, TableDeadLetters } from '@millrace/kafka/tables';
+import type { SnapshotStore, ZoneAddress } from '@millrace/kernel';
+import type { ShardPlacement } from '@millrace/log';
+import { StoredManifests } from './manifests.ts';
+import type { KafkaTopicLog } from './topic-log.ts';
+
+interface LogParts {
+  /** Store of the manifests. */
+  readonly manifests: SnapshotStore;
+  readonly placement: ShardPlacement | undefined;
+}
+
+/** Opens a topic of Kafka as the event log. Creates it if it does not exist. @throws BrokerError, TopicUnsafe */
+export async function openKafkaLog(
+  log: KafkaTopicLog,
+  { manifests, placement, database }: LogParts & { readonly database: Pick<Database, 'drizzle'> },
+): Promise<KafkaLog> {
+  const { topic } = log;
+  const opened = await open(log, placement);
+  return KafkaLog.open({
+    ...opened,
+    clock: systemClock,
+    manifests: new StoredManifests(manifests, systemClock),
+    cursors: new TableCursors(database, topic),
+    consumers: new TableConsumers(database, topic),
+    deadLetters: new TableDeadLetters(database, topic),
+  });
+}
+
+/** Opens a topic of Kafka for a process with zones. @throws BrokerError, TopicUnsafe */
+export async function openKafkaJournal(
+  log: KafkaTopicLog,
+  { manifests, placement }: LogParts,
+): Promise<{ readonly journal: KafkaJournal; readonly close: () => Promise<void> }> {
+  const opened = await open(log, placement);
+  const journal = new KafkaJournal({ ...opened, clock: systemClock, manifests: new StoredManifests(manifests, systemClock) });
+  return { journal, close: () => opened.broker.close() };
+}
+
+async function open({ connection, topic: name, shards: planned, replicas }: KafkaTopicLog, placement: ShardPlacement | undefined) {
+  // Zones that are placed by number keep their shards when there are more.
+  const broker = await openKafkaTopic(connection, { name, shards: planned, replicas, canGrow: placement !== undefined });
+  const shards = (await broker.replicas()).length;
+  const shardOf = (zone: ZoneAddress): number => placement?.shardOf(zone) ?? seedOf(zone) % shards;
+  return { broker, shards, shardOf };
+}

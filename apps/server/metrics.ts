@@ -6,6 +6,8 @@ import type { Hub } from '@millrace/streams';
 import type { Labels, Metrics } from '@millrace/telemetry';
 import type { Topic } from '@millrace/topics';
 
+type BrokerReplicas = NonNullable<ReturnType<Topic['log']['stats']>['brokers']>['replicas'][number];
+
 interface Parts {
   readonly topics: () => readonly Topic[];
   readonly consumers: () => readonly Consumer[];
@@ -63,6 +65,19 @@ function topicMetrics(metrics: Metrics, topics: Parts['topics']): void {
   ofTopic('millrace_log_bytes', 'Size of the log', ({ log }) => log.stats().bytes);
   metrics.read('millrace_dead_letters', 'Dead letters', () =>
     Promise.all(topics().map(async ({ name: topic, log }): Promise<[Labels, number]> => [{ topic }, await log.deadLetters.count()])),
+  );
+  const ofShards = (name: string, help: string, isCounted: (replicas: BrokerReplicas) => boolean) =>
+    metrics.read(name, help, () =>
+      topics().flatMap(({ name: topic, log }): [Labels, number][] => {
+        const { brokers } = log.stats();
+        return brokers ? [[{ topic }, brokers.replicas.filter(isCounted).length]] : [];
+      }),
+    );
+  ofShards('millrace_log_shards_without_leader', 'Shards in Kafka without a leader', ({ isLed }) => !isLed);
+  ofShards(
+    'millrace_log_shards_under_replicated',
+    'Shards in Kafka with fewer in-sync replicas than replicas',
+    (one) => one.inSync < one.replicas,
   );
   metrics.read('millrace_log_end_offset', 'End offset of each partition of the log', () =>
     topics().flatMap(({ name: topic, log }) =>

@@ -82,6 +82,8 @@ const ALERT_RULES = [
   'disk-low',
   'spool-full',
   'log-unwritable',
+  'log-unavailable',
+  'under-replicated',
   'candles-differ',
 ] as const;
 
@@ -91,7 +93,7 @@ export const Alert = Type.Object(
     severity: Type.Unsafe<'critical' | 'warning'>(Type.Enum(['critical', 'warning'])),
     rule: Type.Unsafe<(typeof ALERT_RULES)[number]>(Type.Enum([...ALERT_RULES])),
     subject: Type.String({
-      description: 'Zone, consumer group, instrument, owner of the log or spool, player or item, `disk` or `world`.',
+      description: 'Zone, consumer group, instrument, topic, owner of the log or spool, player or item, `disk` or `world`.',
     }),
     value: Type.Number(),
     threshold: Type.Number(),
@@ -112,6 +114,17 @@ export const EventStats = Type.Object(
         topic: Type.String({ description: 'Name of the topic, such as `market`, `worlds` or `accounts`.' }),
         partitions: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })),
         bytes: Type.Integer(),
+        brokers: Nullable(
+          Type.Object(
+            {
+              failure: Nullable(Type.String({ description: 'Why the brokers could not be asked last time. Null when they could.' })),
+              shards: Type.Integer({ description: 'Number of shards.' }),
+              withoutLeader: Type.Integer({ description: 'Shards without a leader: they can be neither written nor read.' }),
+              underReplicated: Type.Integer({ description: 'Shards with fewer in-sync replicas than replicas.' }),
+            },
+            { description: 'The Kafka brokers of the log. Null for an embedded log.' },
+          ),
+        ),
       }),
     ),
   },

@@ -2,6 +2,7 @@ import { type Alert, operationsContract } from '@millrace/contracts';
 import { defineModule } from '@millrace/module';
 import type { Logger } from '@millrace/telemetry';
 import { AlertWatch } from './alerts.ts';
+import { BrokerWatch } from './broker-watch.ts';
 import { consumerConditions } from './consumer-conditions.ts';
 import { Flow } from './flow.ts';
 import { operationsRoutes } from './routes.ts';
@@ -23,6 +24,7 @@ export const operationsModule = defineModule({
       rules: settings.alerts,
       outboxes: () => installation.outboxes(),
     });
+    const brokers = new BrokerWatch({ topics: () => installation.topics(), rules: settings.alerts });
     const parts = {
       consumers: () => installation.consumers(),
       topics: () => installation.topics(),
@@ -39,9 +41,10 @@ export const operationsModule = defineModule({
       routes: (routes) => operationsRoutes(routes, { ...parts, audit: (what, detail) => logger.info({ audit: detail }, what) }),
       channels: { operations: { initial: () => operationsEvents(parts) } },
       jobs: { watch: { role: 'api', everyMs: WATCH_MS, run: watch } },
-      health: storage.checks(),
+      health: [...storage.checks(), ...brokers.checks()],
       alerts: function* () {
         yield* storage.conditions();
+        yield* brokers.conditions();
         yield* consumerConditions(
           installation.consumers().map((consumer) => consumer.status()),
           settings.alerts,

@@ -167,9 +167,16 @@ function Types({ flow }: { flow: EventStats }) {
   );
 }
 
+type TopicStats = EventStats['topics'][number];
+
 function Topics({ flow }: { flow: EventStats }) {
   const text = useText();
   const { whole } = useFormats();
+  /** Offsets count events in an embedded log, and records in Kafka. */
+  const counted = ({ partitions, brokers }: TopicStats, of: (partition: TopicStats['partitions'][number]) => number) => {
+    const sum = whole(partitions.reduce((total, partition) => total + of(partition), 0));
+    return brokers ? filled(text.recordCount, { count: sum }) : sum;
+  };
   return (
     <Panel title={text.topics}>
       <Table
@@ -181,13 +188,35 @@ function Topics({ flow }: { flow: EventStats }) {
           { name: text.partitions, cell: ({ partitions }) => partitions.length },
           {
             name: text.keptEvents,
-            cell: ({ partitions }) => whole(partitions.reduce((sum, { start, end }) => sum + end - start, 0)),
+            cell: (topic) => counted(topic, ({ start, end }) => end - start),
           },
-          { name: text.total, cell: ({ partitions }) => whole(partitions.reduce((sum, { end }) => sum + end, 0)) },
+          { name: text.total, cell: (topic) => counted(topic, ({ end }) => end) },
           { name: text.size, cell: ({ bytes }) => showBytes(bytes) },
+          ...(flow.topics.some(({ brokers }) => brokers)
+            ? [{ name: text.brokers, isText: true, cell: ({ brokers }: TopicStats) => brokers && <Brokers brokers={brokers} /> }]
+            : []),
         ]}
       />
     </Panel>
+  );
+}
+
+/** State of the Kafka brokers of a topic. */
+function Brokers({ brokers }: { brokers: NonNullable<TopicStats['brokers']> }) {
+  const text = useText();
+  const { failure, withoutLeader, underReplicated } = brokers;
+  const trouble =
+    failure !== null
+      ? text.brokersSilent
+      : withoutLeader > 0
+        ? filled(text.shardsWithoutLeader, { count: String(withoutLeader) })
+        : underReplicated > 0
+          ? filled(text.shardsUnderReplicated, { count: String(underReplicated) })
+          : null;
+  return (
+    <span className={trouble ? 'text-alarm' : undefined} title={failure ?? undefined}>
+      {trouble ?? text.replicasInSync}
+    </span>
   );
 }
 

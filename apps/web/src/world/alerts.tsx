@@ -40,5 +40,7 @@ export const ALERT_TEXT = {
   'disk-low': 'alertDiskLow',
   'spool-full': 'alertSpoolFull',
   'log-unwritable': 'alertLogUnwritable',
+  'log-unavailable': 'alertLogUnavailable',
+  'under-replicated': 'alertUnderReplicated',
   'candles-differ': 'alertCandlesDiffer',
 } as const satisfies Record<Alert['rule'], string>;

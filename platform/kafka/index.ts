@@ -1,7 +1,7 @@
 export { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
 export { KafkaJournal, MemoryManifests, type ShardManifest, type ShardManifests } from './kafka-journal.ts';
 export { KafkaLog, type KafkaLogParts } from './kafka-log.ts';
-export { openKafkaTopic, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';
+export { inspectKafkaTopic, openKafkaTopic, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';
 export { type Cursor, SHARD_START } from './reader-rule.ts';
 export {
   BrokerError,

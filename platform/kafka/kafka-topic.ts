@@ -1,6 +1,6 @@
 import { ConfigResourceTypes, createPartitionsV3, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
 import { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
-import { BrokerError } from './shard-broker.ts';
+import { BrokerError, type ShardReplicas } from './shard-broker.ts';
 import { MESSAGE_BYTES_MAX } from './shard-records.ts';
 
 /** A topic that is the log of one or more modules. */
@@ -74,13 +74,39 @@ async function grow(brokers: KafkaBrokers, { name, shards }: TopicPlan): Promise
   await brokers.whenLed(CREATE_MS_MAX, shards);
 }
 
+/**
+ * Looks at a topic without changing it.
+ * @returns null when it does not exist; else its replicas, and the settings under which confirmed events could be lost
+ * @throws BrokerError when the brokers cannot be reached
+ */
+export async function inspectKafkaTopic(
+  connection: KafkaConnection,
+  name: string,
+  replicas = REPLICAS,
+): Promise<{ readonly problems: readonly string[]; readonly replicas: readonly ShardReplicas[] } | null> {
+  const brokers = new KafkaBrokers(connection, name);
+  try {
+    if ((await brokers.partitions()) === null) return null;
+    return { problems: await problemsOf(brokers, name, replicas), replicas: await brokers.replicas() };
+  } finally {
+    await brokers.close();
+  }
+}
+
 async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS, canGrow = false }: TopicPlan): Promise<void> {
+  const { length } = (await brokers.partitions()) ?? [];
+  const problems = await problemsOf(brokers, name, replicas);
+  if (canGrow ? length < shards : length !== shards)
+    problems.unshift(
+      `it has ${length} partitions, but ${shards} are configured; set the number back, or use another topic: zones would move`,
+    );
+  if (problems.length > 0) throw new TopicUnsafe(name, problems);
+}
+
+/** Settings of a topic under which confirmed events could be lost, each with the remedy. */
+async function problemsOf(brokers: KafkaBrokers, name: string, replicas: number): Promise<string[]> {
   const partitions = (await brokers.partitions()) ?? [];
   const problems: string[] = [];
-  if (canGrow ? partitions.length < shards : partitions.length !== shards)
-    problems.push(
-      `it has ${partitions.length} partitions, but ${shards} are configured; set the number back, or use another topic: zones would move`,
-    );
   const fewest = Math.min(...partitions.map(({ replicaNodes }) => replicaNodes.length));
   if (fewest < replicas) problems.push(`a partition has ${fewest} replicas; reassign it to ${replicas} brokers`);
   const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configurationKeys: Object.keys(REQUIRED) };
@@ -92,5 +118,5 @@ async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS,
     if (AT_LEAST.has(setting) ? !(Number(actual) >= Number(needed)) : actual !== needed)
       problems.push(`${setting} is ${actual}; set it to ${needed}, because ${reason}`);
   }
-  if (problems.length > 0) throw new TopicUnsafe(name, problems);
+  return problems;
 }

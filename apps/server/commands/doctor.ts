@@ -3,10 +3,13 @@ import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
+import { CONTRACTS, type ModuleContract } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type DataUse, withDataUse } from '../data-use.ts';
 import { accessibleToOthers } from '../private-files.ts';
 import { damageOf, type LmdbStore, lmdbStores } from '../stores.ts';
+import { topicLogOf } from '../topic-logs.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 import { CONSOLE_FOLDER } from './up.ts';
 
@@ -47,6 +50,7 @@ export async function doctor({
     ['configuration', true, `${settings.sources.length} source(s)`],
     ...folders,
     ...stores,
+    ...(await logFindings(settings)),
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
     await portFinding('port', settings.host, settings.port, use),
     ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort, use)] : []),
@@ -85,6 +89,30 @@ async function storeFinding(store: LmdbStore, use: DataUse): Promise<Finding> {
   if (damage === null) return [store.name, true, use === 'in use' ? 'quick check passed; stop the server for a thorough check' : 'intact'];
   const remedy = store.kind === 'log' ? 'run "doctor --repair" while the server is stopped' : 'a start creates them again';
   return [store.name, false, `${damage}; ${remedy}`];
+}
+
+/** The topics of a log in Kafka. A topic that does not exist yet is created by a start. */
+async function logFindings(settings: Settings): Promise<Finding[]> {
+  const { engine, brokers } = settings.log;
+  if (engine === 'lmdb') return [];
+  const { inspectKafkaTopic } = await import('@millrace/kafka');
+  return Promise.all(
+    CONTRACTS.flatMap(({ topics = {} }: ModuleContract) => Object.keys(topics)).map(async (topic): Promise<Finding> => {
+      const name = `topic ${topic}`;
+      try {
+        const log = topicLogOf(settings, topic);
+        if (log.engine !== 'kafka') return [name, true, 'embedded'];
+        const found = await inspectKafkaTopic(log.connection, log.topic, log.replicas);
+        if (found === null) return [name, true, `${log.topic} does not exist yet; a start creates it`];
+        const { problems, replicas } = found;
+        const behind = replicas.filter((one) => one.inSync < one.replicas).length;
+        const state = `${log.topic}, ${replicas.length} shards, ${behind === 0 ? 'all replicas in sync' : `${behind} of them under-replicated`}`;
+        return [name, problems.length === 0 && behind === 0, [state, ...problems].join('; ')];
+      } catch (error) {
+        return [name, false, `${brokers.join(', ')}: ${messageOf(error)}`];
+      }
+    }),
+  );
 }
 
 function privacyFinding(folder: string): Finding {

@@ -38,13 +38,14 @@ const QUICK = [
   'worlds/protocol',
 ];
 /** System tests that `npm run test:all` runs a second time, on a real Kafka: the end-to-end tests of the modules with zones. */
-const ALSO_ON_KAFKA = ['accounts/accounts', 'accounts/user-stream', 'feeds/generic-feeds', 'recovery/kill', 'streams/resume', 'worlds/past', 'worlds/python-client'];
+const ALSO_ON_KAFKA = [
   'accounts/accounts',
   'accounts/user-stream',
   'feeds/generic-feeds',
   'recovery/kill',
   'streams/resume',
-  'worlds/playing',
+  'worlds/past',
+  'worlds/python-client',
 ];
 /** Files of tests that run in one process. */
 interface Job {

@@ -80,9 +80,13 @@ export function after(batch: EventBatch, seq: number): EventBatch | undefined {
 export class TooLarge extends Error {
   readonly zone: ZoneAddress;
   readonly firstSeq: number;
+  readonly bytes: number;
+  readonly bytesMax: number;
 
   constructor({ zone, firstSeq }: EventBatch, bytes: number, bytesMax: number) {
     super(`the batch of ${zone} at seq ${firstSeq} has ${bytes} bytes, and the log takes at most ${bytesMax}`);
+    this.bytes = bytes;
+    this.bytesMax = bytesMax;
     this.name = 'TooLarge';
     this.zone = zone;
     this.firstSeq = firstSeq;

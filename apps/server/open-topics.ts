@@ -5,7 +5,7 @@ import type { TopicContract } from '@millrace/contracts';
 import type { ModuleDefinition } from '@millrace/module';
 import type { SharedContext } from '@millrace/module/runtime';
 import { openSharedTopic, openTopic, type Topic, type TopicPlace } from '@millrace/topics';
-import { requireEngine, topicLogOf } from './topic-logs.ts';
+import { noteEngine, requireEngine, topicLogOf } from './topic-logs.ts';
 
 /**
  * Opens the topics of the enabled modules, by name.
@@ -21,9 +21,11 @@ export async function openTopics(
   for (const { contract, zones = [], zonesMax, placements = {}, shards } of modules)
     for (const [name, { folder, zones: where = 'here' }] of Object.entries<TopicContract>(contract.topics ?? {})) {
       if (topics.has(name)) throw new TypeError(`Two modules have the topic "${name}".`);
-      const log = topicLogOf(settings, name, shards?.(settings)[name]);
-      const place: TopicPlace = { folder: join(settings.data, folder), log, placement: placements[name], database: database.connection };
-      requireEngine(name, place);
+      const path = join(settings.data, folder);
+      const planned = topicLogOf(settings, name, shards?.(settings)[name]);
+      const id = requireEngine(name, { folder: path, log: planned });
+      const log = id === undefined ? planned : { ...planned, id };
+      const place: TopicPlace = { folder: path, log, placement: placements[name], database: database.connection };
       const kinds = zones.filter(({ topic }) => topic === name).map(({ definition }) => definition(settings));
       const most = zonesMax?.(settings);
       const options = {
@@ -33,7 +35,9 @@ export async function openTopics(
         ...(most !== undefined && { zonesMax: most }),
       };
       const open = () => (where === 'processes' ? openSharedTopic(name, place) : openTopic(name, place, kinds, options));
-      topics.set(name, await opened(name, place, open()));
+      const topic = await opened(name, place, open());
+      noteEngine(topic);
+      topics.set(name, topic);
     }
   return topics;
 }

@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import { messageOf } from '@millrace/kernel';
-import { EMBEDDED, STORE_FOLDERS, type TopicLog, type TopicPlace } from '@millrace/topics';
+import { EMBEDDED, STORE_FOLDERS, type Topic, type TopicLog, type TopicPlace } from '@millrace/topics';
 
 /**
  * Where the log of a topic is, by the configuration.
@@ -41,33 +41,39 @@ function contentOf(path: string, key: string): string {
   }
 }
 
-/** This file in the folder of a topic tells that its log is in Kafka, with the name of the topic there. */
+/** This file in the folder of a topic tells that its log is in Kafka: name and id of the topic there. */
 const MARKER = 'log-in-kafka';
 
 /**
- * Refuses a topic whose events are in the log of another engine: its zones would begin anew.
+ * Refuses a topic whose events are in the log of another engine, or in another topic of Kafka: its zones would begin anew.
+ * @returns the id of its topic in Kafka; undefined for a new one, and for an embedded log
  * @throws UserError
  */
-export function requireEngine(name: string, { folder, log }: TopicPlace): void {
+export function requireEngine(name: string, { folder, log }: Pick<TopicPlace, 'folder' | 'log'>): string | undefined {
   const marker = join(folder, MARKER);
-  const moved = existsSync(marker) ? readFileSync(marker, 'utf8').trim() : null;
+  const [known, id] = existsSync(marker) ? readFileSync(marker, 'utf8').trim().split('\n') : [];
   if (log.engine === 'lmdb') {
-    if (moved === null) return;
+    if (known === undefined) return undefined;
     throw new UserError(
-      `the log of the topic "${name}" in ${folder} is the topic "${moved}" in Kafka, but log.engine is "lmdb"`,
+      `the log of the topic "${name}" in ${folder} is the topic "${known}" in Kafka, but log.engine is "lmdb"`,
       'Set log.engine to "kafka", or choose another data folder with --data.',
     );
   }
-  if (moved !== null && moved !== log.topic)
+  if (known !== undefined && known !== log.topic)
     throw new UserError(
-      `the log of the topic "${name}" in ${folder} is the topic "${moved}" in Kafka, but the configuration names "${log.topic}"`,
+      `the log of the topic "${name}" in ${folder} is the topic "${known}" in Kafka, but the configuration names "${log.topic}"`,
       'Set log.topicPrefix back, or choose another data folder with --data.',
     );
-  if (moved === null && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
+  if (known === undefined && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
     throw new UserError(
       `the log of the topic "${name}" in ${folder} is in files of the engine "lmdb", but log.engine is "kafka"`,
       'Set log.engine to "lmdb", or choose another data folder with --data.',
     );
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(marker, `${log.topic}\n`);
+  return id;
+}
+
+/** Notes in the folder of a topic that its log is in Kafka now. Call it when the topic is open. */
+export function noteEngine({ place: { folder, log }, log: opened }: Pick<Topic, 'place' | 'log'>): void {
+  const id = opened.stats().brokers?.topicId;
+  if (log.engine === 'kafka' && id !== undefined) writeFileSync(join(folder, MARKER), `${log.topic}\n${id}\n`);
 }

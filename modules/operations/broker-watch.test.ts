@@ -5,11 +5,13 @@ import { BrokerWatch } from './broker-watch.ts';
 
 const replica = (shard: number, inSync = 3, isLed = true) => ({ shard, isLed, replicas: 3, inSync });
 
-function watching(brokers: LogStats['brokers'] | null) {
-  const stats: LogStats = { partitions: [], bytes: 0, ...(brokers && { brokers }) };
+type Brokers = Omit<NonNullable<LogStats['brokers']>, 'topicId'>;
+
+function watching(brokers: Brokers | null) {
+  const stats: LogStats = { partitions: [], bytes: 0, ...(brokers && { brokers: { topicId: 'a', ...brokers } }) };
   return new BrokerWatch({ topics: () => [{ name: 'market', log: { stats: () => stats } }], rules: { unrecordedForMs: 5_000 } });
 }
-const found = (brokers: LogStats['brokers']) => {
+const found = (brokers: Brokers) => {
   const watch = watching(brokers);
   const [check] = watch.checks();
   return {

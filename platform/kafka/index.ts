@@ -1,4 +1,5 @@
-export { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
+export { KafkaBrokers } from './kafka-brokers.ts';
+export type { KafkaConnection } from './kafka-connections.ts';
 export { KafkaJournal, MemoryManifests, type ShardManifest, type ShardManifests } from './kafka-journal.ts';
 export { KafkaLog, type KafkaLogParts } from './kafka-log.ts';
 export { inspectKafkaTopic, openKafkaTopic, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';

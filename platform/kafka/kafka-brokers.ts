@@ -1,6 +1,5 @@
 import {
-  Connection,
-  type ConnectionOptions,
+  type Connection,
   deleteRecordsV2,
   describeLogDirsV4,
   fetchV17,
@@ -11,6 +10,7 @@ import {
   ProduceAcks,
   produceV11,
 } from '@platformatic/kafka';
+import { errorIds, type KafkaConnection, KafkaConnections, type Use } from './kafka-connections.ts';
 import {
   BrokerError,
   type BrokerFailure,
@@ -23,21 +23,8 @@ import {
 
 type Metadata = metadataV12.MetadataResponse;
 
-/** How to reach a Kafka cluster. */
-export interface KafkaConnection {
-  /** `host:port` of some brokers, of which one must respond. */
-  readonly brokers: readonly string[];
-  readonly clientId: string;
-  readonly tls?: ConnectionOptions['tls'];
-  /** Where the brokers are reached, by the address that they advertise, as through a tunnel. */
-  readonly addresses?: Readonly<Record<string, string>>;
-  readonly sasl?: { readonly mechanism: 'SCRAM-SHA-256' | 'SCRAM-SHA-512'; readonly username: string; readonly password: string };
-}
-
-/** Time limit of the brokers for the replication of a batch, and of a client for a response, ms. */
+/** Time limit of the brokers for the replication of a batch, ms. */
 const REPLICATION_MS_MAX = 2_000;
-const RESPONSE_MS_MAX = 3_000;
-const CONNECT_MS_MAX = 1_000;
 /** Transaction timeout that an InitProducerId must name, ms. No transactions are used. */
 const TRANSACTION_MS = 60_000;
 const COORDINATOR_OF_TRANSACTIONS = 1;
@@ -47,15 +34,8 @@ const NO_SESSION = { id: 0, epoch: -1 };
 const EARLIEST = -2n;
 const LATEST = -1n;
 const NO_REPLICA = -1;
-/** Connections for fetches, per broker. Requests of one connection run one after another at the broker, so fetches that wait must not be before appends. */
+/** Connections for fetches, per broker. */
 const FETCH_CONNECTIONS = 4;
-type Use = 'write' | 'watch' | `read ${number}`;
-
-interface OpenConnection {
-  readonly opened: Promise<Connection>;
-  /** Opening, or open: it can take requests. */
-  isUsable: () => boolean;
-}
 
 /** Which errors of the brokers mean what; every other is `unknown`. */
 const FAILURES: Readonly<Record<string, BrokerFailure>> = {
@@ -80,15 +60,14 @@ const FAILURES: Readonly<Record<string, BrokerFailure>> = {
 
 /** A topic of a Kafka cluster, by single requests: the producers of client libraries repeat what must not be repeated. */
 export class KafkaBrokers implements TopicBroker {
-  readonly #options: KafkaConnection;
+  readonly #connections: KafkaConnections;
   readonly #topic: string;
-  /** By broker and use. A connection that fails is replaced at the next request. */
-  readonly #connections = new Map<string, OpenConnection>();
   #metadata: Promise<Metadata> | null = null;
-  #isClosed = false;
+  /** The configured broker that has responded first last time. */
+  #alive: string | null = null;
 
   constructor(options: KafkaConnection, topic: string) {
-    this.#options = options;
+    this.#connections = new KafkaConnections(options);
     this.#topic = topic;
   }
 
@@ -99,7 +78,7 @@ export class KafkaBrokers implements TopicBroker {
       const { coordinators } = await findCoordinatorV6.api.async(any, COORDINATOR_OF_TRANSACTIONS, [id]);
       const [coordinator] = coordinators;
       if (!coordinator || coordinator.port <= 0) throw new BrokerError('refused', `no coordinator for the producer ${id}`);
-      const connection = await this.#connect(`${coordinator.host}:${coordinator.port}`, 'write');
+      const connection = await this.#connections.to(`${coordinator.host}:${coordinator.port}`, 'write');
       // Without an id and an epoch: else the successor would be refused, not the predecessor.
       const { producerId, producerEpoch } = await initProducerIdV5.api.async(connection, id, TRANSACTION_MS, -1n, -1);
       return { id: producerId, epoch: producerEpoch };
@@ -183,6 +162,10 @@ export class KafkaBrokers implements TopicBroker {
     return this.#offsetsOf(LATEST);
   }
 
+  async id(): Promise<string> {
+    return (await this.#asked(() => this.#cluster())).topics[0]?.topicId ?? '';
+  }
+
   async replicas(): Promise<ShardReplicas[]> {
     const partitions = (await this.partitions()) ?? [];
     return partitions
@@ -200,7 +183,7 @@ export class KafkaBrokers implements TopicBroker {
     const partitions = (topics[0]?.partitions ?? []).map(({ partitionIndex }) => partitionIndex);
     const sizes = new Map<number, number>();
     const ask = async ({ host, port }: (typeof brokers)[number]) => {
-      const connection = await this.#connect(`${host}:${port}`, 'watch');
+      const connection = await this.#connections.to(`${host}:${port}`, 'watch');
       const { results } = await describeLogDirsV4.api.async(connection, [{ name: this.#topic, partitions }]);
       for (const { partitionIndex, partitionSize } of results.flatMap((result) => result.topics.flatMap((topic) => topic.partitions)))
         sizes.set(partitionIndex, Math.max(sizes.get(partitionIndex) ?? 0, Number(partitionSize)));
@@ -218,10 +201,14 @@ export class KafkaBrokers implements TopicBroker {
     const ask = async ({ nodeId, host, port }: (typeof brokers)[number]) => {
       const led = partitions.filter(({ leaderId }) => leaderId === nodeId);
       if (led.length === 0) return;
-      const connection = await this.#connect(`${host}:${port}`, 'watch');
+      const connection = await this.#connections.to(`${host}:${port}`, 'watch');
       const wanted = led.map(({ partitionIndex }) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp }));
-      const listed = await listOffsetsV9.api.async(connection, NO_REPLICA, READ_UNCOMMITTED, [{ name: this.#topic, partitions: wanted }]);
-      for (const { partitionIndex, offset } of listed.topics[0]?.partitions ?? []) offsets[partitionIndex] = Number(offset);
+      const request = listOffsetsV9.api.async(connection, NO_REPLICA, READ_UNCOMMITTED, [{ name: this.#topic, partitions: wanted }]);
+      const { response, error } = await answer(request);
+      for (const { partitionIndex, offset, errorCode } of response.topics[0]?.partitions ?? [])
+        if (errorCode === 0) offsets[partitionIndex] = Number(offset);
+      // The leaders are looked up again.
+      if (error !== null) throw error;
     };
     await Promise.all(brokers.map((broker) => this.#asked(() => ask(broker)).catch(() => {})));
     return offsets;
@@ -229,9 +216,8 @@ export class KafkaBrokers implements TopicBroker {
 
   /** The partitions of the topic; null if it does not exist. */
   async partitions(): Promise<readonly metadataV12.MetadataResponsePartition[] | null> {
-    this.#metadata = null;
     try {
-      return await this.#asked(async () => (await this.#cluster()).topics[0]?.partitions ?? null);
+      return await this.#asked(async () => (await this.#readMetadata()).topics[0]?.partitions ?? null);
     } catch (error) {
       if (error instanceof BrokerError && error.message.includes('UNKNOWN_TOPIC_OR_PARTITION')) return null;
       throw error;
@@ -258,11 +244,8 @@ export class KafkaBrokers implements TopicBroker {
     }
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    const open = [...this.#connections.values()];
-    this.#connections.clear();
-    await Promise.allSettled(open.map(async ({ opened }) => (await opened).close()));
+  close(): Promise<void> {
+    return this.#connections.close();
   }
 
   /** Runs a request. The leader is looked up again after a failure. @throws BrokerError */
@@ -271,7 +254,10 @@ export class KafkaBrokers implements TopicBroker {
       return await work();
     } catch (error) {
       const failure = brokerError(error);
-      if (failure.failure === 'refused' || failure.failure === 'unknown') this.#metadata = null;
+      if (failure.failure === 'refused' || failure.failure === 'unknown') {
+        this.#metadata = null;
+        this.#alive = null;
+      }
       throw failure;
     }
   }
@@ -281,63 +267,46 @@ export class KafkaBrokers implements TopicBroker {
     const partition = topics[0]?.partitions.find(({ partitionIndex }) => partitionIndex === shard);
     const leader = brokers.find(({ nodeId }) => nodeId === partition?.leaderId);
     if (!leader) throw new BrokerError('refused', `shard ${shard} of ${this.#topic} has no leader`);
-    return this.#connect(`${leader.host}:${leader.port}`, use);
+    return this.#connections.to(`${leader.host}:${leader.port}`, use);
   }
 
   #cluster(): Promise<Metadata> {
-    this.#metadata ??= this.#connectAny().then((connection) => metadataV12.api.async(connection, [this.#topic], false, false));
+    this.#metadata ??= this.#readMetadata();
     return this.#metadata;
   }
 
-  async #connectAny(): Promise<Connection> {
-    let failure: unknown;
-    for (const broker of this.#options.brokers) {
-      try {
-        return await this.#connect(broker, 'write');
-      } catch (error) {
-        failure = error;
-      }
-    }
-    const [name] = errorIds(failure);
-    const reason = name ?? (failure instanceof Error ? reasonOf(failure) : String(failure));
-    throw new BrokerError('refused', `no broker of ${this.#options.brokers.join(', ')} can be used: ${reason}`, { cause: failure });
-  }
-
-  /** Requests at the same time share a connection, also while it opens: a second one would change their order, and nobody would close it. */
-  async #connect(address: string, use: Use): Promise<Connection> {
-    const key = `${address} ${use}`;
-    const known = this.#connections.get(key);
-    if (known?.isUsable()) return known.opened;
-    if (this.#isClosed) throw new BrokerError('refused', 'the connection to the brokers is closed');
-    const opening = this.#open(this.#options.addresses?.[address] ?? address);
-    this.#connections.set(key, opening);
-    return opening.opened;
-  }
-
-  #open(address: string): OpenConnection {
-    const { clientId, tls, sasl } = this.#options;
-    const connection = new Connection(clientId, {
-      connectTimeout: CONNECT_MS_MAX,
-      requestTimeout: RESPONSE_MS_MAX,
-      ...(tls && { tls }),
-      ...(sasl && { sasl }),
+  /** Metadata of the topic. It may have shards without a leader. @throws when the topic does not exist */
+  async #readMetadata(): Promise<Metadata> {
+    const metadata = await this.#connections.first(async (connection, address) => {
+      const { response, error } = await answer(metadataV12.api.async(connection, [this.#topic], false, false));
+      this.#alive = address;
+      // Another broker may know it: they learn of a new topic one after the other.
+      if (response.topics.some(({ errorCode }) => errorCode !== 0)) throw error;
+      return response;
     });
-    // Without a listener, an error of a connection without requests would end the process.
-    connection.on('error', () => {});
-    const [host, port] = splitAddress(address);
-    let isOpening = true;
-    const opened = Promise.resolve(connection.connect(host, port))
-      .then(() => connection)
-      .finally(() => {
-        isOpening = false;
-      });
-    return { opened, isUsable: () => isOpening || connection.isConnected() };
+    this.#metadata = Promise.resolve(metadata);
+    return metadata;
+  }
+
+  /** A connection to a broker that responds. */
+  async #connectAny(): Promise<Connection> {
+    this.#alive ??= await this.#connections.first(async (connection, address) => {
+      await answer(metadataV12.api.async(connection, [], false, false));
+      return address;
+    });
+    return this.#connections.to(this.#alive, 'write');
   }
 }
 
-function splitAddress(address: string): [host: string, port: number] {
-  const colon = address.lastIndexOf(':');
-  return [address.slice(0, colon), Number(address.slice(colon + 1))];
+/** A response, also one with errors of some of its parts. */
+async function answer<T>(request: Promise<T>): Promise<{ readonly response: T; readonly error: unknown }> {
+  try {
+    return { response: await request, error: null };
+  } catch (error) {
+    const { response } = error as { response?: T };
+    if (response === undefined) throw error;
+    return { response, error };
+  }
 }
 
 function brokerError(error: unknown): BrokerError {
@@ -346,16 +315,4 @@ function brokerError(error: unknown): BrokerError {
   const failure = ids.map((id) => FAILURES[id]).find((known) => known !== undefined) ?? 'unknown';
   const message = error instanceof Error ? error.message : String(error);
   return new BrokerError(failure, ids.length > 0 ? ids.join(', ') : message, { cause: error });
-}
-
-/** The innermost message: the library wraps the reason, for example that a certificate is not trusted. */
-function reasonOf(error: Error): string {
-  return error.cause instanceof Error ? reasonOf(error.cause) : error.message;
-}
-
-/** Names of the errors of the Kafka protocol within an error of the client library. */
-function errorIds(error: unknown): string[] {
-  if (typeof error !== 'object' || error === null) return [];
-  const { apiId, errors = [], cause } = error as { apiId?: string; errors?: unknown[]; cause?: unknown };
-  return [...(apiId ? [apiId] : []), ...errors.flatMap(errorIds), ...errorIds(cause)];
 }

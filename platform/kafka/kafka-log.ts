@@ -13,11 +13,13 @@ import { KafkaJournal, type ShardManifests } from './kafka-journal.ts';
 import { BrokerError, type TopicBroker } from './shard-broker.ts';
 import { ShardCursors, type StoredCursors } from './shard-cursors.ts';
 import { readShard } from './shard-reader.ts';
-import { cutOf } from './shard-retention.ts';
+import { aboutBytesOf, cutOf } from './shard-retention.ts';
 import { TopicWatch } from './topic-watch.ts';
 
 /** Size of a read: about as much as a consumer group applies at a time, bytes. */
 const READ_BYTES_MAX = 2 ** 20;
+/** About the size of an event, bytes. */
+const EVENT_BYTES = 256;
 
 export interface KafkaLogParts {
   readonly broker: TopicBroker;
@@ -44,16 +46,24 @@ export class KafkaLog implements EventLog {
   readonly consumers: ConsumerRegistry;
   readonly deadLetters: KafkaLogParts['deadLetters'];
   readonly #parts: KafkaLogParts;
+  readonly #topicId: string;
   readonly #journal: KafkaJournal;
   readonly #watch: TopicWatch;
   readonly #cursors: ShardCursors;
 
-  /** @throws BrokerError when the brokers do not respond */
+  /** Takes the brokers over: they are closed with the log. @throws BrokerError when they do not respond */
   static async open(parts: KafkaLogParts): Promise<KafkaLog> {
-    return new KafkaLog(parts, await TopicWatch.open(parts.broker, parts.clock, parts.shards));
+    try {
+      const watch = await TopicWatch.open(parts.broker, parts.clock, parts.shards);
+      return new KafkaLog(parts, watch, await parts.broker.id());
+    } catch (error) {
+      await parts.broker.close();
+      throw error;
+    }
   }
 
-  private constructor(parts: KafkaLogParts, watch: TopicWatch) {
+  private constructor(parts: KafkaLogParts, watch: TopicWatch, topicId: string) {
+    this.#topicId = topicId;
     this.#parts = parts;
     this.#watch = watch;
     this.#cursors = new ShardCursors(parts.broker, parts.cursors);
@@ -76,13 +86,16 @@ export class KafkaLog implements EventLog {
     return this.#journal.read(zone, afterSeq, from);
   }
 
-  async readFrom(partition: number, offset: number, _eventsMax: number): Promise<LogRead> {
+  async readFrom(partition: number, offset: number, eventsMax: number): Promise<LogRead> {
     const { start } = this.#boundsOf(partition);
     if (offset < start) throw new OffsetOutOfRange(partition, offset, start);
     if (offset >= this.#watch.endOf(partition)) return { batches: [], next: offset };
     try {
       const from = await this.#cursors.at(partition, offset);
-      const { batches, next } = await readShard(this.#parts.broker, partition, from, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
+      const { batches, next } = await readShard(this.#parts.broker, partition, from, {
+        maxBytes: Math.min(READ_BYTES_MAX, eventsMax * EVENT_BYTES),
+        waitMs: 0,
+      });
       this.#cursors.keep(partition, next);
       return {
         batches: batches.map(({ at, batch }): LoggedBatch => ({ partition, offset: at.offset, next: at.offset + 1, batch })),
@@ -109,13 +122,19 @@ export class KafkaLog implements EventLog {
   async retain(rule: RetentionRule, now: number): Promise<number> {
     const { broker, shards, manifests } = this.#parts;
     const groups = await this.consumers.groups();
-    const bytesOver = (this.#watch.bytes - rule.bytesMax) / shards;
+    const excess = await this.#excessOf(rule.bytesMax);
     let dropped = 0;
     for (let shard = 0; shard < shards; shard++) {
       const manifest = await manifests.load(shard);
       if (manifest === null) continue;
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[shard] ?? 0), Number.POSITIVE_INFINITY);
-      const { offset, events } = await cutOf(broker, shard, { rule, now, readByAll, manifestAt: manifest.at.offset, bytesOver });
+      const { offset, events } = await cutOf(broker, shard, {
+        rule,
+        now,
+        readByAll,
+        manifestAt: manifest.at.offset,
+        bytesOver: excess[shard] ?? 0,
+      });
       if (offset <= this.#watch.startOf(shard)) continue;
       await broker.deleteBefore(shard, offset);
       this.#watch.noteStart(shard, offset);
@@ -126,6 +145,16 @@ export class KafkaLog implements EventLog {
     return dropped;
   }
 
+  /** Bytes above a limit, by shard: each loses the same share. Records are counted, because brokers keep deleted ones on the disk for a while. */
+  async #excessOf(bytesMax: number): Promise<number[]> {
+    const { broker } = this.#parts;
+    if (this.#watch.bytes <= bytesMax) return [];
+    const sizes: number[] = [];
+    for (const [shard, bounds] of this.#watch.bounds.entries()) sizes.push(await aboutBytesOf(broker, shard, bounds));
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    return total <= bytesMax ? [] : sizes.map((size) => size * (1 - bytesMax / total));
+  }
+
   /** Processes need not take turns to open this log. */
   async pauseWrites(work: () => Promise<void>): Promise<void> {
     await work();
@@ -133,7 +162,7 @@ export class KafkaLog implements EventLog {
 
   stats(): LogStats {
     const { bounds, bytes, replicas, failure } = this.#watch;
-    return { partitions: bounds, bytes, brokers: { failure, replicas } };
+    return { partitions: bounds, bytes, brokers: { topicId: this.#topicId, failure, replicas } };
   }
 
   async close(): Promise<void> {

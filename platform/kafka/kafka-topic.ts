@@ -1,5 +1,6 @@
 import { ConfigResourceTypes, createPartitionsV3, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
-import { KafkaBrokers, type KafkaConnection } from './kafka-brokers.ts';
+import { KafkaBrokers } from './kafka-brokers.ts';
+import type { KafkaConnection } from './kafka-connections.ts';
 import { BrokerError, type ShardReplicas } from './shard-broker.ts';
 import { MESSAGE_BYTES_MAX } from './shard-records.ts';
 
@@ -11,11 +12,15 @@ export interface TopicPlan {
   readonly replicas?: number;
   /** Whether shards may be added: zones are placed by number, so those that exist stay where they are. A topic with more shards is accepted, too. */
   readonly canGrow?: boolean;
+  /** Id of the topic, if it was opened before: it is not created again, and another topic of this name is refused. */
+  readonly id?: string;
 }
 
 const REPLICAS = 3;
 const IN_SYNC = 2;
 const CREATE_MS_MAX = 10_000;
+/** Size of the files of a new topic, bytes. Brokers delete whole files, so this is how much more of a shard they keep. */
+const SEGMENT_BYTES = 64 * 2 ** 20;
 /** Settings of which a larger value does, too. */
 const AT_LEAST: ReadonlySet<string> = new Set(['min.insync.replicas', 'max.message.bytes']);
 
@@ -46,6 +51,8 @@ export async function openKafkaTopic(connection: KafkaConnection, plan: TopicPla
   const brokers = new KafkaBrokers(connection, plan.name);
   try {
     const existing = await brokers.partitions();
+    if (plan.id !== undefined && (existing === null || (await brokers.id()) !== plan.id))
+      throw new TopicUnsafe(plan.name, [lostProblem(existing !== null)]);
     if (existing === null) await create(brokers, plan);
     else if (plan.canGrow && existing.length < plan.shards) await grow(brokers, plan);
     await check(brokers, plan);
@@ -56,15 +63,21 @@ export async function openKafkaTopic(connection: KafkaConnection, plan: TopicPla
   }
 }
 
+function lostProblem(exists: boolean): string {
+  return `it is not the topic that the data folder belongs to: that one ${exists ? 'was deleted, and another one has its name' : 'does not exist'}, or the brokers are those of another cluster`;
+}
+
 async function create(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS }: TopicPlan): Promise<void> {
-  const configs = Object.entries(REQUIRED).map(([setting, [value]]) => ({ name: setting, value }));
+  const required = Object.entries(REQUIRED).map(([setting, [value]]) => ({ name: setting, value }));
+  const configs = [...required, { name: 'segment.bytes', value: String(SEGMENT_BYTES) }];
   const inSync = configs.map((one) => (one.name === 'min.insync.replicas' ? { ...one, value: String(Math.min(IN_SYNC, replicas)) } : one));
   const topic = { name, numPartitions: shards, replicationFactor: replicas, assignments: [], configs: inSync };
   try {
     await brokers.askController((controller) => createTopicsV7.api.async(controller, [topic], CREATE_MS_MAX, false));
   } catch (error) {
-    // Another process has created it meanwhile.
-    if (!(error instanceof BrokerError && error.message.includes('TOPIC_ALREADY_EXISTS'))) throw error;
+    // Another process has created it meanwhile, or the controller has not confirmed it in time: then it is there in a moment, or not.
+    const mayExist = error instanceof BrokerError && (error.failure === 'unknown' || error.message.includes('TOPIC_ALREADY_EXISTS'));
+    if (!mayExist) throw error;
   }
   await brokers.whenLed(CREATE_MS_MAX);
 }
@@ -94,6 +107,8 @@ export async function inspectKafkaTopic(
 }
 
 async function check(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS, canGrow = false }: TopicPlan): Promise<void> {
+  // A broker may not know yet of shards that were added.
+  if (canGrow) await brokers.whenLed(CREATE_MS_MAX, shards);
   const { length } = (await brokers.partitions()) ?? [];
   const problems = await problemsOf(brokers, name, replicas);
   if (canGrow ? length < shards : length !== shards)

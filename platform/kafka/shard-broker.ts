@@ -69,6 +69,8 @@ export interface ShardBroker {
 
 /** What the log of a topic needs of the brokers besides. */
 export interface TopicBroker extends ShardBroker {
+  /** Id of the topic. One that is deleted and created again has another. */
+  id(): Promise<string>;
   /** Offset of the oldest record of each shard, by shard; null where its leader does not respond. */
   starts(): Promise<readonly (number | null)[]>;
   /** Offset after the newest replicated record of each shard, by shard; null where its leader does not respond. */

@@ -1,5 +1,5 @@
 import type { Cursor } from './reader-rule.ts';
-import type { ShardBroker } from './shard-broker.ts';
+import { BrokerError, type ShardBroker } from './shard-broker.ts';
 import { readShard, shardStart } from './shard-reader.ts';
 
 /** Cursors kept in memory per shard: consumer groups continue where they ended. */
@@ -36,9 +36,12 @@ export class ShardCursors {
     if (known) return known;
     let cursor = await this.#before(shard, offset);
     while (cursor.offset < offset) {
-      const { next } = await readShard(this.#broker, shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0, end: offset });
-      // Nothing is at the offset yet, or records that are no events are missing before it.
-      if (next.offset === cursor.offset) break;
+      const { next, lag } = await readShard(this.#broker, shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0, end: offset });
+      if (next.offset === cursor.offset) {
+        // Offsets may have holes. A leader that has less than was read before is a new one, or not the leader any more.
+        if (lag < offset - next.offset) throw new BrokerError('unknown', `the leader of shard ${shard} does not have offset ${offset} yet`);
+        break;
+      }
       cursor = next;
     }
     cursor = { ...cursor, offset };

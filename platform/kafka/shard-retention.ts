@@ -6,6 +6,9 @@ import type { ShardRecord } from './shard-records.ts';
 import { readFetched } from './shard-tail.ts';
 
 const READ_BYTES_MAX = 4 * 2 ** 20;
+/** Places at which the size of records is looked at, and bytes that are read at each. */
+const SAMPLES = 4;
+const SAMPLE_BYTES = 2 ** 18;
 
 /** What decides which records of a shard may be deleted. */
 export interface ShardRetention {
@@ -35,13 +38,20 @@ export async function cutOf(broker: ShardBroker, shard: number, retention: Shard
   const search = new CutSearch(start.offset, retention);
   for (let cursor = start; cursor.offset < retention.manifestAt; ) {
     const fetched = await broker.fetch(shard, cursor.offset, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
-    const found: { readonly record: ShardRecord; readonly offset: number }[] = [];
-    const next = readFetched(cursor, fetched, (record, { offset }) => found.push({ record, offset }));
-    for (const { record, offset } of found) if (!(await search.passes(record, offset))) return search.cut;
+    const sizes = new Map(fetched.records.map(({ offset, value }) => [offset, value?.length ?? 0]));
+    const found: FoundRecord[] = [];
+    const next = readFetched(cursor, fetched, (record, { offset }) => found.push({ record, offset, bytes: sizes.get(offset) ?? 0 }));
+    for (const one of found) if (!(await search.passes(one))) return search.cut;
     if (next.offset === cursor.offset) break;
     cursor = next;
   }
   return search.cut;
+}
+
+interface FoundRecord {
+  readonly record: ShardRecord;
+  readonly offset: number;
+  readonly bytes: number;
 }
 
 class CutSearch {
@@ -61,22 +71,22 @@ class CutSearch {
   }
 
   /** @returns false at the first record that must stay */
-  async passes(record: ShardRecord, offset: number): Promise<boolean> {
+  async passes({ record, offset, bytes }: FoundRecord): Promise<boolean> {
     if (offset > this.#retention.manifestAt) return false;
-    if (record.kind === 'data') return this.#passesBatch(record.batch, offset);
+    if (record.kind === 'data') return this.#passesBatch(record.batch, offset, bytes);
     // A group that reads from here on must find the record there.
     if (offset > this.#retention.readByAll && !this.#isBehindUnread) return false;
     if (!this.#isUndecided) this.cut = { offset, events: this.#events };
     return true;
   }
 
-  async #passesBatch(batch: EventBatch, offset: number): Promise<boolean> {
+  async #passesBatch(batch: EventBatch, offset: number, bytes: number): Promise<boolean> {
     const { rule, now, readByAll } = this.#retention;
     const isOver = this.#bytesOver > 0;
     const isFuture = batch.time > now;
     const isOld = (isFuture || batch.time < now - rule.olderThanMs) && offset < readByAll;
     if (!isOver && !(isOld && ((await rule.isCovered?.(batch.zone, lastSeqOf(batch))) ?? true))) return false;
-    this.#bytesOver -= bytesOf(batch);
+    this.#bytesOver -= bytes;
     this.#isBehindUnread ||= offset >= readByAll;
     this.#isUndecided = isFuture && !isOver;
     this.#events += batch.events.length;
@@ -84,7 +94,15 @@ class CutSearch {
   }
 }
 
-/** About the size of a batch in the log, bytes. */
-function bytesOf(batch: EventBatch): number {
-  return JSON.stringify(batch).length;
+/** Size of the records of a shard, bytes: that of some, times the number of all. @throws BrokerError */
+export async function aboutBytesOf(broker: ShardBroker, shard: number, { start, end }: { start: number; end: number }): Promise<number> {
+  let records = 0;
+  let bytes = 0;
+  for (let sample = 0; sample < SAMPLES && start < end; sample++) {
+    const offset = start + Math.floor(((end - start) * sample) / SAMPLES);
+    const fetched = await broker.fetch(shard, offset, { maxBytes: SAMPLE_BYTES, waitMs: 0 });
+    records += fetched.records.length;
+    for (const { value } of fetched.records) bytes += value?.length ?? 0;
+  }
+  return records === 0 ? 0 : (bytes / records) * (end - start);
 }

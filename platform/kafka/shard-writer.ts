@@ -298,7 +298,14 @@ function requestsOf(batches: readonly EventBatch[], nonce: string, firstIndex: n
     index++;
     bytesLeft -= bytes;
   };
-  for (const batch of batches) add(batch);
+  for (const batch of batches) {
+    try {
+      add(batch);
+    } catch (error) {
+      // A part of it is too large: the whole batch cannot be written.
+      throw error instanceof TooLarge ? new TooLarge(batch, error.bytes, error.bytesMax) : error;
+    }
+  }
   return requests;
 }
 

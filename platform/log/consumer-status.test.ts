@@ -95,4 +95,24 @@ describe('the status of a consumer group', () => {
     await passing(() => consumer.stats().failure === null);
     await consumer.stop();
   });
+
+  test('a partition that cannot be read does not hold up the others', async (context) => {
+    const table = new Offsets();
+    await appendTo(log, [counted('zone/a', 1), counted('zone/b', 1)]);
+    const unreadable = log.shardOf('zone/a');
+    assert.notEqual(unreadable, log.shardOf('zone/b'));
+    const readFrom = log.readFrom.bind(log);
+    let isSilent = true;
+    context.mock.method(log, 'readFrom', async (...read: Parameters<typeof readFrom>) => {
+      if (isSilent && read[0] === unreadable) throw new Error('the leader does not respond');
+      return readFrom(...read);
+    });
+    const consumer = new ConsumerGroup(log, table, clock);
+    void consumer.start();
+    await passing(() => table.stored.get(log.shardOf('zone/b')) === 1);
+    await passing(() => /does not respond/.test(consumer.stats().failure ?? ''));
+    isSilent = false;
+    await passing(() => consumer.stats().lag === 0 && consumer.stats().failure === null);
+    await consumer.stop();
+  });
 });

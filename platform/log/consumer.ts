@@ -14,6 +14,7 @@ import {
 } from './event-log.ts';
 import { lagOf, READ_MS_MAX, storedOffsets } from './offsets.ts';
 import { CannotApply, type Projection } from './projection.ts';
+import { Replays } from './replays.ts';
 
 /** Maximum number of events per read, over all partitions: enough for columnar writes, few enough to keep the event loop responsive. */
 const READ_EVENTS_MAX = 8_192;
@@ -58,8 +59,7 @@ export class ConsumerGroup {
   #notedAt = 0;
   /** By partition, the range that retention dropped before the group read it. */
   readonly #overtaken = new Map<number, ConsumerGap>();
-  /** Running replays of dead letters, by id. */
-  readonly #replays = new Map<number, Promise<boolean>>();
+  readonly #replays: Replays;
   readonly #awaiting = new CaughtUpWaiters();
 
   /** @param reasonOf gives the reason of an error without the written data, for the server log */
@@ -72,6 +72,7 @@ export class ConsumerGroup {
   ) {
     this.#log = log;
     this.#projection = projection;
+    this.#replays = new Replays(log, projection);
     this.#clock = clock;
     this.#onFailure = onFailure;
     this.#reasonOf = reasonOf;
@@ -157,19 +158,9 @@ export class ConsumerGroup {
     return reached;
   }
 
-  /** Applies a dead letter again, and removes it. False for an unknown id. Throws the errors of the projection. A concurrent call shares the replay. */
+  /** Applies a dead letter again. See `Replays`. */
   replay(id: number): Promise<boolean> {
-    const replay = this.#replays.get(id) ?? this.#replay(id).finally(() => this.#replays.delete(id));
-    this.#replays.set(id, replay);
-    return replay;
-  }
-
-  async #replay(id: number): Promise<boolean> {
-    const dead = await this.#log.deadLetters.open(id);
-    if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
-    await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeFrom);
-    await this.#log.deadLetters.remove(id);
-    return true;
+    return this.#replays.replay(id);
   }
 
   stats(): ConsumerStats {
@@ -224,6 +215,7 @@ export class ConsumerGroup {
   async #readOnce(): Promise<number> {
     const found: LoggedBatch[] = [];
     const read: ReadRange[] = [];
+    const failures: Error[] = [];
     let events = 0;
     if (this.#hasStopped()) return 0;
     if (this.#overtaken.size > 0) await this.skipDropped();
@@ -231,9 +223,11 @@ export class ConsumerGroup {
       const partition = this.#first;
       this.#first = (this.#first + 1) % this.#log.partitions;
       const offset = this.#offsets[partition] ?? 0;
-      const { batches, next } = await this.#read(partition, offset, READ_EVENTS_MAX - events);
+      const { batches, next, failure } = await this.#read(partition, offset, READ_EVENTS_MAX - events);
+      if (failure) failures.push(failure);
       if (next === offset) continue;
-      events += next - offset;
+      // Offsets of Kafka count records.
+      events += batches.reduce((sum, { batch }) => sum + batch.events.length, next - offset - batches.length);
       const wanted = this.#projection.wants ? batches.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : batches;
       if (wanted.length > 0) {
         for (const batch of wanted) found.push(batch);
@@ -243,10 +237,13 @@ export class ConsumerGroup {
         this.#advance(partition, next);
       }
     }
-    if (read.length === 0) return events;
-    if (!(await this.#applyAll(found, read))) return 0;
-    this.#noteStored(read);
-    for (const { partition, next } of read) this.#advance(partition, next);
+    if (read.length > 0) {
+      if (!(await this.#applyAll(found, read))) return 0;
+      this.#noteStored(read);
+      for (const { partition, next } of read) this.#advance(partition, next);
+    }
+    // A partition that cannot be read does not hold up the others.
+    if (failures[0]) throw failures[0];
     return events;
   }
 
@@ -294,12 +291,12 @@ export class ConsumerGroup {
     this.#offsets[partition] = next;
   }
 
-  /** Reads the log from an offset. Empty when retention has dropped what is there. */
-  async #read(partition: number, offset: number, eventsMax: number): Promise<LogRead> {
+  /** Reads the log from an offset. Empty when retention has dropped what is there, or it cannot be read. */
+  async #read(partition: number, offset: number, eventsMax: number): Promise<LogRead & { readonly failure?: Error }> {
     try {
       return await within(this.#clock, READ_MS_MAX, 'the log', this.#log.readFrom(partition, offset, eventsMax));
     } catch (error) {
-      if (!(error instanceof OffsetOutOfRange)) throw error;
+      if (!(error instanceof OffsetOutOfRange)) return { batches: [], next: offset, failure: error as Error };
       await this.#dropped(error);
       return { batches: [], next: offset };
     }

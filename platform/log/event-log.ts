@@ -117,6 +117,8 @@ export interface LogStats {
 }
 
 interface BrokerStats {
+  /** Id of the topic. */
+  readonly topicId: string;
   /** Why they could not be asked last time; null when they could. */
   readonly failure: string | null;
   /** Replicas of each shard: how many there are, and how many have all its records. Without a leader it can be neither written nor read. */

@@ -4,7 +4,9 @@ import { type EventLog, type ReactorParts, requireOffsets } from '@millrace/log'
 export function reactorOffsets(log: EventLog, group: string): Pick<ReactorParts<never>, 'offsets' | 'saveOffsets' | 'wasDead'> {
   const stored = async (): Promise<Map<number, number>> => {
     const known = await log.consumers.find(group);
-    return new Map((known?.offsets ?? log.stats().partitions.map(({ start }) => start)).entries());
+    // It is registered before it has offsets.
+    const offsets = known && known.offsets.length > 0 ? known.offsets : log.stats().partitions.map(({ start }) => start);
+    return new Map(offsets.entries());
   };
   return {
     wasDead: (zone, seq) => log.deadLetters.wasPut(group, zone, seq),

@@ -25,7 +25,8 @@ export async function openKafkaLog(
     ...opened,
     clock: systemClock,
     manifests: new StoredManifests(manifests, systemClock),
-    cursors: new TableCursors(database, topic),
+    // Cursors are valid for the records of this topic only, not of a later one of this name.
+    cursors: new TableCursors(database, `${topic}/${await opened.broker.id()}`),
     consumers: new TableConsumers(database, topic),
     deadLetters: new TableDeadLetters(database, topic),
   });
@@ -41,10 +42,22 @@ export async function openKafkaJournal(
   return { journal, close: () => opened.broker.close() };
 }
 
-async function open({ connection, topic: name, shards: planned, replicas }: KafkaTopicLog, placement: ShardPlacement | undefined) {
+async function open({ connection, topic: name, id, shards: planned, replicas }: KafkaTopicLog, placement: ShardPlacement | undefined) {
   // Zones that are placed by number keep their shards when there are more.
-  const broker = await openKafkaTopic(connection, { name, shards: planned, replicas, canGrow: placement !== undefined });
-  const shards = (await broker.replicas()).length;
+  const broker = await openKafkaTopic(connection, {
+    name,
+    shards: planned,
+    replicas,
+    canGrow: placement !== undefined,
+    ...(id !== undefined && { id }),
+  });
+  const shards = await broker.replicas().then(
+    ({ length }) => length,
+    async (error) => {
+      await broker.close();
+      throw error;
+    },
+  );
   const shardOf = (zone: ZoneAddress): number => placement?.shardOf(zone) ?? seedOf(zone) % shards;
   return { broker, shards, shardOf };
 }

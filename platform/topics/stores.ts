@@ -62,11 +62,19 @@ export async function openTopicLog({ folder, log, placement, database }: TopicPl
   return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database });
 }
 
-/** Opens the stores of a topic for a process with zones, which needs no database. @throws BrokerError, TopicUnsafe */
-export async function openZoneStores({ folder, log, placement }: TopicPlace): Promise<ZoneStores> {
-  if (log.engine === 'lmdb') return openStores(folder, placement);
+/**
+ * Opens the stores of a topic for a process with zones, which needs no database.
+ * @param mayOpen called before the stores on this machine are opened, which processes do one by one
+ * @throws BrokerError, TopicUnsafe
+ */
+export async function openZoneStores({ folder, log, placement }: TopicPlace, mayOpen: () => Promise<void>): Promise<ZoneStores> {
+  if (log.engine === 'lmdb') {
+    await mayOpen();
+    return openStores(folder, placement);
+  }
   const { openKafkaJournal } = await import('./kafka-logs.ts');
   const { journal, close } = await openKafkaJournal(log, { manifests: manifestsIn(folder), placement });
+  await mayOpen();
   const snapshots = openSnapshots(folder, { read: journal.read.bind(journal), close });
   return { log: journal, ...snapshots };
 }

@@ -11,6 +11,8 @@ export interface KafkaTopicLog {
   readonly connection: KafkaConnection;
   /** Name of the topic in Kafka, and in the database. */
   readonly topic: string;
+  /** Id of the topic in Kafka, if it is known: another topic of this name is refused. */
+  readonly id?: string;
   readonly shards: number;
   /** Brokers that have each shard. */
   readonly replicas: number;

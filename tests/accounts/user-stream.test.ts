@@ -162,7 +162,8 @@ describe('the private stream of a user', () => {
     const traced = (trace = '') => ({ traceparent: `00-${trace}-${'3'.repeat(16)}-01` });
     assert.equal((await member.ask('POST', '/api/v1/account/snapshot', undefined, traced(asked))).status, 200);
     const text = { text: 'hello', operator: 'kim' };
-    assert.equal((await guarded.owner.ask('POST', '/api/v1/world/zones/0-0/announcements', text, traced(announced))).status, 200);
+    const announce = () => guarded.owner.ask('POST', '/api/v1/world/zones/0-0/announcements', text, traced(announced));
+    await until(async () => (await announce()).status === 200, 'the zone is open, and announces');
     const found = (topic: 'accounts' | 'worlds', trace: string | undefined, types: readonly string[]) =>
       until(
         async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type KafkaBrokers, openKafkaTopic, readShard, SHARD_START, type ShardBroker, shardStart, TopicUnsafe } from '@millrace/kafka';
+import { KafkaBrokers, openKafkaTopic, readShard, SHARD_START, type ShardBroker, shardStart, TopicUnsafe } from '@millrace/kafka';
 import { createTopic, kafkaMissing, openTestKafka, producersOf, type TestKafka } from '@millrace/kafka/testing';
 import { WriterEnded } from '@millrace/kernel';
 import { until } from '@millrace/testing';
@@ -263,5 +263,33 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
         assert.match(error.message, part);
       return true;
     });
+  });
+
+  test('a shard without a leader is shown, and the others can be written and read', async () => {
+    const any = await topicNamed('before');
+    await createTopic(any, 'single', { shards: 3, replicas: 1, settings: {} });
+    const topic = new KafkaBrokers({ brokers: kafka.addresses, clientId: 'millrace-test' }, 'single');
+    const [broker] = kafka.brokers;
+    try {
+      await topic.whenLed(10_000);
+      await broker?.kill();
+      await until(async () => (await topic.replicas()).some(({ isLed }) => !isLed), 'a shard has no leader');
+      const replicas = await topic.replicas();
+      const ends = await topic.ends();
+      for (const { shard, isLed } of replicas) {
+        assert.equal(ends[shard], isLed ? 0 : null);
+        if (!isLed) continue;
+        const records = [{ key: null, value: Buffer.from('x') }];
+        // Another broker must become the coordinator of the producer first.
+        await until(async () => {
+          await topic.produce(shard, { producer: await topic.initProducer(shard), sequence: 0, records });
+          return true;
+        }, 'the shard is written');
+        assert.ok((await topic.fetch(shard, 0, { maxBytes: 100, waitMs: 0 })).records.length > 0);
+      }
+    } finally {
+      await broker?.start();
+      await topic.close();
+    }
   });
 });

@@ -17,19 +17,18 @@ const STOP_MS_MAX = 8_000;
 /** Time for a last report to be sent, ms. */
 const REPORT_MS = 100;
 
-let begin: Begin | null = null;
 let opening: Promise<void> | null = null;
 let running: RunningZoneHost | null = null;
+/** Resolved when the server lets this process open its stores. */
+const permit = Promise.withResolvers<void>();
 /** Messages that arrived before the stores were open. */
 const early: Exclude<ToHost, Begin>[] = [];
 let isEnding = false;
 
 const link = openLink<FromHost | OpenStoreRequest, ToHost | OpenStorePermit>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
-    if (message.type === 'begin') {
-      begin = message;
-      link.send({ type: 'wants-to-open' });
-    } else if (message.type === 'may-open') opening ??= begin && start(begin);
+    if (message.type === 'begin') opening ??= start(message);
+    else if (message.type === 'may-open') permit.resolve();
     else if (message.type === 'stop') void end();
     else if (running) running.received(message);
     else early.push(message);
@@ -51,7 +50,10 @@ async function start(orders: Begin): Promise<void> {
 
 async function open(orders: Begin): Promise<RunningZoneHost> {
   const send = (reply: FromHost) => link.send(reply);
-  const stores = await openZoneStores({ folder: orders.data, log: orders.log, placement: WORLD_PLACEMENT });
+  const stores = await openZoneStores({ folder: orders.data, log: orders.log, placement: WORLD_PLACEMENT }, () => {
+    link.send({ type: 'wants-to-open' });
+    return permit.promise;
+  });
   return runZoneHost(orders, { stores, spools: spoolsOf(orders, send), clock: systemClock, send });
 }
 

@@ -257,6 +257,10 @@ describe('a topic of Kafka as an event log', () => {
       await topic.manifested();
       assert.equal(await log.retain({ olderThanMs: 1e12, bytesMax: 2_000_000 }, 1_000), 0);
       assert.equal(await log.retain({ olderThanMs: 1e12, bytesMax: 0 }, 1_000), 10);
+      // Brokers keep deleted records on the disk for a while.
+      for (let number = 0; number < 5; number++) await topic.append(log, 'zone/a', 2);
+      await topic.manifested();
+      assert.equal(await log.retain({ olderThanMs: 1e12, bytesMax: 900_000 }, 1_000), 0);
     } finally {
       await log.close();
       topic.kafka.stop();

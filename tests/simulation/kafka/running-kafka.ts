@@ -42,6 +42,7 @@ export class RunningKafka {
       ),
     replicas: async () => this.#shards.map((_shard, shard) => ({ shard, isLed: true, replicas: 3, inSync: 3 })),
     bytes: async () => 0,
+    id: async () => 'simulated',
     close: async () => {},
   };
 

@@ -132,7 +132,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'Math.max(replay.seq, shard.outbox.lostUpTo(address) ?? 0)',
     to: 'replay.seq',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE, ANSWERS, BELIEFS),
-    seed: 11,
+    seed: 10,
+    faults: ['log-unavailable', 'disk-full', 'disk-error', 'disk-read-only', 'zone-throws'],
   },
   'an item that is taken stays on the ground': {
     file: 'modules/worlds/zone/evolve-world.ts',
@@ -172,8 +173,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a reader that was overtaken goes on in silence': {
     file: 'platform/log/consumer.ts',
-    from: '      await this.#dropped(error);\n      return [];\n',
-    to: '      this.#offsets[partition] = error.start;\n      return [];\n',
+    from: '      await this.#dropped(error);\n',
+    to: '      this.#offsets[partition] = error.start;\n',
     violates: TABLE,
     seed: 1,
     faults: ['log-retention', 'reader-crash', 'database-unavailable'],

@@ -12,7 +12,7 @@ import { closeSync, openSync } from 'node:fs';
 import { HostProcesses } from ${JSON.stringify(import.meta.resolve('./host-processes.ts'))};
 const used = [];
 let failures = 0;
-const terms = { data: process.argv[2], plan: {}, leaseMs: 1000, spoolMiB: 1, randomSecret: 'secret', recoverFrom: 'hot' };
+const terms = { data: process.argv[2], log: { engine: 'lmdb' }, plan: {}, leaseMs: 1000, spoolMiB: 1, randomSecret: 'secret', recoverFrom: 'hot' };
 const opening = {
   next: (pid) => {
     if (pid === first) {

@@ -115,4 +115,27 @@ describe('the status of a consumer group', () => {
     await passing(() => consumer.stats().lag === 0 && consumer.stats().failure === null);
     await consumer.stop();
   });
+
+  test('who waits until it is caught up waits also while the log cannot be read', async (context) => {
+    const table = new Offsets();
+    await appendTo(log, [counted('zone/a', 1)]);
+    const consumer = new ConsumerGroup(log, table, clock);
+    void consumer.start();
+    await passing(() => consumer.stats().applied === 1);
+    const ends = log.ends.bind(log);
+    let isSilent = true;
+    context.mock.method(log, 'ends', async () => {
+      if (isSilent) throw new Error('the leader does not respond');
+      return ends();
+    });
+    let isCaughtUp = false;
+    const waiting = consumer.caughtUp().then(() => {
+      isCaughtUp = true;
+    });
+    await clock.advance(2_000);
+    assert.equal(isCaughtUp, false);
+    isSilent = false;
+    await passing(() => isCaughtUp);
+    await Promise.all([waiting, consumer.stop()]);
+  });
 });

@@ -12,7 +12,7 @@ import {
   type LogRead,
   OffsetOutOfRange,
 } from './event-log.ts';
-import { lagOf, READ_MS_MAX, storedOffsets } from './offsets.ts';
+import { lagOf, READ_MS_MAX, readEnds, storedOffsets } from './offsets.ts';
 import { CannotApply, type Projection } from './projection.ts';
 import { Replays } from './replays.ts';
 
@@ -150,8 +150,8 @@ export class ConsumerGroup {
 
   /** Resolves when all events that the log has now are applied; at once while the group is stopped, by a caller or by dropped events. */
   async caughtUp(): Promise<void> {
-    const ends = await this.#log.ends();
-    if (this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return;
+    const ends = await readEnds(this.#log, this.#clock, () => this.#stopped);
+    if (!ends || this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return;
     const reached = this.#awaiting.add(ends);
     this.#wake?.();
     this.#endWait?.();

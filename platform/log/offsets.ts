@@ -4,6 +4,8 @@ import type { Projection } from './projection.ts';
 
 /** Time limit of a read, ms. A read that takes longer is retried. */
 export const READ_MS_MAX = 10_000;
+/** Time between two attempts, ms. */
+const RETRY_MS = 500;
 
 /**
  * The offsets of a group in the store of its projection, by partition; 0 where it has none.
@@ -33,4 +35,17 @@ export async function storedOffsets(
 /** Number of events in the log from the offsets of a group on, over all partitions. */
 export function lagOf(log: Pick<EventLog, 'stats'>, offsets: readonly number[]): number {
   return log.stats().partitions.reduce((sum, { end }, partition) => sum + end - (offsets[partition] ?? 0), 0);
+}
+
+/** The ends of the log. Waits until they can be read. @returns null when the reader is stopped before */
+export async function readEnds(log: Pick<EventLog, 'ends'>, clock: Clock, isStopped: () => boolean): Promise<readonly number[] | null> {
+  while (!isStopped()) {
+    try {
+      return await within(clock, READ_MS_MAX, 'the log', log.ends());
+    } catch {
+      // The group reports that the log cannot be read.
+      await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
+    }
+  }
+  return null;
 }

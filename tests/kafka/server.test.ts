@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Alert, EventStats, TradeFrame } from '@millrace/contracts';
+import type { Alert, EventStats, Source, TradeFrame } from '@millrace/contracts';
 import { kafkaMissing, openTestKafka, type TestKafka } from '@millrace/kafka/testing';
 import { until } from '@millrace/testing';
 import { type MadeUpTrade, writeFrames } from '../recovery/made-up-frames.ts';
@@ -13,7 +13,7 @@ import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 /* A server whose log is in Kafka, with brokers that fail. */
 
 const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT'];
-const FRAMES = 24_000;
+const FRAMES = 12_000;
 const FRAMES_PER_SECOND = 1_000;
 const missing = await kafkaMissing();
 
@@ -85,6 +85,7 @@ describe('a server on three brokers', { skip: missing ?? false }, () => {
         async () => (await ask<Alert[]>(server, '/alerts')).some(({ rule, subject }) => rule === 'log-unavailable' && subject === 'market'),
         'operators are alerted',
       );
+      await until(async () => (await ask<Source[]>(server, '/sources'))[0]?.state === 'finished', 'the recording ends during the outage');
       await Promise.all([first?.start(), second?.start()]);
       await until(
         async () => (await reasonOf(server, 'log')) === '' && (await reasonOf(server, 'brokers')) === '',
@@ -96,6 +97,8 @@ describe('a server on three brokers', { skip: missing ?? false }, () => {
       await server.kill();
       again = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env: onKafka() });
       await requireAll(again);
+    } catch (error) {
+      throw new Error(`${again ? again.errors() : server.errors()}`.slice(-5_000), { cause: error });
     } finally {
       await server.kill();
       await again?.kill();

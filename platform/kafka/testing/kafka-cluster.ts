@@ -7,11 +7,15 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort, TIME_FACTOR } from '@millrace/testing';
 import { Connection, metadataV12 } from '@platformatic/kafka';
+import { KafkaBrokers } from '../kafka-brokers.ts';
 import { KAFKA_CLASS_PATH } from './kafka-programs.ts';
 
 const START_MS_MAX = 90_000 * TIME_FACTOR;
 /** A broker of tests: little memory, and a quick start rather than a high speed. */
 const JVM = ['-Xms64m', '-Xmx320m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto'];
+
+/** Partitions of the topic that has the ids of producers; each has a coordinator. */
+const COORDINATORS = 4;
 
 const execute = promisify(execFile);
 
@@ -86,6 +90,7 @@ export async function openTestKafka({ count = 3, settings = {}, user }: ClusterO
   try {
     await Promise.all(brokers.map((broker) => broker.start()));
     await whenComplete(brokers);
+    await whenCoordinated(brokers);
   } catch (error) {
     await closeAll(brokers, folder);
     throw error;
@@ -167,7 +172,7 @@ function propertiesOf(id: number, ports: readonly Ports[], folder: string): Reco
     'transaction.state.log.replication.factor': copies,
     'transaction.state.log.min.isr': inSync,
     'offsets.topic.num.partitions': 4,
-    'transaction.state.log.num.partitions': 4,
+    'transaction.state.log.num.partitions': COORDINATORS,
     'group.initial.rebalance.delay.ms': 0,
     'auto.create.topics.enable': false,
     'broker.session.timeout.ms': 3_000,
@@ -263,6 +268,22 @@ class RunningBroker implements TestBroker {
 }
 
 /** Resolves when each broker knows all of them. */
+/** Waits until producers get their ids: the brokers create the partitions of their coordinators with the first request, which takes seconds under load. */
+async function whenCoordinated(brokers: readonly RunningBroker[]): Promise<void> {
+  const cluster = new KafkaBrokers({ brokers: brokers.map(({ address }) => address), clientId: 'millrace-test' }, 'coordinators');
+  const until = Date.now() + START_MS_MAX;
+  try {
+    // Enough ids that each partition has some.
+    for (let id = 0; id < COORDINATORS * 4; id++)
+      while (!(await cluster.initProducer(id).catch(() => null))) {
+        if (Date.now() > until) throw new Error('the coordinators of producers do not respond');
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+  } finally {
+    await cluster.close();
+  }
+}
+
 async function whenComplete(brokers: readonly RunningBroker[]): Promise<void> {
   const until = Date.now() + START_MS_MAX;
   for (const broker of brokers)

@@ -43,7 +43,6 @@ const ALSO_ON_KAFKA = [
   'accounts/user-stream',
   'feeds/generic-feeds',
   'recovery/kill',
-  'streams/resume',
   'worlds/past',
   'worlds/python-client',
 ];

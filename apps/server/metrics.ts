@@ -1,3 +1,4 @@
+import { LastKnown } from '@millrace/base/last-known';
 import type { Server } from '@millrace/contracts';
 import type { HttpServer } from '@millrace/http';
 import type { HostStats } from '@millrace/kernel';
@@ -63,9 +64,13 @@ function topicMetrics(metrics: Metrics, topics: Parts['topics']): void {
   const ofTopic = (name: string, help: string, value: (topic: Topic) => number) =>
     metrics.read(name, help, () => topics().map((topic): [Labels, number] => [{ topic: topic.name }, value(topic)]));
   ofTopic('millrace_log_bytes', 'Size of the log', ({ log }) => log.stats().bytes);
-  metrics.read('millrace_dead_letters', 'Dead letters', () =>
-    Promise.all(topics().map(async ({ name: topic, log }): Promise<[Labels, number]> => [{ topic }, await log.deadLetters.count()])),
-  );
+  // A scrape does not wait for the database.
+  const deadLetters = new Map<string, LastKnown<number>>();
+  ofTopic('millrace_dead_letters', 'Dead letters', ({ name, log }) => {
+    const count = deadLetters.get(name) ?? new LastKnown(() => log.deadLetters.count(), 0);
+    deadLetters.set(name, count);
+    return count.get();
+  });
   const ofShards = (name: string, help: string, isCounted: (replicas: BrokerReplicas) => boolean) =>
     metrics.read(name, help, () =>
       topics().flatMap(({ name: topic, log }): [Labels, number][] => {

@@ -8,7 +8,7 @@ import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
 import { WORLD_SOCKET_PATH } from './players-port.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
-import { projectorStatus, SavedProgress } from './projector/projector-status.ts';
+import { projectorStatus, savedProgress } from './projector/projector-status.ts';
 import { deleteHistoryBefore, PlayerOwners } from './tables/index.ts';
 import { shardsOf, WORLD_PLACEMENT } from './zone/placement.ts';
 import { WORLD_HISTORY } from './zone/zone.ts';
@@ -114,7 +114,7 @@ function zonesCheck(world: OpenWorld): HealthCheck {
 /** The consumer group that writes the players’ history, in its own process. */
 function projectorConsumer(projector: ProjectorHandle, context: ModuleContext): Consumer {
   const { log } = context.topic('worlds');
-  const saved = new SavedProgress(log);
+  const saved = savedProgress(log);
   return {
     group: WORLD_HISTORY,
     topic: 'worlds',

@@ -13,7 +13,7 @@ import { KafkaJournal, type ShardManifests } from './kafka-journal.ts';
 import { BrokerError, type TopicBroker } from './shard-broker.ts';
 import { ShardCursors, type StoredCursors } from './shard-cursors.ts';
 import { readShard } from './shard-reader.ts';
-import { aboutBytesOf, cutOf } from './shard-retention.ts';
+import { aboutBytesOf, cutOf, type ShardRetention } from './shard-retention.ts';
 import { TopicWatch } from './topic-watch.ts';
 
 /** Size of a read: about as much as a consumer group applies at a time, bytes. */
@@ -119,38 +119,44 @@ export class KafkaLog implements EventLog {
     return this.#watch.onRecords(listener);
   }
 
+  /** @throws the first failure of a shard, after all others are done */
   async retain(rule: RetentionRule, now: number): Promise<number> {
-    const { broker, shards, manifests } = this.#parts;
     const groups = await this.consumers.groups();
     const excess = await this.#excessOf(rule.bytesMax);
+    const failures: unknown[] = [];
     let dropped = 0;
-    for (let shard = 0; shard < shards; shard++) {
-      const manifest = await manifests.load(shard);
-      if (manifest === null) continue;
+    for (let shard = 0; shard < this.partitions; shard++) {
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[shard] ?? 0), Number.POSITIVE_INFINITY);
-      const { offset, events } = await cutOf(broker, shard, {
-        rule,
-        now,
-        readByAll,
-        manifestAt: manifest.at.offset,
-        bytesOver: excess[shard] ?? 0,
-      });
-      if (offset <= this.#watch.startOf(shard)) continue;
-      await broker.deleteBefore(shard, offset);
-      this.#watch.noteStart(shard, offset);
-      await this.#cursors.forgetBefore(shard, offset);
-      dropped += events;
+      try {
+        dropped += await this.#cut(shard, { rule, now, readByAll, bytesOver: excess[shard] ?? 0 });
+      } catch (error) {
+        failures.push(error);
+      }
     }
     if (dropped > 0) await this.deadLetters.prune(this.#watch.bounds.map(({ start }) => start));
+    if (failures.length > 0) throw failures[0];
     return dropped;
   }
 
-  /** Bytes above a limit, by shard: each loses the same share. Records are counted, because brokers keep deleted ones on the disk for a while. */
+  /** Deletes the oldest records of a shard. @returns number of deleted events */
+  async #cut(shard: number, retention: Omit<ShardRetention, 'manifestAt'>): Promise<number> {
+    const { broker, manifests } = this.#parts;
+    const manifest = await manifests.load(shard);
+    if (manifest === null) return 0;
+    const { offset, events } = await cutOf(broker, shard, { ...retention, manifestAt: manifest.at.offset });
+    if (offset <= this.#watch.startOf(shard)) return 0;
+    await broker.deleteBefore(shard, offset);
+    this.#watch.noteStart(shard, offset);
+    await this.#cursors.forgetBefore(shard, offset);
+    return events;
+  }
+
+  /** Bytes above a limit, by shard: each loses the same share; one that cannot be read, none. Records are counted, because brokers keep deleted ones on the disk for a while. */
   async #excessOf(bytesMax: number): Promise<number[]> {
     const { broker } = this.#parts;
     if (this.#watch.bytes <= bytesMax) return [];
     const sizes: number[] = [];
-    for (const [shard, bounds] of this.#watch.bounds.entries()) sizes.push(await aboutBytesOf(broker, shard, bounds));
+    for (const [shard, bounds] of this.#watch.bounds.entries()) sizes.push(await aboutBytesOf(broker, shard, bounds).catch(() => 0));
     const total = sizes.reduce((sum, size) => sum + size, 0);
     return total <= bytesMax ? [] : sizes.map((size) => size * (1 - bytesMax / total));
   }

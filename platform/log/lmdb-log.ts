@@ -259,8 +259,7 @@ export class LmdbLog implements EventLog {
   }
 
   async ends(): Promise<readonly number[]> {
-    this.#refreshView();
-    return this.#records.map((_records, index) => this.#endOf(index));
+    return this.stats().partitions.map(({ end }) => end);
   }
 
   onAppended(listener: () => void): () => void {

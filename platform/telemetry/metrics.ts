@@ -5,12 +5,10 @@ const LABELS = ['source', 'instrument', 'group', 'kind', 'partition', 'zone', 'h
 /** Label values of one sample. */
 export type Labels = Partial<Record<(typeof LABELS)[number], string>>;
 
-type Samples = Iterable<readonly [Labels, number]>;
-
 /** Prometheus metrics. Names end in their unit. Values are read from existing statistics at each scrape. */
 export interface Metrics {
   /** Adds a metric whose values are read at each scrape: a counter when its name ends in `_total`, else a gauge. */
-  read(name: string, help: string, values: () => Samples | Promise<Samples>): void;
+  read(name: string, help: string, values: () => Iterable<readonly [Labels, number]>): void;
   scrape(): Promise<{ contentType: string; text: string }>;
 }
 
@@ -28,10 +26,9 @@ export function createMetrics(): Metrics {
             help,
             labelNames,
             registers: [],
-            async collect() {
-              const samples = await values();
+            collect() {
               this.reset();
-              for (const [labels, value] of samples) this.inc(labels, value);
+              for (const [labels, value] of values()) this.inc(labels, value);
             },
           })
         : new Gauge({
@@ -39,10 +36,9 @@ export function createMetrics(): Metrics {
             help,
             labelNames,
             registers: [],
-            async collect() {
-              const samples = await values();
+            collect() {
               this.reset();
-              for (const [labels, value] of samples) this.set(labels, value);
+              for (const [labels, value] of values()) this.set(labels, value);
             },
           });
       registry.registerMetric(metric);

@@ -26,7 +26,7 @@ export async function openKafkaLog(
     clock: systemClock,
     manifests: new StoredManifests(manifests, systemClock),
     // Cursors are valid for the records of this topic only, not of a later one of this name.
-    cursors: new TableCursors(database, `${topic}/${await opened.broker.id()}`),
+    cursors: new TableCursors(database, `${topic}/${opened.topicId}`),
     consumers: new TableConsumers(database, topic),
     deadLetters: new TableDeadLetters(database, topic),
   });
@@ -51,13 +51,12 @@ async function open({ connection, topic: name, id, shards: planned, replicas }: 
     canGrow: placement !== undefined,
     ...(id !== undefined && { id }),
   });
-  const shards = await broker.replicas().then(
-    ({ length }) => length,
-    async (error) => {
-      await broker.close();
-      throw error;
-    },
-  );
-  const shardOf = (zone: ZoneAddress): number => placement?.shardOf(zone) ?? seedOf(zone) % shards;
-  return { broker, shards, shardOf };
+  try {
+    const { length: shards } = await broker.replicas();
+    const shardOf = (zone: ZoneAddress): number => placement?.shardOf(zone) ?? seedOf(zone) % shards;
+    return { broker, shards, shardOf, topicId: await broker.id() };
+  } catch (error) {
+    await broker.close();
+    throw error;
+  }
 }

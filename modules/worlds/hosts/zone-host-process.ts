@@ -17,7 +17,6 @@ const STOP_MS_MAX = 8_000;
 /** Time for a last report to be sent, ms. */
 const REPORT_MS = 100;
 
-let opening: Promise<void> | null = null;
 let running: RunningZoneHost | null = null;
 /** Resolved when the server lets this process open its stores. */
 const permit = Promise.withResolvers<void>();
@@ -27,7 +26,7 @@ let isEnding = false;
 
 const link = openLink<FromHost | OpenStoreRequest, ToHost | OpenStorePermit>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
-    if (message.type === 'begin') opening ??= start(message);
+    if (message.type === 'begin') void start(message);
     else if (message.type === 'may-open') permit.resolve();
     else if (message.type === 'stop') void end();
     else if (running) running.received(message);
@@ -61,7 +60,6 @@ async function end(): Promise<void> {
   if (isEnding) return;
   isEnding = true;
   setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
-  await opening;
   await running?.stop();
   process.exit(0);
 }

@@ -8,7 +8,7 @@ import type { Logger } from '@millrace/telemetry';
 import { until } from '@millrace/testing';
 import { EMBEDDED, openStores, StoreOpenings } from '@millrace/topics';
 import { ProjectorHandle } from './projector-handle.ts';
-import { projectorStatus, SavedProgress } from './projector-status.ts';
+import { projectorStatus, savedProgress } from './projector-status.ts';
 
 const logger = { info: () => {}, warn: () => {}, error: () => {} } as unknown as Logger;
 const batch = (firstSeq: number) => ({
@@ -33,7 +33,7 @@ describe('the status of the projector', () => {
       await stores.close();
       rmSync(folder, { recursive: true, force: true });
     });
-    const saved = new SavedProgress(log);
+    const saved = savedProgress(log);
     const status = () => projectorStatus(projector, log, saved);
     const opening = new StoreOpenings(folder, stores, () => {});
     let pid = 0;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { KafkaLog, MemoryCursors, MemoryManifests } from '@millrace/kafka';
+import { BrokerError, KafkaLog, MemoryCursors, MemoryManifests } from '@millrace/kafka';
 import { type EventBatch, lastSeqOf, type ShardWriter } from '@millrace/kernel';
 import { ConsumerGroup, type DeadLetterBox, type EventLog, OffsetOutOfRange } from '@millrace/log';
 import { MemoryConsumers, seqsOf } from '@millrace/log/testing';
@@ -261,6 +261,26 @@ describe('a topic of Kafka as an event log', () => {
       for (let number = 0; number < 5; number++) await topic.append(log, 'zone/a', 2);
       await topic.manifested();
       assert.equal(await log.retain({ olderThanMs: 1e12, bytesMax: 900_000 }, 1_000), 0);
+    } finally {
+      await log.close();
+      topic.kafka.stop();
+    }
+  });
+
+  test('a shard that cannot be read does not keep the others from being cut', async () => {
+    const topic = new Topic();
+    const log = await topic.open();
+    try {
+      for (const zone of ['zone/a', 'zone/b']) await topic.append(log, zone, 2);
+      await topic.manifested();
+      const { fetch } = topic.kafka.broker;
+      Object.assign(topic.kafka.broker, {
+        fetch: (...of: Parameters<typeof fetch>) =>
+          of[0] === 0 ? Promise.reject(new BrokerError('unknown', 'it is silent')) : fetch(...of),
+      });
+      await assert.rejects(log.retain(EVERYTHING, 1_000), /it is silent/);
+      const [first, second] = log.stats().partitions;
+      assert.ok(first?.start === 0 && (second?.start ?? 0) > 0);
     } finally {
       await log.close();
       topic.kafka.stop();

@@ -3,6 +3,7 @@ export {
   type Checkpoint,
   ClaimLost,
   type EventBatch,
+  lackingOf,
   lastSeqOf,
   SequenceGap,
   TooLarge,

@@ -78,6 +78,11 @@ serving(program.command('doctor'))
   .description('check this machine and the data folder')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 
+serving(program.command('migrate'))
+  .addOption(new Option('--to <engine>', 'engine of the log from now on').choices(['kafka']).makeOptionMandatory())
+  .description('move the logs of this installation to another engine, while the server is stopped')
+  .action(async (flags) => (await import('./commands/migrate.ts')).migrate(flags));
+
 const secrets = program.command('secrets').description('list or rotate the secrets of this installation');
 serving(secrets.command('list'))
   .description('list the secrets and the master key that each needs')

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import type { TopicContract } from '@millrace/contracts';
 import type { ModuleDefinition } from '@millrace/module';
 import type { SharedContext } from '@millrace/module/runtime';
 import { openSharedTopic, openTopic, type Topic, type TopicPlace } from '@millrace/topics';
-import { noteEngine, requireEngine, topicLogOf } from './topic-logs.ts';
+import { asUserError, noteEngine, requireEngine, topicLogOf } from './topic-logs.ts';
 
 /**
  * Opens the topics of the enabled modules, by name.
@@ -35,26 +34,9 @@ export async function openTopics(
         ...(most !== undefined && { zonesMax: most }),
       };
       const open = () => (where === 'processes' ? openSharedTopic(name, place) : openTopic(name, place, kinds, options));
-      const topic = await opened(name, place, open());
+      const topic = await open().catch((error) => Promise.reject(asUserError(name, log, error)));
       noteEngine(topic);
       topics.set(name, topic);
     }
   return topics;
-}
-
-/** @throws UserError for what the operator can correct */
-async function opened(name: string, { log }: TopicPlace, opening: Promise<Topic>): Promise<Topic> {
-  try {
-    return await opening;
-  } catch (error) {
-    if (log.engine === 'lmdb' || !(error instanceof Error)) throw error;
-    const isUnsafe = error.name === 'TopicUnsafe';
-    if (!isUnsafe && error.name !== 'BrokerError') throw error;
-    throw new UserError(
-      isUnsafe ? error.message : `the log of the topic "${name}" cannot be opened: ${error.message}`,
-      isUnsafe
-        ? 'Change the topic in Kafka, or use another log.topicPrefix.'
-        : `Check that the brokers ${log.connection.brokers.join(', ')} run and can be reached, and log.tls and log.sasl.`,
-    );
-  }
 }

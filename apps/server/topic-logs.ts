@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import { messageOf } from '@millrace/kernel';
 import { EMBEDDED, STORE_FOLDERS, type Topic, type TopicLog, type TopicPlace } from '@millrace/topics';
+import { readMoveState } from './move/move-state.ts';
 
 /**
  * Where the log of a topic is, by the configuration.
@@ -33,6 +34,19 @@ export function topicLogOf({ log }: Settings, topic: string, shards: number = lo
   };
 }
 
+/** What the operator can correct, as UserError; any other error as it is. */
+export function asUserError(name: string, log: TopicLog, error: unknown): unknown {
+  if (log.engine === 'lmdb' || !(error instanceof Error)) return error;
+  const isUnsafe = error.name === 'TopicUnsafe';
+  if (!isUnsafe && error.name !== 'BrokerError') return error;
+  return new UserError(
+    isUnsafe ? error.message : `the log of the topic "${name}" cannot be opened: ${error.message}`,
+    isUnsafe
+      ? 'Change the topic in Kafka, or use another log.topicPrefix.'
+      : `Check that the brokers ${log.connection.brokers.join(', ')} run and can be reached, and log.tls and log.sasl.`,
+  );
+}
+
 function contentOf(path: string, key: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -53,7 +67,10 @@ export function requireEngine(name: string, { folder, log }: Pick<TopicPlace, 'f
   const marker = join(folder, MARKER);
   const [known, id] = existsSync(marker) ? readFileSync(marker, 'utf8').trim().split('\n') : [];
   if (log.engine === 'lmdb') {
-    if (known === undefined) return undefined;
+    if (known === undefined) {
+      requireNotMoving(name, folder);
+      return undefined;
+    }
     throw new UserError(
       `the log of the topic "${name}" in ${folder} is the topic "${known}" in Kafka, but log.engine is "lmdb"`,
       'Set log.engine to "kafka", or choose another data folder with --data.',
@@ -67,13 +84,33 @@ export function requireEngine(name: string, { folder, log }: Pick<TopicPlace, 'f
   if (known === undefined && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
     throw new UserError(
       `the log of the topic "${name}" in ${folder} is in files of the engine "lmdb", but log.engine is "kafka"`,
-      'Set log.engine to "lmdb", or choose another data folder with --data.',
+      '"millrace migrate --to kafka" moves it. Or set log.engine to "lmdb", or choose another data folder with --data.',
     );
   return id;
+}
+
+/** @throws UserError when a move has begun to write the offsets of Kafka */
+function requireNotMoving(name: string, folder: string): void {
+  if (!readMoveState(folder)?.plan) return;
+  throw new UserError(
+    `the move of the log of the topic "${name}" in ${folder} to Kafka was interrupted, and its consumer groups may have offsets of either log`,
+    'Finish it: set log.engine to "kafka" and run "millrace migrate --to kafka" again.',
+  );
 }
 
 /** Notes in the folder of a topic that its log is in Kafka now. Call it when the topic is open. */
 export function noteEngine({ place: { folder, log }, log: opened }: Pick<Topic, 'place' | 'log'>): void {
   const id = opened.stats().brokers?.topicId;
-  if (log.engine === 'kafka' && id !== undefined) writeFileSync(join(folder, MARKER), `${log.topic}\n${id}\n`);
+  if (log.engine === 'kafka' && id !== undefined) noteInKafka(folder, log.topic, id);
+}
+
+export function noteInKafka(folder: string, topic: string, id: string): void {
+  const path = join(folder, MARKER);
+  writeFileSync(`${path}.new`, `${topic}\n${id}\n`);
+  renameSync(`${path}.new`, path);
+}
+
+/** Whether the log of the topic in this folder is in Kafka. */
+export function isInKafka(folder: string): boolean {
+  return existsSync(join(folder, MARKER));
 }

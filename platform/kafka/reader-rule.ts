@@ -20,13 +20,13 @@ export const SHARD_START: Cursor = { offset: 0, epoch: 0, nonce: '', index: 0 };
  * Whether a record of a shard is valid. Brokers alone do not keep a stopped owner from writing: a leader without producer state accepts every
  * epoch and sequence. The order of the log decides instead, by this rule, and every reader uses it.
  *
- * - A claim is valid if it follows the current epoch. Of several, the first wins.
+ * - A claim is valid if it follows the current epoch with a higher one. Of several, the first wins.
  * - Data is valid if it has the nonce of the valid claim, and is the next record of its owner. Repeats and records that came before their turn are not.
  * - A head is valid under the same condition, and if it has the current epoch. It changes nothing.
  */
 export function isValid(record: ShardRecord | null, { epoch, nonce, index }: Cursor): boolean {
   if (record === null) return false;
-  if (record.kind === 'claim') return record.previous === epoch && record.epoch === epoch + 1;
+  if (record.kind === 'claim') return record.previous === epoch && record.epoch > epoch;
   if (record.kind === 'head' && record.epoch !== epoch) return false;
   return record.nonce === nonce && record.index === index;
 }

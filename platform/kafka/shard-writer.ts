@@ -40,7 +40,8 @@ interface Entry {
   isFailed: boolean;
   isFenced: boolean;
   pending: number;
-  readonly done: PromiseWithResolvers<Cursor>;
+  /** Gets a place from which a reader finds the batch, or that of the head; null for a head at an unknown place. */
+  readonly done: PromiseWithResolvers<Cursor | null>;
 }
 
 interface Parts {
@@ -51,6 +52,8 @@ interface Parts {
   readonly tail: ShardTail;
   /** Random, never used before. */
   readonly nonce: string;
+  /** Epoch of the claim at least. Default: the one after that of the owner before. */
+  readonly epochMin?: number;
   /** Called with the nonce of the owner before; '' for none. The claim is valid only if that is still the owner then. An exception prevents the claim. */
   readonly onPrevious?: (nonce: string) => void;
 }
@@ -83,13 +86,14 @@ export class ShardWriter {
    * @throws ClaimLost, BrokerError
    */
   static async own(parts: Parts): Promise<ShardWriter> {
-    const { broker, shard, tail, nonce } = parts;
+    const { broker, shard, tail, nonce, epochMin = 1 } = parts;
     await tail.readToEnd();
     const producer = await retried(parts, () => broker.initProducer(shard));
     requireLease(parts);
     parts.onPrevious?.(tail.cursor.nonce);
     const previous = tail.cursor.epoch;
-    const claim = encodeRecord({ kind: 'claim', epoch: previous + 1, previous, nonce });
+    const epoch = Math.max(previous + 1, epochMin);
+    const claim = encodeRecord({ kind: 'claim', epoch, previous, nonce });
     const offset = await retried(parts, () => broker.produce(shard, { producer, sequence: 0, records: [claim] }));
     if (offset < 0) await tail.readToEnd();
     else await tail.readTo(offset + 1);
@@ -102,7 +106,7 @@ export class ShardWriter {
     this.#parts = parts;
     this.#producer = producer;
     this.previousEpoch = previousEpoch;
-    this.epoch = previousEpoch + 1;
+    this.epoch = parts.tail.cursor.epoch;
     this.ended = this.#ended.promise;
   }
 
@@ -127,13 +131,13 @@ export class ShardWriter {
     }
     const requests = requestsOf(batches, nonce, this.#nextIndex);
     for (const [zone, next] of due) this.#due.set(zone, next);
-    const [first = tail.cursor] = await Promise.all(requests.map(({ parts, records }) => this.#add(parts, records)));
-    return first;
+    const [first] = await Promise.all(requests.map(({ parts, records }) => this.#add(parts, records)));
+    return first ?? tail.cursor;
   }
 
   /**
    * Writes a head: brokers forget producers that write nothing, and the shard may be cut only before heads and claims. Call it every 10 s.
-   * @returns its place, before which the shard may be cut; null when it was not written
+   * @returns its place, before which the shard may be cut; null when that is not known
    */
   async beat(): Promise<Cursor | null> {
     if (this.#end) return null;
@@ -152,7 +156,7 @@ export class ShardWriter {
     this.#finish('released');
   }
 
-  #add(parts: readonly ShardRecord[], records: readonly StoredRecord[]): Promise<Cursor> {
+  #add(parts: readonly ShardRecord[], records: readonly StoredRecord[]): Promise<Cursor | null> {
     this.#nextIndex += parts.filter(({ kind }) => kind === 'data').length;
     const entry: Entry = {
       parts,
@@ -253,11 +257,11 @@ export class ShardWriter {
     await tail.readTo(confirmed);
     if (tail.cursor.nonce !== nonce) return;
     const isWritten = ({ end, parts, offset }: Entry) => tail.cursor.index >= end && (parts[0]?.kind !== 'head' || offset !== null);
-    for (let entry = this.#sent[0]; entry && isWritten(entry); entry = this.#sent[0]) this.#confirm(entry, before);
+    for (let entry = this.#sent[0]; entry && isWritten(entry); entry = this.#sent[0])
+      this.#confirm(entry, entry.parts[0]?.kind === 'head' ? null : before);
   }
 
-  /** @param at a place from which a reader finds the batch */
-  #confirm(entry: Entry, at: Cursor): void {
+  #confirm(entry: Entry, at: Cursor | null): void {
     this.#sent.shift();
     entry.done.resolve(at);
   }

@@ -25,4 +25,5 @@ export { type RepairReport, type RepairSources, repairLog } from './repair.ts';
 export type { SpoolDisk, SpoolFile } from './spool-disk.ts';
 export { readSpools, type SpooledEvents, setSpoolsAside } from './spooled-events.ts';
 export { type FileSpools, openSpools } from './spools.ts';
+export { type DeadEvent, openStoredLog, type StoredLog } from './stored-log.ts';
 export type { CarryingSnapshot } from './written-batch.ts';

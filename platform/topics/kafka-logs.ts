@@ -1,7 +1,8 @@
 import { systemClock } from '@millrace/base/clock';
 import { seedOf } from '@millrace/base/random';
 import type { Database } from '@millrace/database';
-import { KafkaJournal, KafkaLog, openKafkaTopic } from '@millrace/kafka';
+import { KafkaJournal, KafkaLog, openKafkaTopic, type ShardManifests, type TopicBroker } from '@millrace/kafka';
+import type { CopyTarget } from '@millrace/kafka/move';
 import { TableConsumers, TableCursors, TableDeadLetters } from '@millrace/kafka/tables';
 import type { SnapshotStore, ZoneAddress } from '@millrace/kernel';
 import type { ShardPlacement } from '@millrace/log';
@@ -12,6 +13,15 @@ interface LogParts {
   /** Store of the manifests. */
   readonly manifests: SnapshotStore;
   readonly placement: ShardPlacement | undefined;
+}
+
+/** The topic of Kafka that the log of a topic is moved to. */
+export interface MoveTarget extends CopyTarget {
+  readonly broker: TopicBroker;
+  readonly topicId: string;
+  /** The manifests of its shards, in the folder of the topic. */
+  readonly manifests: ShardManifests;
+  close(): Promise<void>;
 }
 
 /** Opens a topic of Kafka as the event log. Creates it if it does not exist. @throws BrokerError, TopicUnsafe */
@@ -40,6 +50,12 @@ export async function openKafkaJournal(
   const opened = await open(log, placement);
   const journal = new KafkaJournal({ ...opened, clock: systemClock, manifests: new StoredManifests(manifests, systemClock) });
   return { journal, close: () => opened.broker.close() };
+}
+
+/** Opens a topic of Kafka that a log is moved to. @throws BrokerError, TopicUnsafe */
+export async function openForMove(log: KafkaTopicLog, { manifests, placement }: LogParts): Promise<MoveTarget> {
+  const opened = await open(log, placement);
+  return { ...opened, clock: systemClock, manifests: new StoredManifests(manifests, systemClock), close: () => opened.broker.close() };
 }
 
 async function open({ connection, topic: name, id, shards: planned, replicas }: KafkaTopicLog, placement: ShardPlacement | undefined) {

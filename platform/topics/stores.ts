@@ -94,6 +94,6 @@ function openSnapshots(folder: string, log: Pick<EventLog, 'read' | 'close'>): O
 }
 
 /** The manifests of the shards, beside the cold snapshots. */
-function manifestsIn(folder: string): SnapshotStore {
+export function manifestsIn(folder: string): SnapshotStore {
   return openFileSnapshots(join(folder, 'snapshots', 'shards'));
 }

@@ -104,8 +104,13 @@ function socketFolder(data: string): string {
  * The relational database for a command: that of the running server, or opened for the duration of the work.
  * @throws UserError if a query fails, or the data folder has no database: a command does not create an installation
  */
-export function withDatabase<T>(settings: Settings, logger: Logger, work: (database: Database) => Promise<T>): Promise<T> {
-  return withOpenDatabase(settings, logger, work).catch((error: unknown) => {
+export function withDatabase<T>(
+  settings: Settings,
+  logger: Logger,
+  work: (database: Database) => Promise<T>,
+  missing: 'refuse' | 'create' = 'refuse',
+): Promise<T> {
+  return withOpenDatabase(settings, logger, work, missing).catch((error: unknown) => {
     if (!(error instanceof DrizzleQueryError)) throw error;
     throw new UserError(
       `the database cannot be used: ${failureReason(error)}`,
@@ -120,6 +125,7 @@ async function withOpenDatabase<T>(
   { data, database: { url } }: Settings,
   logger: Logger,
   work: (database: Database) => Promise<T>,
+  missing: 'refuse' | 'create',
 ): Promise<T> {
   const socket = socketFolder(data);
   if (url !== undefined || (await isListening(socket))) {
@@ -131,7 +137,7 @@ async function withOpenDatabase<T>(
     };
     return connected().finally(() => database.close());
   }
-  if (!existsSync(join(data, 'database')))
+  if (missing === 'refuse' && !existsSync(join(data, 'database')))
     throw new UserError(
       `there is no database in ${data}`,
       'Name the data folder of the installation with --data, or start a server first.',

@@ -79,7 +79,7 @@ export class TableDeadLetters implements DeadLetterBox {
   async replace(id: number, batch: EventBatch): Promise<void> {
     await this.#drizzle
       .update(deadLetters)
-      .set({ batch: encode(batch) })
+      .set({ batch: encodeBatch(batch) })
       .where(this.#isLetter(id));
   }
 
@@ -104,7 +104,7 @@ export class TableDeadLetters implements DeadLetterBox {
       throw new Error(`${this.#max} dead letters wait, the maximum. Replay or delete some (GET /api/v1/dead-letters lists them).`);
     // PostgreSQL has no NUL in texts. An error message may have one, from a value that it names.
     const reason = deadLetter.reason.replaceAll('\0', '\ufffd');
-    await transaction.insert(deadLetters).values({ ...deadLetter, topic: this.#topic, reason, batch: encode(batch) });
+    await transaction.insert(deadLetters).values({ ...deadLetter, topic: this.#topic, reason, batch: encodeBatch(batch) });
     const last = batch.firstSeq + batch.events.length - 1;
     await transaction.execute(sql`
       insert into ${deadEvents} (topic, consumer_group, zone, seq, log_partition, log_offset)
@@ -149,7 +149,7 @@ async function countOf(statements: Pick<Transaction, 'select'>, topic: string): 
   return row?.n ?? 0;
 }
 
-function encode(batch: EventBatch): Buffer {
+export function encodeBatch(batch: EventBatch): Buffer {
   // The encoder reuses its buffer.
   return Buffer.from(packr.pack(batch));
 }

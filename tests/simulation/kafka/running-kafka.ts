@@ -1,6 +1,6 @@
 import type { ShardBroker, TopicBroker } from '@millrace/kafka';
 import { Machine, Scheduler } from '../scheduler.ts';
-import { SimulatedKafka } from './simulated-kafka.ts';
+import { type KafkaFaults, SimulatedKafka } from './simulated-kafka.ts';
 
 /** Virtual time that passes between two turns of the event loop, ms. */
 const STEP_MS = 5;
@@ -11,17 +11,24 @@ export class RunningKafka {
   /** The machine of the clients, which is their clock. */
   readonly client = new Machine('client', this.scheduler);
   readonly shards: number;
+  readonly #kafkas: readonly SimulatedKafka[];
   readonly #shards: readonly ShardBroker[];
   #isRunning = true;
 
   constructor(shards: number) {
     this.shards = shards;
-    this.#shards = Array.from({ length: shards }, () => new SimulatedKafka(this.scheduler).for(this.client));
+    this.#kafkas = Array.from({ length: shards }, () => new SimulatedKafka(this.scheduler));
+    this.#shards = this.#kafkas.map((kafka) => kafka.for(this.client));
     void this.#run();
   }
 
   stop(): void {
     this.#isRunning = false;
+  }
+
+  /** Sets faults of the brokers of all shards. */
+  setFaults(faults: Partial<KafkaFaults>): void {
+    for (const kafka of this.#kafkas) Object.assign(kafka.faults, faults);
   }
 
   readonly broker: TopicBroker = {

@@ -15,7 +15,7 @@ export function validRecords(records: readonly { offset: number; value: Buffer }
     const record = unpack(value) as Record<string, unknown>;
     const isFirst = owner === null && offset > 0;
     if (record.kind === 'claim') {
-      if (isFirst || (record.previous === (owner?.epoch ?? 0) && record.epoch === (owner?.epoch ?? 0) + 1))
+      if (isFirst || (record.previous === (owner?.epoch ?? 0) && (record.epoch as number) > (owner?.epoch ?? 0)))
         owner = { epoch: record.epoch as number, nonce: record.nonce as string, written: 0 };
     } else if (record.kind === 'head' && isFirst) {
       owner = { epoch: record.epoch as number, nonce: record.nonce as string, written: record.index as number };

@@ -1,0 +1,20 @@
+import { ClaimLost, type Clock, retryDelayMs, WriterEnded } from '@millrace/kernel';
+import { BrokerError } from '../shard-broker.ts';
+
+const RETRY_FIRST_MS = 100;
+/** How long brokers may fail before a move gives up, ms. It can be run again. */
+const FAILING_MS_MAX = 60_000;
+
+/** Repeats a step of a move while the brokers fail. @throws the last failure after a minute of them; any other error at once */
+export async function whileBrokersFail<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
+  const since = clock.elapsed();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const isPassing = error instanceof BrokerError || error instanceof WriterEnded || error instanceof ClaimLost;
+      if (!isPassing || clock.elapsed() - since > FAILING_MS_MAX) throw error;
+      await new Promise<void>((resolve) => void clock.after(retryDelayMs(attempt, RETRY_FIRST_MS), resolve));
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { KafkaLog, MemoryCursors, MemoryManifests, type TopicBroker } from '@millrace/kafka';
+import { type CopiedPlaces, type CopyTarget, compareLogs, copyLog, surveyLog } from '@millrace/kafka/move';
+import { lastSeqOf } from '@millrace/kernel';
+import { type DeadLetterBox, openLmdbLog, openStoredLog, type StoredLog } from '@millrace/log';
+import { MemoryConsumers } from '@millrace/log/testing';
+import fc from 'fast-check';
+import {
+  ENDLESS,
+  histories,
+  Interrupted,
+  identityOf,
+  interruptedAfter,
+  partitionOf,
+  requireSameReads,
+  SHARDS,
+  shardOf,
+  written,
+  ZONES,
+} from './moved-history.ts';
+import { RunningKafka } from './running-kafka.ts';
+
+/*
+ * A log in LMDB that is copied to simulated brokers. The law: after the copy, each zone has the same events, and each consumer group reads what it would have
+ * read from the log, in the order of each zone; wherever the copy was interrupted, and whatever the brokers did.
+ */
+
+const NO_DEAD_LETTERS = { prune: async () => {} } as unknown as DeadLetterBox & { prune(): Promise<void> };
+
+async function copied(from: StoredLog, target: CopyTarget): Promise<CopiedPlaces> {
+  const survey = surveyLog(from, shardOf);
+  await copyLog(from, target, survey);
+  const ends = from.partitions.map(
+    ({ start }, partition) => new Set(from.groups.map(({ offsets }) => offsets[partition] ?? 0).filter((offset) => offset >= start)),
+  );
+  const events = from.partitions.map((_bounds, partition) => new Set([...from.batches(partition)].map(({ offset }) => offset)));
+  return compareLogs(from, target, survey, { ends, events });
+}
+
+describe('a log that is copied to Kafka', () => {
+  test('law: groups read the same from their offsets on, and zones continue after the same events, after any interruptions and faults', async () => {
+    const faults = fc.record({
+      lostRequests: fc.constantFrom(0, 0.05),
+      lostResponses: fc.constantFrom(0, 0.05),
+      repeatedRequests: fc.constantFrom(0, 0.1),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        histories,
+        fc.array(fc.integer({ min: 1, max: 120 }), { maxLength: 3 }),
+        faults,
+        async (history, interruptions, withFaults) => {
+          const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
+          const kafka = new RunningKafka(SHARDS);
+          let names = 0;
+          try {
+            await written(folder, history);
+            const from = openStoredLog(folder);
+            const target = (broker: TopicBroker): CopyTarget => ({
+              ...{ broker, clock: kafka.client, shards: SHARDS, shardOf },
+              newName: () => `copy ${++names}`,
+            });
+            kafka.setFaults(withFaults);
+            for (const requests of interruptions)
+              await copied(from, target(interruptedAfter(kafka.broker, requests))).catch((error) =>
+                assert.ok(error instanceof Interrupted, error),
+              );
+            const places = await copied(from, target(kafka.broker));
+            kafka.setFaults({ lostRequests: 0, lostResponses: 0, repeatedRequests: 0 });
+            await requireSame({ folder, from, kafka, places });
+            await from.close();
+          } finally {
+            kafka.stop();
+            rmSync(folder, { recursive: true, force: true });
+          }
+        },
+      ),
+      { numRuns: Number(process.env.RUNS ?? 12) },
+    );
+  });
+});
+
+interface Moved {
+  readonly folder: string;
+  readonly from: StoredLog;
+  readonly kafka: RunningKafka;
+  readonly places: CopiedPlaces;
+}
+
+async function requireSame({ folder, from, kafka, places }: Moved): Promise<void> {
+  const before = openLmdbLog(folder);
+  const manifests = new MemoryManifests();
+  for (const [shard, manifest] of places.manifests.entries()) await manifests.save(shard, manifest);
+  const log = await KafkaLog.open({
+    ...{ broker: kafka.broker, clock: kafka.client, manifests, cursors: new MemoryCursors(), consumers: new MemoryConsumers() },
+    ...{ deadLetters: NO_DEAD_LETTERS, shards: SHARDS, shardOf },
+  });
+  try {
+    for (const { group, offsets } of from.groups) {
+      const moved = Array.from({ length: SHARDS }, (_none, shard) => {
+        const partition = partitionOf(from, shard);
+        const offset = offsets[partition] ?? 0;
+        return offset === 0 ? 0 : (places.ends[partition]?.get(offset)?.get(shard)?.offset ?? 0);
+      });
+      await requireSameReads({ group, from, before, after: log, offsets, moved });
+    }
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const writer = await log.own(shard, { lease: ENDLESS, onPrevious: () => {} });
+      assert.ok(writer.epoch > from.epoch + 1, 'the epoch is above all earlier ones');
+      for (const zone of ZONES.filter((one) => shardOf(one) === shard)) {
+        assert.equal(writer.headOf(zone), from.heads.get(zone) ?? 0, zone);
+        const [one, other]: string[][] = [[], []];
+        for await (const batch of before.read(zone, 0, null)) one?.push(...identityOf(batch));
+        for await (const batch of log.read(zone, 0, 17)) other?.push(...identityOf(batch));
+        assert.deepEqual(other, one, zone);
+        const firstSeq = writer.headOf(zone) + 1;
+        await writer.append([{ zone, epoch: writer.epoch, firstSeq, version: 1, time: 1, events: [{ type: 'Counted' }], metas: null }]);
+      }
+    }
+    for (const [partition] of from.partitions.entries())
+      for (const { offset, batch } of from.batches(partition)) {
+        const at = places.events[partition]?.get(offset);
+        if (batch.events.length === 0) continue;
+        const { batches } = await log.readFrom(shardOf(batch.zone), at ?? -1, 1);
+        const [first] = batches;
+        assert.ok(
+          first && first.batch.zone === batch.zone && first.batch.firstSeq <= batch.firstSeq && lastSeqOf(first.batch) >= batch.firstSeq,
+        );
+      }
+  } finally {
+    await log.close();
+    await before.close();
+  }
+}

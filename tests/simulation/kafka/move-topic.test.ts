@@ -11,7 +11,7 @@ import { openLmdbLog, openStoredLog } from '@millrace/log';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import type { TopicLog } from '@millrace/topics';
 import fc from 'fast-check';
-import { readMoveState } from '../../../apps/server/move/move-state.ts';
+import { readMoveState, removeMoveState } from '../../../apps/server/move/move-state.ts';
 import { type MovingTopic, moveTopic } from '../../../apps/server/move/move-topic.ts';
 import { requireEngine } from '../../../apps/server/topic-logs.ts';
 import { histories, Interrupted, requireSameReads, SHARDS, shardOf, written, ZONES } from './moved-history.ts';
@@ -57,6 +57,23 @@ describe('the move of a topic', () => {
       }),
       { numRuns: Number(process.env.RUNS ?? 12) },
     );
+  });
+
+  test('a topic that has other records is refused, and a begun one if retention has deleted events since', async () => {
+    const batches = Array.from({ length: 20 }, () => ({ zone: 0, events: 2, isLoss: false }));
+    const history = { rounds: [{ batches, reads: [0, 1].map((group) => ({ group, batches: 40 })), isCut: false, isClaimed: false }] };
+    const moved = await Moved.begin(database, `run${++runs}`);
+    try {
+      await moved.write(history, 0);
+      // After the offsets of three groups in two stores: when all events are copied.
+      await moved.move({ of: 'stores', calls: 6 });
+      await moved.cut();
+      await assert.rejects(moved.move(null), { message: /has deleted old events/, remedy: /Delete that topic in Kafka/ });
+      await moved.forget();
+      await assert.rejects(moved.move(null), { message: /has records already/, remedy: /log\.topicPrefix/ });
+    } finally {
+      await moved.close();
+    }
   });
 });
 
@@ -149,7 +166,7 @@ class Moved {
     try {
       this.#isMoved = (await moveTopic(moving)) || this.#isMoved;
     } catch (error) {
-      assert.ok(error instanceof Interrupted, error as Error);
+      if (!(error instanceof Interrupted)) throw error;
       const start = (log: TopicLog) => requireEngine('test', { folder: this.#folder, log });
       const lmdb: TopicLog = { engine: 'lmdb' };
       // A server of either engine starts only if all stores have its offsets.
@@ -206,6 +223,19 @@ class Moved {
       await before.close();
       await from.close();
     }
+  }
+
+  /** A server that runs in between lets retention delete what all groups have read. */
+  async cut(): Promise<void> {
+    const log = openLmdbLog(join(this.#folder, 'log'));
+    for (const { group } of await log.consumers.groups()) if (!group.endsWith('-log')) await log.consumers.remove(group);
+    assert.ok((await log.retain({ olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER }, 1e9)) > 0);
+    await log.close();
+  }
+
+  /** The move forgets that it began. */
+  async forget(): Promise<void> {
+    removeMoveState(this.#folder);
   }
 
   async close(): Promise<void> {

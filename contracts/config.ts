@@ -6,6 +6,9 @@ import { AlertRules } from './operations/config.ts';
 import { strict } from './strict.ts';
 import { WorldsConfig } from './worlds/config.ts';
 
+/** What the zones of a topic do while their log is unavailable. */
+const isolation = (byDefault: 'continue' | 'stop') => Type.Union([Type.Literal('continue'), Type.Literal('stop')], { default: byDefault });
+
 /*
  * Schema of millrace.config.json. Every key has a default, so an empty file is valid. Unknown keys are rejected.
  * Durations are in milliseconds unless the name says otherwise.
@@ -119,6 +122,21 @@ export const Config = Type.Object(
               default: 512,
               description: 'Spool quota, MiB: maximum size of the events on disk while the log is unavailable.',
             }),
+          ),
+          whenIsolated: Type.Optional(
+            Type.Object(
+              {
+                market: Type.Optional(isolation('continue')),
+                accounts: Type.Optional(isolation('stop')),
+                worlds: Type.Optional(isolation('continue')),
+              },
+              {
+                ...strict,
+                default: {},
+                description:
+                  'What zones do while their log is unavailable, by topic. `continue`: they decide, and their events go to the spool. `stop`: commands are refused with `LOG_UNAVAILABLE`.',
+              },
+            ),
           ),
         },
         strict,

@@ -55,7 +55,7 @@ export const KERNEL_REFUSALS = {
   BUSY: 'Too many commands wait. Send more slowly and retry.',
   ZONE_FAILED: 'The zone threw an error on this command and is rebuilt from its record.',
   ZONE_STOPPED: 'The zone does not run on this host.',
-  LOG_UNAVAILABLE: 'The log is unavailable and the spool is full, so no durable reply is possible.',
+  LOG_UNAVAILABLE: 'The log is unavailable, so the command is not decided.',
   OUTCOME_UNKNOWN: 'The decision is made, but whether it is recorded is not known here.',
   NOT_RECORDED: 'The decision was applied, but its record was lost while the log was unavailable.',
 } as const;

@@ -25,6 +25,12 @@ export interface HostOptions {
   readonly clock: Clock;
   /** Without a lease the host decides nothing, and shows no state. Default: it never ends. */
   readonly lease?: Lease;
+  /**
+   * What zones do while events of their shard do not go straight to the log. `continue` (default): they decide, and their events go to the spool. `stop`: they
+   * decide nothing; commands are refused with `LOG_UNAVAILABLE`, those that wait included, and ticks are left out. A log that does not respond is noticed
+   * after 5 s at most.
+   */
+  readonly whenIsolated?: 'continue' | 'stop';
   /** Source of the random numbers of zones. */
   readonly random: RandomNumbers;
   /**

@@ -1,4 +1,4 @@
-import type { ZoneAddress } from './command.ts';
+import { refused, type ZoneAddress } from './command.ts';
 import type { HostOptions } from './host-options.ts';
 import type { Observers } from './observers.ts';
 import type { Lease } from './ports.ts';
@@ -17,6 +17,14 @@ export interface HostParts {
 
 /** The lease of a host that shares its log with no other. */
 export const ENDLESS: Lease = { leftMs: () => Number.POSITIVE_INFINITY };
+
+/** Refusal of a zone that decides nothing without its log. */
+export const ISOLATED = refused('LOG_UNAVAILABLE', 'Retry when the log is available.');
+
+/** Whether a zone decides nothing now, because its events would not go straight to the log. */
+export function isIsolated({ shard }: Pick<ZoneEntry, 'shard'>, { whenIsolated }: HostOptions): boolean {
+  return whenIsolated === 'stop' && !shard.outbox.isFlowing;
+}
 
 /** Whether the host may decide and reply now. */
 export function hasLease({ lease = ENDLESS }: HostOptions): boolean {

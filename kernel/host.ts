@@ -1,7 +1,7 @@
 import { type CommandMeta, kindOf, type Refused, type Reply, refused, type SubmitOptions, type ZoneAddress } from './command.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import type { HostOptions, SnapshotKind, ZoneStatus } from './host-options.ts';
-import { hasLease } from './host-parts.ts';
+import { hasLease, ISOLATED, isIsolated } from './host-parts.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
 import { Shards } from './shards.ts';
@@ -192,6 +192,7 @@ export class ZoneHost {
     const entry = this.#entries.get(address);
     if (!entry || this.#closed !== null) return refused('ZONE_STOPPED', `${address} is not open on this host.`);
     if (!hasLease(this.#options)) return refused('ZONE_STOPPED', 'The lease of this host has ended.');
+    if (isIsolated(entry, this.#options)) return ISOLATED;
     if (entry.status === 'failed' || entry.status === 'releasing') return refused('ZONE_STOPPED', `${address} is ${entry.status}.`);
     const { mailbox } = entry;
     if (mailbox.length >= (this.#options.mailboxMax ?? MAILBOX_MAX)) return this.#busy(`${mailbox.length} commands wait at ${address}.`);
@@ -229,7 +230,7 @@ export class ZoneHost {
   /** Refusal when no durable reply is possible now; else null. */
   #cannotPromise(address: ZoneAddress): Refused | null {
     if (this.#entries.get(address)?.shard.outbox.promises(address) === false)
-      return refused('LOG_UNAVAILABLE', 'Retry when the log is available.');
+      return refused('LOG_UNAVAILABLE', 'The spool is full, so no durable reply is possible. Retry when the log is available.');
     // The current command is counted already.
     if (this.#durableWaiting <= (this.#options.durableWaitingMax ?? DURABLE_WAITING_MAX)) return null;
     return this.#busy(`${this.#durableWaiting - 1} durable commands wait for the log.`);

@@ -1,7 +1,7 @@
 import { type EventBatch, lastSeqOf } from './batch.ts';
 import { refused } from './command.ts';
 import { messageOf } from './deadline.ts';
-import { type HostParts, hasLease } from './host-parts.ts';
+import { type HostParts, hasLease, ISOLATED, isIsolated } from './host-parts.ts';
 import { startTicks, type TickDelay } from './ticks.ts';
 import type { ZoneEntry, ZoneOutbox } from './zone-entry.ts';
 
@@ -84,6 +84,10 @@ export class Turns {
     for (let zones = this.#ready.size; zones > 0 && left > 0; zones--) {
       const entry = ready.next().value as ZoneEntry;
       this.#ready.delete(entry);
+      if (isIsolated(entry, options)) {
+        entry.replyToAll(ISOLATED);
+        continue;
+      }
       const time = entry.zone.time.at(now, elapsed);
       left -= this.#decide(entry, time, Math.min(left, turnCommandsMax));
       const { outbox } = entry.shard;
@@ -124,7 +128,7 @@ export class Turns {
   #tick(entry: ZoneEntry, due: number, delay: TickDelay): void {
     const { options } = this.#parts;
     const { clock } = options;
-    if (!hasLease(options)) return;
+    if (!hasLease(options) || isIsolated(entry, options)) return;
     const started = clock.elapsed();
     const now = entry.zone.time.at(due, started);
     try {

@@ -6,6 +6,12 @@ import type { SharedContext } from '@millrace/module/runtime';
 import { openSharedTopic, openTopic, type Topic, type TopicPlace } from '@millrace/topics';
 import { asUserError, noteEngine, requireEngine, topicLogOf } from './topic-logs.ts';
 
+/** What the zones of a topic do while their log is unavailable. */
+function whenIsolated({ log }: Settings, topic: string): 'continue' | 'stop' {
+  const known: Readonly<Record<string, 'continue' | 'stop' | undefined>> = log.whenIsolated;
+  return known[topic] ?? 'continue';
+}
+
 /**
  * Opens the topics of the enabled modules, by name.
  * @throws TypeError when two modules have a topic of one name
@@ -29,6 +35,7 @@ export async function openTopics(
       const most = zonesMax?.(settings);
       const options = {
         spoolMiB: settings.log.spoolMiB,
+        whenIsolated: whenIsolated(settings, name),
         random,
         logger,
         ...(most !== undefined && { zonesMax: most }),

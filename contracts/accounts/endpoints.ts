@@ -140,7 +140,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Get your account snapshot: profile, limits and watchlist; it is null until it has been generated',
     response: AccountStatus,
-    problems: ['UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
+    problems: ['UNKNOWN_USER', 'ZONE_UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
   }),
   regenerateSnapshot: endpoint({
     method: 'POST',
@@ -149,7 +149,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Generate a new account snapshot; the channel `user` reports each step',
     response: AccountStatus,
-    problems: ['CONFLICT', 'UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
+    problems: ['CONFLICT', 'UNKNOWN_USER', 'ZONE_UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
   }),
   getUsage: endpoint({
     method: 'GET',

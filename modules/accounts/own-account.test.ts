@@ -32,3 +32,16 @@ test('the account of a user is published once for streams that begin while it is
   await until(() => published.length > 1, 'the account is published again');
   assert.equal(reads, 2);
 });
+
+test('an account that its zone does not create now, because its log is unavailable, is an error and not an unknown user', async () => {
+  const accounts = new OwnAccounts({
+    zones: {
+      open: async () => {},
+      view: () => ({ state: { user: '', tenant: '', createdAt: 0, snapshot: null, request: null } }),
+      submit: async () => ({ ok: false, code: 'LOG_UNAVAILABLE', message: 'The log is unavailable.' }),
+    } as never,
+    records: { get: async () => ({ tenant: 't1', createdAt: 1, snapshot: null, isCreatedHere: true }) } as never,
+    ...{ hub: {} as never, isShared: false, onFailure: () => {} },
+  });
+  await assert.rejects(accounts.status('u1'), { name: 'ApiProblem', code: 'ZONE_UNAVAILABLE', message: /The log is unavailable/ });
+});

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type AccountStatus, ENDPOINTS } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/http';
+import { KERNEL_REFUSALS, type Refused } from '@millrace/kernel';
 import type { Hub, InitialEvent } from '@millrace/streams';
 import type { Zones } from '@millrace/topics';
 import type { AccountRecord, AccountRecords } from './account-records.ts';
@@ -63,7 +64,10 @@ export class OwnAccounts {
     const { zones } = this.#parts;
     const { tenant, createdAt, isCreatedHere } = record;
     const meta = { actor: user, tenant, ...(trace !== undefined && { correlation: trace }) };
-    const send = (command: AccountCommand, id?: string) => zones.submit(user, command, { ...meta, ...(id !== undefined && { id }) });
+    const send = async (command: AccountCommand, id?: string) => {
+      const reply = await zones.submit(user, command, { ...meta, ...(id !== undefined && { id }) });
+      if (!reply.ok) requireDecided(reply);
+    };
     if (state.createdAt === 0 && record.snapshot === null && isCreatedHere) {
       // Concurrent requests create it once.
       await send({ type: 'CreateAccount', user, tenant, createdAt }, 'create');
@@ -85,6 +89,7 @@ export class OwnAccounts {
   register(routes: Routes): void {
     const statusOf = async (user: string | null, trace: string): Promise<AccountStatus> => {
       const status = await this.status(user ?? '', trace).catch((error) => {
+        if (error instanceof ApiProblem) throw error;
         this.#parts.onFailure('an account cannot be opened', error);
         throw new ApiProblem('DATABASE_UNAVAILABLE', 'The account cannot be read now.', 'Try again in a moment.');
       });
@@ -100,10 +105,18 @@ export class OwnAccounts {
         tenant: principal.tenant,
         correlation: raw.id,
       });
-      if (!reply.ok) throw new ApiProblem('CONFLICT', reply.message, 'Wait for snapshots.generated on the channel user.');
+      if (!reply.ok) {
+        requireDecided(reply);
+        throw new ApiProblem('CONFLICT', reply.message, 'Wait for snapshots.generated on the channel user.');
+      }
       return statusOf(user, raw.id);
     });
   }
+}
+
+/** @throws ApiProblem ZONE_UNAVAILABLE for a command that the zone has not decided */
+function requireDecided({ code, message }: Refused): void {
+  if (code in KERNEL_REFUSALS) throw new ApiProblem('ZONE_UNAVAILABLE', message, 'Try again in a moment.');
 }
 
 function agrees(state: Readonly<AccountState>, record: AccountRecord): boolean {

@@ -52,6 +52,7 @@ export interface TopicOptions {
   readonly spoolMiB: number;
   readonly random: RandomNumbers;
   readonly zonesMax?: number;
+  readonly whenIsolated?: 'continue' | 'stop';
   readonly logger: {
     error(detail: object | string, message?: string): void;
     debug(detail: object, message: string): void;
@@ -85,7 +86,7 @@ export async function openTopic(
   name: string,
   place: TopicPlace,
   kinds: readonly AnyZoneDefinition[],
-  { spoolMiB, random, zonesMax, logger }: TopicOptions,
+  { spoolMiB, random, zonesMax, whenIsolated = 'continue', logger }: TopicOptions,
 ): Promise<Topic & { readonly host: ZoneHost }> {
   const { folder } = place;
   const stores = await openTopicStores(place);
@@ -102,6 +103,7 @@ export async function openTopic(
     spools,
     clock: systemClock,
     random,
+    whenIsolated,
     ...(zonesMax !== undefined && { zonesMax }),
     onDecided: (batch, state) => {
       decided.count(batch);

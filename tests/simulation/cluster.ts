@@ -146,6 +146,7 @@ export class Cluster {
           leaseMs: LEASE_MS,
           spoolMiB: 0,
           randomSecret: 'simulated',
+          whenIsolated: 'continue',
           recoverFrom: ['hot', 'cold'],
         },
         {

@@ -34,6 +34,9 @@ import { type Guest, OpenZone } from './open-zone.ts';
 import { ZoneHandovers } from './zone-handovers.ts';
 import { countTick, noCounts, zoneStatsOf } from './zone-stats.ts';
 
+/** Refusals of the kernel as players get them: those that pass when the client retries soon. */
+const WIRE_CODES: Readonly<Record<string, string>> = { ZONE_STOPPED: 'ZONE_MOVING', ZONE_FAILED: 'ZONE_MOVING', LOG_UNAVAILABLE: 'BUSY' };
+
 /** Ticks between two updates until the gateway sets the rate: ten updates a second. */
 const UPDATE_EVERY_TICKS = 2;
 const RETRY_EVERY_MS = 250;
@@ -364,7 +367,7 @@ export class WorldHost {
   }
 
   #refuse(handle: Handle, zone: ZoneId, n: number, refusal: string, message: string): void {
-    const code = refusal === 'ZONE_STOPPED' || refusal === 'ZONE_FAILED' ? 'ZONE_MOVING' : refusal;
+    const code = WIRE_CODES[refusal] ?? refusal;
     const guest = this.#guests.get(handle);
     const place = guest && this.#stateOf(zone)?.players[guest.player]?.position;
     const frame = encodeFrame({ t: 'refused', n, code, message, ...(place && { x: place.x, y: place.y }) });

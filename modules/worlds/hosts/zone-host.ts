@@ -26,6 +26,7 @@ export interface Begin {
   readonly plan: WorldPlan;
   readonly leaseMs: number;
   readonly spoolMiB: number;
+  readonly whenIsolated: 'continue' | 'stop';
   /** Secret that the zones’ random numbers derive from; the same for all hosts of the installation. */
   readonly randomSecret: string;
   /** Snapshot stores that recovery may use. */
@@ -96,6 +97,7 @@ export function runZoneHost(begin: Begin, { stores, spools, clock, definition, s
     spools,
     clock,
     lease: { leftMs: () => node.leaseLeftMs },
+    whenIsolated: begin.whenIsolated,
     random: secretNumbers(begin.randomSecret),
     ...world.hooks,
     onDecided: (batch, state) => {

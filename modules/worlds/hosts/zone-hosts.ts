@@ -66,7 +66,10 @@ export class ZoneHosts {
       // Hosts in this process share its stores, which stay open when a host stops.
       { ...stores, close: async () => {} },
       opening,
-      { data, log: place.log, plan, leaseMs: worlds.leaseMs, spoolMiB: log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
+      {
+        ...{ data, log: place.log, plan, leaseMs: worlds.leaseMs, spoolMiB: log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
+        whenIsolated: log.whenIsolated.worlds ?? 'continue',
+      },
       { onMessage: (host, message) => this.#received(host, message), onEnded: (host, isExpected) => this.#ended(host, isExpected) },
     );
   }

@@ -25,26 +25,28 @@ export interface SpoolFile {
 
 /** The folder of a spool: in the file system, or in tests one that fails. */
 export interface SpoolDisk {
-  /** Names of its files. Creates a missing folder. */
+  /** Names of its files; none without the folder. */
   list(): string[];
-  /** Opens a file, created if missing. */
+  /** Opens a file, created if missing, and its folder. */
   open(name: string): SpoolFile;
   remove(name: string): void;
   rename(from: string, to: string): void;
   /** Undefined for a missing file. */
   readText(name: string): string | undefined;
+  /** @throws when the disk is full; the file may then have any part of the text */
   writeText(name: string, text: string): void;
 }
 
 export function diskOf(folder: string): SpoolDisk {
   const path = (name: string) => join(folder, name);
+  const openNew = (name: string) => {
+    mkdirSync(folder, { recursive: true });
+    return openSync(path(name), 'w+');
+  };
   return {
-    list: () => {
-      mkdirSync(folder, { recursive: true });
-      return readdirSync(folder);
-    },
+    list: () => (existsSync(folder) ? readdirSync(folder) : []),
     open: (name) => {
-      const fd = openSync(path(name), existsSync(path(name)) ? 'r+' : 'w+');
+      const fd = existsSync(path(name)) ? openSync(path(name), 'r+') : openNew(name);
       return {
         size: () => fstatSync(fd).size,
         read: (at, length) => {

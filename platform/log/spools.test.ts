@@ -26,6 +26,11 @@ function begun(spools: FileSpools, ...owners: [shard: number, owner: string, pre
   spool.begin();
   return spool;
 }
+/** The files of the spools, without the reserve. */
+const filesIn = (path: string) =>
+  readdirSync(path)
+    .filter((name) => !name.startsWith('reserve-'))
+    .sort();
 const open = (options: { onDamage?: (message: string) => void; writesLeft?: boolean } = {}) =>
   openSpools(folder, { bytesMax: MIB, ...options });
 
@@ -108,6 +113,26 @@ describe('the spool of a new owner', () => {
     assert.deepEqual(zones(three), ['zone/other 2']);
   });
 
+  test('is linked to its predecessor on a full disk, too', () => {
+    const full: SpoolDisk = {
+      ...diskOf(folder),
+      writeText: () => {
+        throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
+      },
+    };
+    const spools = openSpools(full, { bytesMax: MIB });
+    spools.open(3, 'one', '').add([batch(1)]);
+    begun(spools, 3, 'two', 'one').add([batch(2)]);
+    spools.open(3, 'three', 'two');
+    const last = begun(openSpools(full, { bytesMax: MIB }), 3, 'four', 'three');
+    assert.deepEqual(seen(last), [2, [1], [1, 2]]);
+    const reserved = () => readdirSync(folder).length - filesIn(folder).length;
+    const before = reserved();
+    last.drop(1);
+    last.drop(1);
+    assert.ok(reserved() > before, 'the reserve is complete again when the predecessors are drained');
+  });
+
   test('changes nothing of other owners before the claim has taken effect', () => {
     open()
       .open(3, 'one', '')
@@ -152,7 +177,7 @@ describe('the spool of a new owner', () => {
     two.drop(1);
     two.drop(1);
     begun(open(), 3, 'three', 'two');
-    assert.deepEqual(readdirSync(folder).sort(), [...kept].sort());
+    assert.deepEqual(filesIn(folder), [...kept].sort());
   });
 });
 

@@ -1,6 +1,7 @@
 import type { EventBatch, Spool, Spools, ZoneAddress } from '@millrace/kernel';
 import { endOf, FileSpool, MARK, type SpoolEnd, type SpoolQuota } from './spool.ts';
 import { diskOf, partOf, type SpoolDisk } from './spool-disk.ts';
+import { SpoolReserve } from './spool-reserve.ts';
 
 /** File that names the owner whose spool comes before that of an owner. */
 const AFTER = 'after';
@@ -27,6 +28,7 @@ export function openSpools(folder: string | SpoolDisk, options: FileSpoolsOption
 
 export class FileSpools implements Spools {
   readonly #disk: SpoolDisk;
+  readonly #reserve: SpoolReserve;
   readonly #quota: SpoolQuota;
   readonly #onDamage: (message: string) => void;
   readonly #writesLeft: boolean;
@@ -35,6 +37,7 @@ export class FileSpools implements Spools {
 
   constructor(disk: SpoolDisk, { bytesMax, onDamage = () => {}, writesLeft = false }: FileSpoolsOptions) {
     this.#disk = disk;
+    this.#reserve = new SpoolReserve(disk);
     this.#quota = { bytes: 0, bytesMax };
     this.#onDamage = onDamage;
     this.#writesLeft = writesLeft;
@@ -50,7 +53,8 @@ export class FileSpools implements Spools {
 
   open(shard: number, owner: string, predecessor: string): Spool {
     const before = this.#leftBy(shard, predecessor);
-    if (before) this.#disk.writeText(nameOf(shard, owner, AFTER), before.place);
+    // A full disk must not prevent the claim: the log may have room.
+    if (before) this.#reserve.write(nameOf(shard, owner, AFTER), before.place);
     const spool = new OwnerSpool(this.#partsOf(shard, owner), before?.spool ?? null);
     const ofShard = this.#opened.get(shard) ?? new Map<string, OwnerSpool>();
     this.#opened.set(shard, ofShard.set(owner, spool));
@@ -81,7 +85,8 @@ export class FileSpools implements Spools {
 
   /** What an owner of another process has stored up to an end, and those before it. */
   #storedBy(shard: number, owner: string, end: SpoolEnd | null): OwnerSpool | null {
-    const [name = '', segment, bytes] = this.#disk.readText(nameOf(shard, owner, AFTER))?.split(' ') ?? [];
+    const place = this.#disk.readText(nameOf(shard, owner, AFTER)) ?? '';
+    const [name = '', segment, bytes] = place.trim().split(' ');
     const upTo = segment === undefined ? undefined : { segment: Number(segment), bytes: Number(bytes) };
     const before = name === '' ? null : this.#storedBy(shard, name, upTo ?? endOf(partOf(this.#disk, nameOf(shard, name, ''))));
     return end || before ? new OwnerSpool(this.#partsOf(shard, owner), before, end) : null;
@@ -97,6 +102,7 @@ export class FileSpools implements Spools {
         } catch {
           // It names an owner that has left nothing.
         }
+        this.#reserve.fill();
       },
       tidy: (lineage) => this.#tidy(shard, lineage),
     };

@@ -103,6 +103,29 @@ describe('fault 19: stores on a full disk', {
     again.close(1);
   });
 
+  test('spool: a shard can be claimed, by as many owners as its disk has shards, and later processes get what they have left', () => {
+    const path = join(folder, 'spool');
+    const batch = (): EventBatch => ({ zone: ZONE, epoch: 1, firstSeq: 1, version: 1, time: 1, events: [{ type: 'E' }], metas: null });
+    const first = openSpools(path, { bytesMax: MIB });
+    const shards = [1, 2, 3, 4, 5, 6, 7, 8];
+    for (const shard of shards) assert.equal(first.open(shard, 'one', '').add([batch()]), 1);
+    fill();
+    for (const [owner, previous] of [
+      ['two', 'one'],
+      ['three', 'two'],
+    ] as const) {
+      const next = openSpools(path, { bytesMax: MIB });
+      for (const shard of shards) next.open(shard, owner, previous);
+    }
+    for (const shard of shards) {
+      const last = openSpools(path, { bytesMax: MIB }).open(shard, 'four', 'three');
+      last.begin();
+      assert.equal(last.batches, 1, `shard ${shard}`);
+      last.drop(1);
+    }
+    freeSpace();
+  });
+
   test('series store: a write is rejected as a whole, earlier rows stay readable, and a later write succeeds', async () => {
     const open = () => openDuckDbSeries({ folder: join(folder, 'series'), memoryMiB: 128, archiveAfterDays: 2, keepDays: 30 });
     const store = await open();

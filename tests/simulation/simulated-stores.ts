@@ -87,7 +87,6 @@ export class SimulatedDisk implements SpoolDisk {
   /** Whether all requests fail, or only writes. */
   failure: 'none' | 'io' | 'read-only' = 'none';
   readonly #files = new Map<string, Buffer>();
-  readonly #texts = new Map<string, string>();
   readonly #scheduler: Scheduler;
   #newest: { name: string; at: number; length: number } | null = null;
 
@@ -116,8 +115,7 @@ export class SimulatedDisk implements SpoolDisk {
         this.#requireWorking(true);
         const after = content().subarray(at + bytes.length);
         if (after.length > 0) {
-          // Within the file: a few bytes, which are written together.
-          this.#requireRoom();
+          // Within the file: a few bytes, which are written together. They need no room.
           this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes, after]));
           return;
         }
@@ -125,7 +123,7 @@ export class SimulatedDisk implements SpoolDisk {
         const room = this.isFull ? Math.floor(this.#scheduler.between(0, bytes.length)) : bytes.length;
         this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes.subarray(0, room)]));
         this.#requireRoom();
-        this.#newest = { name, at, length: bytes.length };
+        if (isSegment(name)) this.#newest = { name, at, length: bytes.length };
       },
       close: () => {},
     };
@@ -134,23 +132,24 @@ export class SimulatedDisk implements SpoolDisk {
   remove(name: string): void {
     this.#requireWorking(true);
     this.#files.delete(name);
-    this.#texts.delete(name);
   }
 
   rename(from: string, to: string): void {
     this.#requireWorking(true);
-    this.#files.set(to, this.#files.get(from) ?? Buffer.alloc(0));
+    const content = this.#files.get(from);
+    if (!content) throw new Error(`ENOENT: no file ${from}`);
+    this.#files.set(to, content);
     this.#files.delete(from);
   }
 
   readText(name: string): string | undefined {
-    return this.#texts.get(name);
+    return this.#files.get(name)?.toString();
   }
 
   writeText(name: string, text: string): void {
     this.#requireWorking(true);
     this.#requireRoom();
-    this.#texts.set(name, text);
+    this.#files.set(name, Buffer.from(text));
   }
 
   /** A crash of the machine: the newest write is stored in part, or as garbage. */
@@ -164,9 +163,10 @@ export class SimulatedDisk implements SpoolDisk {
     this.#files.set(name, Buffer.concat([content.subarray(0, at + kept), Buffer.alloc(isGarbled ? length - kept : 0)]));
   }
 
-  /** Corrupts some bytes of a file. */
+  /** Corrupts some bytes of a segment. */
   garble(): void {
-    const [name, content] = this.#scheduler.pick([...this.#files, ['', Buffer.alloc(0)] as const]);
+    const segments = [...this.#files].filter(([name]) => isSegment(name));
+    const [name, content] = this.#scheduler.pick([...segments, ['', Buffer.alloc(0)] as const]);
     if (content.length === 0) return;
     const at = Math.floor(this.#scheduler.between(0, content.length));
     const garbled = Buffer.from(content);
@@ -180,8 +180,13 @@ export class SimulatedDisk implements SpoolDisk {
   }
 
   #requireRoom(): void {
-    if (this.isFull) throw new Error('ENOSPC: no space left on device');
+    if (this.isFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
   }
+}
+
+/** Whether a file of a spool has batches, also damaged ones. */
+function isSegment(name: string): boolean {
+  return name.includes('.spool');
 }
 
 /** Maximum number of newest writes that a database loses at once. */

@@ -77,6 +77,29 @@ describe('the spool of a new owner', () => {
     assert.deepEqual(seen(begun(open(), 3, 'four', 'late')), [1, [1], [1]]);
   });
 
+  test('removes the files of claims that took no effect, also of those without batches', () => {
+    open()
+      .open(3, 'one', '')
+      .add([batch(1)]);
+    for (const owner of ['void', 'also-void']) open().open(3, owner, 'one');
+    const two = begun(open(), 3, 'two', 'one');
+    assert.deepEqual(filesIn(folder), ['shard-3.one.00000001.spool', 'shard-3.two.after']);
+    two.drop(1);
+    assert.deepEqual(filesIn(folder), []);
+  });
+
+  test('changes nothing of owners that follow it, when its process learns late that its claim has taken effect', () => {
+    open()
+      .open(3, 'one', '')
+      .add([batch(1)]);
+    const two = open().open(3, 'two', 'one');
+    const three = begun(open(), 3, 'three', 'two');
+    three.add([batch(2)]);
+    open().open(3, 'four', 'three');
+    two.begin();
+    assert.deepEqual(seen(begun(open(), 3, 'five', 'four')), [2, [1], [1, 2]]);
+  });
+
   test('does not have what another owner has left, or of another shard; that is kept for an operator', () => {
     const messages: string[] = [];
     open()

@@ -34,6 +34,8 @@ export class FileSpools implements Spools {
   readonly #writesLeft: boolean;
   /** Spools that are open, by shard and owner. */
   readonly #opened = new Map<number, Map<string, OwnerSpool>>();
+  /** The files before the newest claim of each shard, and the owner that it names. */
+  readonly #earlier = new Map<number, { readonly owner: string; readonly names: ReadonlySet<string> }>();
 
   constructor(disk: SpoolDisk, { bytesMax, onDamage = () => {}, writesLeft = false }: FileSpoolsOptions) {
     this.#disk = disk;
@@ -55,6 +57,7 @@ export class FileSpools implements Spools {
     const before = this.#leftBy(shard, predecessor);
     // A full disk must not prevent the claim: the log may have room.
     if (before) this.#reserve.write(nameOf(shard, owner, AFTER), before.place);
+    this.#earlier.set(shard, { owner, names: new Set(this.#disk.list()) });
     const spool = new OwnerSpool(this.#partsOf(shard, owner), before?.spool ?? null);
     const ofShard = this.#opened.get(shard) ?? new Map<string, OwnerSpool>();
     this.#opened.set(shard, ofShard.set(owner, spool));
@@ -64,6 +67,7 @@ export class FileSpools implements Spools {
   close(shard: number): void {
     for (const spool of this.#opened.get(shard)?.values() ?? []) spool.close();
     this.#opened.delete(shard);
+    this.#earlier.delete(shard);
   }
 
   left(): number[] {
@@ -104,14 +108,20 @@ export class FileSpools implements Spools {
         }
         this.#reserve.fill();
       },
-      tidy: (lineage) => this.#tidy(shard, lineage),
+      tidy: (lineage) => this.#tidy(shard, owner, lineage),
     };
   }
 
-  /** Sets aside what owners have left that others have replaced: the log will never accept it. */
-  #tidy(shard: number, lineage: readonly string[]): void {
+  /**
+   * Sets aside what owners have left that others have replaced, and forgets claims that took no effect: the log will never accept their events. Leaves what
+   * is newer than the claim: it may be of an owner that follows, if this process is slow.
+   */
+  #tidy(shard: number, newOwner: string, lineage: readonly string[]): void {
+    const earlier = this.#earlier.get(shard);
+    if (earlier?.owner !== newOwner) return;
     const abandoned = new Set<string>();
     for (const name of this.#disk.list()) {
+      if (!earlier.names.has(name)) continue;
       const owner = shardIn(name) === shard ? ownerIn(name) : undefined;
       if (owner === undefined || lineage.includes(owner) || name.endsWith(ABANDONED)) continue;
       if (name.endsWith(SEGMENT)) {
@@ -133,7 +143,7 @@ interface OwnerParts {
   open(end?: SpoolEnd): FileSpool;
   /** Forgets which owner was before. */
   forgetBefore(): void;
-  /** Sets the files of all other owners aside. @throws when the disk cannot be changed */
+  /** Sets the files of all other earlier owners aside. @throws when the disk cannot be changed */
   tidy(lineage: readonly string[]): void;
 }
 

@@ -72,6 +72,41 @@ describe('the outbox', () => {
     assert.equal(spools.givenUp.length, 1);
   });
 
+  for (const [dropped, when] of [
+    [0, 'before it has removed anything'],
+    [1, 'when it has removed a part'],
+    [3, 'when it has removed everything'],
+  ] as const)
+    test(`tells observers of each batch once, and counts it once, when the spool fails to drop batches ${when}`, async () => {
+      const told: number[] = [];
+      const { host, clock, log, spools } = newHost([turnstile], { options: { onDurable: ({ firstSeq }) => told.push(firstSeq) } });
+      await host.open(gate);
+      log.away = 'gone';
+      for (let count = 0; count < 3; count++) {
+        host.send(gate, { type: 'Admit', people: 1 });
+        await clock.settle();
+      }
+      const spool = spools.of(log.shardOf(gate));
+      const drop = spool.drop.bind(spool);
+      let failures = 2;
+      spool.drop = (count) => {
+        drop(failures-- > 0 ? Math.min(count, dropped) : count);
+        if (failures >= 0) throw new Error('EIO: i/o error');
+      };
+      log.away = null;
+      await clock.advance(20_000);
+      host.send(gate, { type: 'Admit', people: 1 });
+      await clock.settle();
+      assert.deepEqual(
+        [told, seqs(log, gate)],
+        [
+          [1, 2, 3, 4],
+          [1, 2, 3, 4],
+        ],
+      );
+      assert.deepEqual([host.stats().outbox.appendedEvents, spools.batches], [4, 0]);
+    });
+
   test('an append with an unknown outcome causes no repeat', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);

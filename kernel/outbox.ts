@@ -2,6 +2,7 @@ import { type EventBatch, lackingOf, lastSeqOf, SequenceGap, TooLarge } from './
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { DurableWaiters, OUTCOME_UNKNOWN } from './durable-waiters.ts';
+import { type Flight, newFlight, UndroppedBatches } from './flight.ts';
 import { type HostParts, hasLease } from './host-parts.ts';
 import { LostRanges } from './lost-ranges.ts';
 import type { LogPosition, ShardWriter, Spool } from './ports.ts';
@@ -18,15 +19,6 @@ export const MEMORY_EVENTS_MAX = 200_000;
 const RETRY_FIRST_MS = 100;
 /** Time until a state that was too large for the log is tried again, ms. */
 const BRIDGE_AGAIN_MS = 60_000;
-
-/** An append in progress. */
-interface Flight {
-  readonly batches: readonly EventBatch[];
-  readonly spooled: boolean;
-  /** Whether the log has the batches, and where; null when it had them before. */
-  isDurable: boolean;
-  position: LogPosition | null;
-}
 
 type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & {
   /** Events of all outboxes of the host that wait in memory. */
@@ -58,6 +50,7 @@ export class Outbox implements ZoneOutbox {
   /** Consecutive failures of the spool. */
   #attempts = 0;
   #cancelRetry: (() => void) | null = null;
+  readonly #undropped = new UndroppedBatches();
   #isEnded = false;
   readonly #losses = new LostRanges();
   readonly #waiters = new DurableWaiters();
@@ -257,9 +250,10 @@ export class Outbox implements ZoneOutbox {
       this.#flights.shift();
       this.#attempts = 0;
       this.#parts.onDurable();
-      if (flight.spooled) this.#dropSpooled(flight.batches.length);
+      const landed = this.#undropped.newOf(flight.batches);
+      if (flight.spooled) this.#dropSpooled(flight.batches);
       else this.#progress.record(flight.batches.length);
-      for (const batch of flight.batches) this.#landed(batch, flight.position);
+      for (const batch of landed) this.#landed(batch, flight.position);
     }
   }
 
@@ -278,10 +272,11 @@ export class Outbox implements ZoneOutbox {
   }
 
   /** Batches that the spool cannot drop are read again; the log is known to have them. */
-  #dropSpooled(count: number): void {
+  #dropSpooled(batches: readonly EventBatch[]): void {
     try {
-      this.#spool?.drop(count);
+      this.#spool?.drop(batches.length);
     } catch (error) {
+      this.#undropped.add(batches);
       this.#retryLater(`the spool cannot drop recorded batches: ${messageOf(error)}`);
     }
   }
@@ -298,14 +293,14 @@ export class Outbox implements ZoneOutbox {
 
   /** The next append; null without events. Leaves the spooling mode when the spool is drained. @throws when the spool fails */
   #nextFlight(): Flight | null {
-    const flight = (batches: readonly EventBatch[], spooled: boolean) => ({ batches, spooled, isDurable: false, position: null });
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
-        if (!this.#losses.isBehindGap(spooled[0] as EventBatch)) return flight(spooled, true);
+        if (!this.#losses.isBehindGap(spooled[0] as EventBatch)) return newFlight(spooled, true);
         this.#spool?.giveUp(spooled.length);
         for (const batch of spooled) this.#lose(batch, this.#losses.gapOf(batch.zone));
       }
       this.#losses.clearGaps();
+      this.#undropped.clear();
       this.#spooling = false;
       for (const zone of this.#losses.zones) {
         const entry = this.#parts.entries.get(zone);
@@ -318,7 +313,7 @@ export class Outbox implements ZoneOutbox {
     while (count < this.#queue.length && events < GROUP_EVENTS_MAX) events += (this.#queue[count++] as EventBatch).events.length;
     this.#queuedEvents -= events;
     this.#parts.memory.events -= events;
-    return count > 0 ? flight(this.#queue.splice(0, count), false) : null;
+    return count > 0 ? newFlight(this.#queue.splice(0, count), false) : null;
   }
 
   /** The oldest spooled batches, either all after a gap, or all without one. */

@@ -37,6 +37,12 @@ export class Shard implements ZoneShard {
   #writer: ShardWriter | null = null;
   /** Names of this host as owner of the shard, also of claims whose outcome it did not learn. */
   readonly #owners = new Set<string>();
+  /** Claims that have failed, and still run. */
+  #lateClaims = 0;
+  /** Whether a claim has failed since the last one that has not, and may have taken effect. */
+  #mayHaveClaimed = false;
+  /** Whether the last claim has found another host’s. */
+  #hasOtherOwner = false;
   readonly #owned = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<void>();
   /** The last claim. */
@@ -123,20 +129,26 @@ export class Shard implements ZoneShard {
     if (this.state === 'ended') return;
     const { log, spools, clock, lease = ENDLESS } = this.#parts.options;
     let spool: Spool | null = null;
+    let isLate = false;
     const onPrevious = (owner: string, previous: string) => {
-      if (this.state === 'ended') throw new ClaimLost(this.index, 'the claim is too late');
-      if (this.epoch > 0 && !this.#owners.has(previous)) throw new ClaimLost(this.index, 'another host has owned it since');
+      // It must not take the shard from a later claim.
+      if (isLate || this.#isEnded) throw new ClaimLost(this.index, 'the claim is too late');
+      this.#hasOtherOwner = this.epoch > 0 && !this.#owners.has(previous);
+      if (this.#hasOtherOwner) throw new ClaimLost(this.index, 'another host has owned it since');
       this.#owners.add(owner);
       spool = spools.open(this.index, owner, previous);
     };
-    let isLate = false;
     const claim = log.own(this.index, { lease, onPrevious });
     claim.then((writer) => (isLate ? writer.release() : undefined)).catch(ignored);
     try {
       this.#own(await within(clock, CLAIM_MS_MAX, 'the log', claim), spool as Spool | null);
+      this.#mayHaveClaimed = false;
     } catch (error) {
       isLate = true;
       this.#claimFailed(error);
+      this.#mayHaveClaimed = true;
+      this.#lateClaims++;
+      void claim.then(ignored, ignored).then(() => this.#lateClaims--);
     }
   }
 
@@ -178,7 +190,9 @@ export class Shard implements ZoneShard {
   #suspend(message: string, error: unknown): void {
     if (this.#isEnded) return;
     const isFenced = error instanceof ClaimLost || (error instanceof WriterEnded && error.end === 'fenced');
-    if (isFenced || !hasLease(this.#parts.options)) return this.lost(messageOf(error));
+    // If the other claim may be one of this host, the next one finds out.
+    const isLost = isFenced && (this.#hasOtherOwner || !(this.#mayHaveClaimed || this.#lateClaims > 0));
+    if (isLost || !hasLease(this.#parts.options)) return this.lost(messageOf(error));
     const isAgain = this.#writer === null;
     this.#writer = null;
     this.state = 'suspended';

@@ -83,11 +83,16 @@ export class ManualClock implements Clock {
   }
 }
 
+interface MemoryOwner {
+  readonly epoch: number;
+  readonly owner: string;
+}
+
 /** A log in memory. It copies batches, like a real one. By default each zone has a shard of its own. */
 export class MemoryLog implements Journal {
   readonly inFlightMax: number = 64;
   readonly batches: EventBatch[] = [];
-  readonly #shards = new Map<number, { epoch: number; owner: string }>();
+  readonly #shards = new Map<number, MemoryOwner>();
   readonly #numbers = new Map<ZoneAddress, number>();
   /** Newest seq of each zone, and the epoch of its writer. */
   readonly #heads = new Map<ZoneAddress, { seq: number; epoch: number }>();
@@ -108,9 +113,18 @@ export class MemoryLog implements Journal {
   async own(shard: number, { lease, onPrevious }: ShardClaim): Promise<ShardWriter> {
     this.#reach();
     if (lease.leftMs() <= 0) throw new ClaimLost(shard, 'its lease has ended');
-    const before = this.#shards.get(shard) ?? { epoch: 0, owner: '' };
+    const before = this.ownerOf(shard);
     const mine = { epoch: before.epoch + 1, owner: `owner ${shard}.${before.epoch + 1}` };
     onPrevious(mine.owner, before.owner);
+    return this.take(shard, mine);
+  }
+
+  protected ownerOf(shard: number): MemoryOwner {
+    return this.#shards.get(shard) ?? { epoch: 0, owner: '' };
+  }
+
+  /** Makes somebody the owner of a shard. */
+  protected take(shard: number, mine: MemoryOwner): ShardWriter {
     this.#shards.set(shard, mine);
     const ended = Promise.withResolvers<WriterEnd>();
     return {

@@ -67,6 +67,33 @@ describe('a shard', () => {
     assert.equal(isOpen, true);
   });
 
+  test('that is claimed again before its release has ended keeps its counts: counters never go back', async () => {
+    const log = oneShard();
+    let free = () => {};
+    const own = log.own.bind(log);
+    log.own = async (...claim) => ({ ...(await own(...claim)), release: () => new Promise<void>((resolve) => (free = resolve)) });
+    const { host, clock } = newHost([turnstile], { log });
+    await settled(clock, host.open(gate));
+    log.failAfterWriting = true;
+    host.send(gate, admit());
+    await clock.settle();
+    log.failAfterWriting = false;
+    await clock.advance(1_000);
+    const counts = () => {
+      const { appendedEvents, failures } = host.stats().outbox;
+      return [appendedEvents, failures];
+    };
+    assert.deepEqual(counts(), [1, 1]);
+    await settled(clock, host.release(gate));
+    assert.deepEqual(counts(), [1, 1]);
+    const again = host.open(gate);
+    await clock.settle();
+    assert.deepEqual(counts(), [1, 1], 'of the ownership that has not ended yet');
+    free();
+    await settled(clock, again);
+    assert.deepEqual(counts(), [1, 1]);
+  });
+
   test('is claimed again after an outage, under a new epoch: its zones keep their state, and nothing is lost or doubled', async () => {
     const { host, clock, log } = newHost([turnstile], { log: oneShard() });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));

@@ -12,6 +12,8 @@ export class Shards {
   readonly #parts: ConstructorParameters<typeof Shard>[0];
   /** The newest ownership of each shard. */
   readonly #shards = new Map<number, Shard>();
+  /** All ownerships that have not ended, also those that a newer one waits for. */
+  readonly #unended = new Set<Shard>();
   /** Shards with batches of an earlier run; each resolves when the log has them, or the host is closed. */
   readonly #left = new Map<number, Promise<void>>();
   readonly #closed = Promise.withResolvers<void>();
@@ -19,7 +21,7 @@ export class Shards {
   readonly #pauses = new Map<number, () => void>();
   #isClosed = false;
   /** Counts of ownerships that have ended. */
-  readonly #ended = { waitingEvents: 0, spooledBatches: 0, lostEvents: 0, appendedEvents: 0, failures: 0 };
+  readonly #ended = { lostEvents: 0, appendedEvents: 0, failures: 0 };
 
   constructor(parts: Pick<HostParts, 'options' | 'entries' | 'observers' | 'onLost'>) {
     this.#parts = { ...parts, memory: { events: 0 } };
@@ -62,7 +64,9 @@ export class Shards {
 
   stats() {
     const outboxes = this.all().map(({ outbox }) => outbox.stats());
-    const sum = (field: keyof (typeof outboxes)[number]) => outboxes.reduce((total, one) => total + one[field], this.#ended[field]);
+    const sum = (field: 'waitingEvents' | 'spooledBatches') => outboxes.reduce((total, one) => total + one[field], 0);
+    const count = (field: 'lostEvents' | 'appendedEvents' | 'failures') =>
+      [...this.#unended].reduce((total, { outbox }) => total + outbox.stats()[field], this.#ended[field]);
     const { bytes, bytesMax } = this.#parts.options.spools;
     return {
       shards: this.all().length,
@@ -75,9 +79,9 @@ export class Shards {
         spooledBatches: sum('spooledBatches'),
         spooledBytes: bytes,
         spooledBytesMax: bytesMax,
-        lostEvents: sum('lostEvents'),
-        appendedEvents: sum('appendedEvents'),
-        failures: sum('failures'),
+        lostEvents: count('lostEvents'),
+        appendedEvents: count('appendedEvents'),
+        failures: count('failures'),
       },
     };
   }
@@ -104,12 +108,14 @@ export class Shards {
     if (before && before.state !== 'ended') return before;
     const shard = new Shard(this.#parts, index, before?.gone ?? Promise.resolve());
     this.#shards.set(index, shard);
+    this.#unended.add(shard);
     void shard.gone.then(() => this.#remove(shard));
     return shard;
   }
 
   #remove(shard: Shard): void {
     if (this.#shards.get(shard.index) === shard) this.#shards.delete(shard.index);
+    this.#unended.delete(shard);
     const { lostEvents, appendedEvents, failures } = shard.outbox.stats();
     this.#ended.lostEvents += lostEvents;
     this.#ended.appendedEvents += appendedEvents;

@@ -22,6 +22,7 @@ import {
 } from './shard-broker.ts';
 
 type Metadata = metadataV12.MetadataResponse;
+type Partition = metadataV12.MetadataResponsePartition;
 
 /** Time limit of the brokers for the replication of a batch, ms. */
 const REPLICATION_MS_MAX = 2_000;
@@ -162,6 +163,26 @@ export class KafkaBrokers implements TopicBroker {
     return this.#offsetsOf(LATEST);
   }
 
+  async confirmedEnds(): Promise<(number | null)[]> {
+    const { brokers } = await this.#asked(() => this.#cluster());
+    const asked = brokers.map(async ({ nodeId, host, port }) => {
+      const connection = await this.#connections.to(`${host}:${port}`, 'watch');
+      return { nodeId, metadata: (await answer(metadataV12.api.async(connection, [this.#topic], false, false))).response };
+    });
+    const answered = (await Promise.allSettled(asked)).flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const known = answered.flatMap(({ metadata }) => metadata.topics[0]?.partitions ?? []);
+    const newest = new Map<number, Partition>();
+    for (const partition of known) {
+      const before = newest.get(partition.partitionIndex);
+      if (!before || partition.leaderEpoch > before.leaderEpoch) newest.set(partition.partitionIndex, partition);
+    }
+    const nodes = new Set(answered.map(({ nodeId }) => nodeId));
+    const agreed = [...newest.values()].filter(
+      ({ replicaNodes }) => replicaNodes.filter((node) => nodes.has(node)).length > replicaNodes.length / 2,
+    );
+    return this.#offsetsAt(LATEST, brokers, agreed);
+  }
+
   async id(): Promise<string> {
     return (await this.#asked(() => this.#cluster())).topics[0]?.topicId ?? '';
   }
@@ -196,13 +217,18 @@ export class KafkaBrokers implements TopicBroker {
   /** An offset of each shard; null where its leader does not respond. */
   async #offsetsOf(timestamp: bigint): Promise<(number | null)[]> {
     const { brokers, topics } = await this.#asked(() => this.#cluster());
-    const partitions = topics[0]?.partitions ?? [];
-    const offsets: (number | null)[] = partitions.map(() => null);
+    return this.#offsetsAt(timestamp, brokers, topics[0]?.partitions ?? []);
+  }
+
+  /** An offset of each of some shards, from the leader and its epoch that are named; null where it does not respond, or has another epoch. */
+  async #offsetsAt(timestamp: bigint, brokers: Metadata['brokers'], partitions: readonly Partition[]): Promise<(number | null)[]> {
+    const shards = Math.max(0, ...partitions.map(({ partitionIndex }) => partitionIndex + 1));
+    const offsets: (number | null)[] = Array.from({ length: shards }, () => null);
     const ask = async ({ nodeId, host, port }: (typeof brokers)[number]) => {
       const led = partitions.filter(({ leaderId }) => leaderId === nodeId);
       if (led.length === 0) return;
       const connection = await this.#connections.to(`${host}:${port}`, 'watch');
-      const wanted = led.map(({ partitionIndex }) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp }));
+      const wanted = led.map(({ partitionIndex, leaderEpoch }) => ({ partitionIndex, currentLeaderEpoch: leaderEpoch, timestamp }));
       const request = listOffsetsV9.api.async(connection, NO_REPLICA, READ_UNCOMMITTED, [{ name: this.#topic, partitions: wanted }]);
       const { response, error } = await answer(request);
       for (const { partitionIndex, offset, errorCode } of response.topics[0]?.partitions ?? [])
@@ -215,7 +241,7 @@ export class KafkaBrokers implements TopicBroker {
   }
 
   /** The partitions of the topic; null if it does not exist. */
-  async partitions(): Promise<readonly metadataV12.MetadataResponsePartition[] | null> {
+  async partitions(): Promise<readonly Partition[] | null> {
     try {
       return await this.#asked(async () => (await this.#readMetadata()).topics[0]?.partitions ?? null);
     } catch (error) {

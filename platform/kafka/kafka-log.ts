@@ -111,8 +111,13 @@ export class KafkaLog implements EventLog {
     }
   }
 
-  ends(): Promise<readonly number[]> {
+  ends(): Promise<readonly (number | null)[]> {
     return this.#watch.readEnds();
+  }
+
+  async confirmedEnds(): Promise<readonly (number | null)[]> {
+    const ends = await this.#parts.broker.confirmedEnds();
+    return this.#watch.bounds.map((_bounds, shard) => ends[shard] ?? null);
   }
 
   onAppended(listener: () => void): () => void {

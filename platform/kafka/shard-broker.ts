@@ -75,6 +75,11 @@ export interface TopicBroker extends ShardBroker {
   starts(): Promise<readonly (number | null)[]>;
   /** Offset after the newest replicated record of each shard, by shard; null where its leader does not respond. */
   ends(): Promise<readonly (number | null)[]>;
+  /**
+   * As `ends`, from the newest leader that a majority of the replicas of the shard knows of; null where no majority responds. What readers have read, such a
+   * majority has confirmed, so the leader has it.
+   */
+  confirmedEnds(): Promise<readonly (number | null)[]>;
   /** By shard. */
   replicas(): Promise<readonly ShardReplicas[]>;
   /** Size of the topic on one broker, bytes. */

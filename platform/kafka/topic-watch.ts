@@ -6,7 +6,7 @@ const POLL_MS = 50;
 const IDLE_POLL_MS = 1_000;
 /** Interval after a failure, ms. */
 const RETRY_MS = 500;
-/** Time in which all leaders must respond at the start, and the time between two attempts, ms. */
+/** Time that the start waits until all leaders respond, and the time between two attempts, ms. */
 const OPEN_MS_MAX = 10_000;
 const OPEN_RETRY_MS = 100;
 /** Interval at which sizes, starts and replicas are read, ms. */
@@ -27,6 +27,8 @@ export class TopicWatch {
   #bytes = 0;
   #replicas: readonly ShardReplicas[] = [];
   #failure: string | null = null;
+  /** Whether the leaders of some shards have responded, and others not. */
+  #isPartlyRead = false;
   #surveyedAt = Number.NEGATIVE_INFINITY;
   #cancel: () => void = () => {};
   #isClosed = false;
@@ -37,17 +39,22 @@ export class TopicWatch {
     this.#bounds = Array.from({ length: shards }, () => ({ start: 0, end: 0 }));
   }
 
-  /** Reads the bounds once, and then again and again until it is closed. @throws BrokerError */
+  /** Reads the bounds once, and then again and again until it is closed. @throws BrokerError when no leader responds */
   static async open(broker: TopicBroker, clock: Clock, shards: number): Promise<TopicWatch> {
     const watch = new TopicWatch(broker, clock, shards);
     // Leaders of a new topic respond a moment after the controller has named them.
     for (const until = clock.elapsed() + OPEN_MS_MAX; ; ) {
       try {
         await watch.#survey();
-        await watch.readEnds();
+        await watch.#requireEnds();
         break;
       } catch (error) {
-        if (clock.elapsed() > until) throw error;
+        if (clock.elapsed() > until) {
+          if (!watch.#isPartlyRead) throw error;
+          // The other shards can be read and written.
+          watch.#failure = messageOf(error);
+          break;
+        }
         await new Promise<void>((resolve) => void clock.after(OPEN_RETRY_MS, resolve));
       }
     }
@@ -101,12 +108,11 @@ export class TopicWatch {
     bounds.start = Math.max(bounds.start, start);
   }
 
-  /** Reads the ends of all shards now. @throws BrokerError when a leader does not respond */
-  async readEnds(): Promise<readonly number[]> {
-    const ends = await this.#readEnds();
-    const silent = ends.flatMap((end, shard) => (end === null ? [shard] : []));
-    if (silent.length > 0) throw new BrokerError('unknown', `the leaders of the shards ${silent.join(', ')} do not respond`);
-    return this.#bounds.map(({ end }) => end);
+  /** Reads the ends of all shards now; null where the leader does not respond. */
+  async readEnds(): Promise<readonly (number | null)[]> {
+    const ends = await this.#broker.ends();
+    for (const [shard, end] of ends.entries()) if (end !== null && shard < this.#bounds.length) this.noteEnd(shard, end);
+    return this.#bounds.map(({ end }, shard) => ((ends[shard] ?? null) === null ? null : end));
   }
 
   close(): void {
@@ -114,10 +120,13 @@ export class TopicWatch {
     this.#cancel();
   }
 
-  async #readEnds(): Promise<readonly (number | null)[]> {
-    const ends = await this.#broker.ends();
-    for (const [shard, end] of ends.entries()) if (end !== null && shard < this.#bounds.length) this.noteEnd(shard, end);
-    return ends;
+  /** @throws BrokerError when a leader does not respond, after the ends of the others are read */
+  async #requireEnds(): Promise<void> {
+    const ends = await this.readEnds();
+    const silent = ends.flatMap((end, shard) => (end === null ? [shard] : []));
+    if (silent.length === 0) return;
+    this.#isPartlyRead = silent.length < ends.length;
+    throw new BrokerError('unknown', `the leaders of the shards ${silent.join(', ')} do not respond`);
   }
 
   async #survey(): Promise<void> {
@@ -138,7 +147,7 @@ export class TopicWatch {
     let next = this.#listeners.size > 0 ? POLL_MS : IDLE_POLL_MS;
     try {
       if (this.#clock.elapsed() - this.#surveyedAt >= SURVEY_MS) await this.#survey();
-      await this.readEnds();
+      await this.#requireEnds();
       this.#failure = null;
     } catch (error) {
       this.#failure = messageOf(error);

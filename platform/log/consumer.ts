@@ -12,7 +12,8 @@ import {
   type LogRead,
   OffsetOutOfRange,
 } from './event-log.ts';
-import { lagOf, READ_MS_MAX, readEnds, storedOffsets } from './offsets.ts';
+import { lagOf, READ_MS_MAX, readEnds, storedOffsets, unknownEnds } from './offsets.ts';
+import { Pause } from './pause.ts';
 import { CannotApply, type Projection } from './projection.ts';
 import { Replays } from './replays.ts';
 
@@ -39,6 +40,8 @@ export class ConsumerGroup {
   #known: Pick<KnownGroup, 'offsets' | 'gaps'> = { offsets: [], gaps: [] };
   /** Stored offsets; behind `#offsets` where events were skipped. */
   #stored: number[] = [];
+  /** Partitions of which it is not known whether the store is ahead. They are not read. */
+  #unknown: ReadonlySet<number> = new Set();
   /** Partition that the next read begins with. */
   #first = 0;
   #applied = 0;
@@ -51,8 +54,8 @@ export class ConsumerGroup {
   #running: Promise<void> | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
-  /** Ends the wait of `#gather` or before a retry at once. */
-  #endWait: (() => void) | null = null;
+  /** The wait of `#gather`, and before a retry. */
+  readonly #pause: Pause;
   #unsubscribe: (() => void) | null = null;
   /** Offsets by partition up to which events were skipped, and that are not saved to the table yet. */
   readonly #skipped = new Map<number, number>();
@@ -74,6 +77,7 @@ export class ConsumerGroup {
     this.#projection = projection;
     this.#replays = new Replays(log, projection);
     this.#clock = clock;
+    this.#pause = new Pause(clock);
     this.#onFailure = onFailure;
     this.#reasonOf = reasonOf;
   }
@@ -93,9 +97,11 @@ export class ConsumerGroup {
     const known = await this.#log.consumers.find(this.#projection.name);
     if (known) this.#known = known;
     else void this.#register();
-    const stored = await storedOffsets(this.#projection, this.#log, this.#clock);
+    const { offsets: stored, unknown } = await storedOffsets(this.#projection, this.#log, this.#clock);
     this.#offsets = [...stored];
     this.#stored = stored;
+    this.#unknown = new Set(unknown);
+    this.#checkFailure = unknownEnds(this.#projection.name, unknown);
     this.#skipped.clear();
     this.#overtaken.clear();
     this.#checkedAt = this.#clock.elapsed();
@@ -113,7 +119,7 @@ export class ConsumerGroup {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake?.();
-    this.#endWait?.();
+    this.#pause.end();
     await this.#running;
     this.#unsubscribe?.();
     await this.#noteProgress().catch((error) =>
@@ -144,7 +150,7 @@ export class ConsumerGroup {
     }
     if (gaps.length > 0) this.#failure = null;
     this.#wake?.();
-    this.#endWait?.();
+    this.#pause.end();
     return gaps;
   }
 
@@ -154,7 +160,7 @@ export class ConsumerGroup {
     if (!ends || this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return;
     const reached = this.#awaiting.add(ends);
     this.#wake?.();
-    this.#endWait?.();
+    this.#pause.end();
     return reached;
   }
 
@@ -206,7 +212,7 @@ export class ConsumerGroup {
   /** Waits for more events, unless a caller waits for `caughtUp`. */
   async #gather(): Promise<void> {
     if (this.#stopped || !this.#awaiting.isEmpty) return;
-    await this.#wait(GATHER_MS);
+    await this.#pause.wait(GATHER_MS);
   }
 
   readonly #hasReached = (ends: readonly number[]): boolean => ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
@@ -222,6 +228,7 @@ export class ConsumerGroup {
     for (let turn = 0; turn < this.#log.partitions && events < READ_EVENTS_MAX && !this.#stopped; turn++) {
       const partition = this.#first;
       this.#first = (this.#first + 1) % this.#log.partitions;
+      if (this.#unknown.has(partition)) continue;
       const offset = this.#offsets[partition] ?? 0;
       const { batches, next, failure } = await this.#read(partition, offset, READ_EVENTS_MAX - events);
       if (failure) failures.push(failure);
@@ -262,7 +269,7 @@ export class ConsumerGroup {
   async #check(): Promise<void> {
     try {
       await this.#goOnFromStored();
-      this.#checkFailure = null;
+      this.#checkFailure = unknownEnds(this.#projection.name, [...this.#unknown]);
     } catch (error) {
       this.#checkFailure = this.#reasonOf(error);
     }
@@ -270,7 +277,9 @@ export class ConsumerGroup {
   }
 
   async #goOnFromStored(): Promise<void> {
-    const stored = await storedOffsets(this.#projection, this.#log, this.#clock);
+    const { offsets: stored, unknown } = await storedOffsets(this.#projection, this.#log, this.#clock);
+    // Up to where the group has read, the log has the events.
+    this.#unknown = new Set(unknown.filter((one) => this.#unknown.has(one) || stored[one] !== this.#stored[one]));
     for (const [partition, next] of stored.entries()) {
       const believed = this.#stored[partition] ?? 0;
       if (next === believed) continue;
@@ -320,19 +329,6 @@ export class ConsumerGroup {
     this.#onFailure(`${message}: ${this.#failure}`);
   }
 
-  /** Waits until the group is stopped, a caller waits for events, or the time has passed. */
-  async #wait(ms: number): Promise<void> {
-    if (this.#stopped) return;
-    await new Promise<void>((resolve) => {
-      const cancel = this.#clock.after(ms, resolve);
-      this.#endWait = () => {
-        cancel();
-        resolve();
-      };
-    });
-    this.#endWait = null;
-  }
-
   /** Repeats work until it succeeds. @returns its result, or null when the group is stopped before */
   async #retried<Result>(work: () => Promise<Result>): Promise<Result | null> {
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
@@ -344,7 +340,7 @@ export class ConsumerGroup {
       } catch (error) {
         const waitMs = backoff.next();
         this.#note(`${this.#projection.name} failed, trying again in ${waitMs} ms`, error);
-        await this.#wait(waitMs);
+        if (!this.#stopped) await this.#pause.wait(waitMs);
       }
     }
     return null;

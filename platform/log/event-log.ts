@@ -133,8 +133,13 @@ export interface EventLog extends Journal {
    * @throws OffsetOutOfRange when events from `offset` on were dropped
    */
   readFrom(partition: number, offset: number, eventsMax: number): Promise<LogRead>;
-  /** Offset after the newest event of each partition. */
-  ends(): Promise<readonly number[]>;
+  /** Offset after the newest event of each partition; null where it cannot be read now. */
+  ends(): Promise<readonly (number | null)[]>;
+  /**
+   * As `ends`, but never those that a broker tells which does not know yet that it was replaced; null where that cannot be ruled out now. Missing where the
+   * ends are always the newest.
+   */
+  confirmedEnds?(): Promise<readonly (number | null)[]>;
   /** Calls back after each append that is durable; the returned function ends it. */
   onAppended(listener: () => void): () => void;
   /** Drops the oldest events by the rule. @returns number of dropped events */

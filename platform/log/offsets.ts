@@ -7,29 +7,51 @@ export const READ_MS_MAX = 10_000;
 /** Time between two attempts, ms. */
 const RETRY_MS = 500;
 
+interface StoredOffsets {
+  /** By partition; 0 where the store has none. */
+  readonly offsets: number[];
+  /** Partitions whose ends are not known now, so that the store may be ahead of them. They must not be read. */
+  readonly unknown: readonly number[];
+}
+
 /**
- * The offsets of a group in the store of its projection, by partition; 0 where it has none.
+ * The offsets of a group in the store of its projection.
  * @throws OffsetBeyondEnd when the store is ahead of the log, or was: the log has grown since, and has other events at these offsets
  */
 export async function storedOffsets(
   projection: Pick<Projection, 'name' | 'offsets'>,
-  log: Pick<EventLog, 'ends' | 'consumers'>,
+  log: Pick<EventLog, 'ends' | 'confirmedEnds' | 'consumers'>,
   clock: Clock,
-): Promise<number[]> {
+): Promise<StoredOffsets> {
   const { name } = projection;
   const known = await within(clock, READ_MS_MAX, `the store of ${name}`, projection.offsets());
   const before = (await log.consumers.find(name))?.beyondEnd ?? [];
-  const ofLog = await within(clock, READ_MS_MAX, 'the log', log.ends());
-  const found = ofLog.map((endOfLog, partition) => {
-    const next = known.get(partition) ?? 0;
-    const end = Math.min(endOfLog, before[partition] ?? endOfLog);
-    return { partition, next, end, isBeyond: next > end };
+  const told = await within(clock, READ_MS_MAX, 'the log', log.ends());
+  const offsets = told.map((_end, partition) => known.get(partition) ?? 0);
+  const isBehind = (end: number | null | undefined, partition: number) => (end ?? Number.POSITIVE_INFINITY) < (offsets[partition] ?? 0);
+  const isDoubtful = told.map((end, partition) => isBehind(end, partition));
+  // That the store is ahead is final, so it must not follow from an old end.
+  const confirm = isDoubtful.includes(true) ? log.confirmedEnds?.bind(log) : undefined;
+  const confirmed = confirm ? await within(clock, READ_MS_MAX, 'the log', confirm()) : told;
+  const ends = told.map((end, partition) => (isDoubtful[partition] ? (confirmed[partition] ?? null) : end));
+  const beyond = ends.map((end, partition) => {
+    const ofBefore = before[partition] ?? null;
+    if (isBehind(ofBefore, partition)) return Math.min(ofBefore ?? 0, end ?? Number.POSITIVE_INFINITY);
+    return isBehind(end, partition) ? end : null;
   });
-  const ends = found.map(({ end, isBeyond }) => (isBeyond ? end : null));
-  await log.consumers.noteBeyondEnd(name, ends);
-  const [first] = found.filter(({ isBeyond }) => isBeyond);
-  if (first) throw new OffsetBeyondEnd(name, first.partition, first.next, first.end);
-  return found.map(({ next }) => next);
+  await log.consumers.noteBeyondEnd(name, beyond);
+  for (const [partition, end] of beyond.entries())
+    if (end !== null) throw new OffsetBeyondEnd(name, partition, offsets[partition] ?? 0, end);
+  const unknown = ends.flatMap((end, partition) => (end === null && (offsets[partition] ?? 0) > 0 ? [partition] : []));
+  return { offsets, unknown };
+}
+
+/** Why a group does not read some partitions; null without any. */
+export function unknownEnds(group: string, partitions: readonly number[]): string | null {
+  if (partitions.length === 0) return null;
+  const which =
+    partitions.length === 1 ? `the end of partition ${partitions[0]} is` : `the ends of the partitions ${partitions.join(', ')} are`;
+  return `${which} not known, so that they are not read: the store of ${group} may be ahead of the log`;
 }
 
 /** Number of events in the log from the offsets of a group on, over all partitions. */
@@ -41,11 +63,12 @@ export function lagOf(log: Pick<EventLog, 'stats'>, offsets: readonly number[]):
 export async function readEnds(log: Pick<EventLog, 'ends'>, clock: Clock, isStopped: () => boolean): Promise<readonly number[] | null> {
   while (!isStopped()) {
     try {
-      return await within(clock, READ_MS_MAX, 'the log', log.ends());
+      const ends = await within(clock, READ_MS_MAX, 'the log', log.ends());
+      if (ends.every((end) => end !== null)) return ends;
     } catch {
       // The group reports that the log cannot be read.
-      await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
     }
+    await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
   }
   return null;
 }

@@ -265,6 +265,25 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
     });
   });
 
+  test('an end is confirmed while most replicas respond, also by a new leader, and not by one of three replicas', async () => {
+    const topic = await topicNamed('confirmed');
+    const writer = await own(topic, 0);
+    await writer.append([batchOf('counter/a', 1, 'c1')]);
+    const end = (await topic.ends())[0] ?? 0;
+    assert.ok(end > 0);
+    assert.deepEqual(await topic.confirmedEnds(), [end, 0]);
+    const [first, second] = kafka.brokers;
+    try {
+      await first?.kill();
+      await until(async () => String(await topic.confirmedEnds()) === String([end, 0]), 'the leaders are those that are left');
+      await second?.kill();
+      await until(async () => (await topic.confirmedEnds()).every((one) => one === null), 'nothing is confirmed');
+    } finally {
+      await Promise.all([first?.start(), second?.start()]);
+      await until(async () => String(await topic.confirmedEnds()) === String([end, 0]), 'the brokers are back');
+    }
+  });
+
   test('a shard without a leader is shown, and the others can be written and read', async () => {
     const any = await topicNamed('before');
     await createTopic(any, 'single', { shards: 3, replicas: 1, settings: {} });
@@ -275,9 +294,9 @@ describe('a shard on three real brokers', { skip: missing ?? false }, () => {
       await broker?.kill();
       await until(async () => (await topic.replicas()).some(({ isLed }) => !isLed), 'a shard has no leader');
       const replicas = await topic.replicas();
-      const ends = await topic.ends();
+      const [ends, confirmed] = [await topic.ends(), await topic.confirmedEnds()];
       for (const { shard, isLed } of replicas) {
-        assert.equal(ends[shard], isLed ? 0 : null);
+        assert.deepEqual([ends[shard], confirmed[shard] ?? null], isLed ? [0, 0] : [null, null]);
         if (!isLed) continue;
         const records = [{ key: null, value: Buffer.from('x') }];
         // Another broker must become the coordinator of the producer first.

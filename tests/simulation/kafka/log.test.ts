@@ -287,6 +287,31 @@ describe('a topic of Kafka as an event log', () => {
     }
   });
 
+  test('is opened although the leader of a shard does not respond, and then the other shards are read; without any leader it is not', async () => {
+    const topic = new Topic();
+    const before = await topic.open();
+    for (const zone of ZONES) await topic.append(before, zone, 1);
+    await before.close();
+    const silent = new Set([1]);
+    const { ends, starts } = topic.kafka.broker;
+    const without = (all: readonly (number | null)[]) => all.map((one, shard) => (silent.has(shard) ? null : one));
+    Object.assign(topic.kafka.broker, { ends: async () => without(await ends()), starts: async () => without(await starts()) });
+    const log = await topic.open();
+    try {
+      assert.match(log.stats().brokers?.failure ?? '', /the leaders of the shards 1 do not respond/);
+      assert.equal((await readAll(log, 0, 0)).events.length, 2);
+      assert.equal((await log.ends())[1], null);
+      silent.clear();
+      await until(() => log.stats().brokers?.failure === null, 'the leader responds');
+      assert.equal((await readAll(log, 1, 0)).events.length, 1);
+      for (const shard of [0, 1]) silent.add(shard);
+      await assert.rejects(topic.open(), /the leaders of the shards 0, 1 do not respond/);
+    } finally {
+      await log.close();
+      topic.kafka.stop();
+    }
+  });
+
   test('feeds a consumer group, which stores its offsets past records that are no events', async () => {
     const topic = new Topic();
     const log = await topic.open();

@@ -38,20 +38,24 @@ export class RunningKafka {
     startOf: (shard) => this.#at(shard).startOf(shard),
     deleteBefore: (shard, offset) => this.#at(shard).deleteBefore(shard, offset),
     starts: () => Promise.all(this.#shards.map((shard, index) => shard.startOf(index).catch(() => null))),
-    ends: () =>
-      Promise.all(
-        this.#shards.map(async (shard, index) => {
-          const start = await shard.startOf(index).catch(() => null);
-          if (start === null) return null;
-          const fetched = await shard.fetch(index, start, { maxBytes: 1, waitMs: 0 }).catch(() => null);
-          return fetched?.highWatermark ?? null;
-        }),
-      ),
+    ends: () => this.#ends(),
+    confirmedEnds: () => this.#ends(),
     replicas: async () => this.#shards.map((_shard, shard) => ({ shard, isLed: true, replicas: 3, inSync: 3 })),
     bytes: async () => 0,
     id: async () => 'simulated',
     close: async () => {},
   };
+
+  #ends(): Promise<(number | null)[]> {
+    return Promise.all(
+      this.#shards.map(async (shard, index) => {
+        const start = await shard.startOf(index).catch(() => null);
+        if (start === null) return null;
+        const fetched = await shard.fetch(index, start, { maxBytes: 1, waitMs: 0 }).catch(() => null);
+        return fetched?.highWatermark ?? null;
+      }),
+    );
+  }
 
   #at(shard: number): ShardBroker {
     return this.#shards[shard] as ShardBroker;

@@ -51,5 +51,11 @@ async function retain(topic: Topic, rule: RetentionRule, options: CoverageOption
     droppedEvents += await topic.log.retain(covering, Date.now());
     isStopped = await coverage.saveMissing();
   }
+  const sizeFailure = topic.log.stats().brokers?.sizeFailure ?? null;
+  if (sizeFailure !== null)
+    options.logger.warn(
+      { topic: topic.name, reason: sizeFailure },
+      'the brokers do not tell the size of the log, so log.retentionGiB is compared with an estimate; allow the user of Millrace to Describe the cluster',
+    );
   if (droppedEvents > 0) options.logger.info({ topic: topic.name, droppedEvents }, 'retention deleted events');
 }

@@ -5,10 +5,10 @@ import { BrokerWatch } from './broker-watch.ts';
 
 const replica = (shard: number, inSync = 3, isLed = true) => ({ shard, isLed, replicas: 3, inSync });
 
-type Brokers = Omit<NonNullable<LogStats['brokers']>, 'topicId'>;
+type Brokers = Omit<NonNullable<LogStats['brokers']>, 'topicId' | 'sizeFailure'> & { readonly sizeFailure?: string };
 
 function watching(brokers: Brokers | null) {
-  const stats: LogStats = { partitions: [], bytes: 0, ...(brokers && { brokers: { topicId: 'a', ...brokers } }) };
+  const stats: LogStats = { partitions: [], bytes: 0, ...(brokers && { brokers: { topicId: 'a', sizeFailure: null, ...brokers } }) };
   return new BrokerWatch({ topics: () => [{ name: 'market', log: { stats: () => stats } }], rules: { unrecordedForMs: 5_000 } });
 }
 const found = (brokers: Brokers) => {
@@ -40,4 +40,10 @@ test('brokers that do not respond, shards without a leader and missing replicas 
   const silent = found({ failure: 'connect ECONNREFUSED', replicas: [replica(0), replica(1)] });
   assert.deepEqual(silent.alerts, [['log-unavailable/market', 'critical', 1, 5_000]]);
   assert.throws(silent.check, /do not respond: connect ECONNREFUSED/);
+});
+
+test('brokers that do not tell the size of the log are shown, with the remedy, and raise no alert', () => {
+  const { alerts, check } = found({ failure: null, sizeFailure: 'CLUSTER_AUTHORIZATION_FAILED', replicas: [replica(0)] });
+  assert.deepEqual(alerts, []);
+  assert.throws(check, /do not tell the size of the log of market: CLUSTER_AUTHORIZATION_FAILED\. Allow .* to Describe the cluster/);
 });

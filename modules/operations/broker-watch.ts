@@ -29,6 +29,14 @@ export function brokersStatus({ log }: WatchedLog): BrokersStatus | null {
   };
 }
 
+/** Why the limit of the size of a log is compared with an estimate, and what to do. */
+function unknownSize(topic: string, failure: string): string {
+  return (
+    `The brokers do not tell the size of the log of ${topic}: ${failure}. Allow the user of Millrace to Describe the cluster; ` +
+    'until then log.retentionGiB is compared with an estimate.'
+  );
+}
+
 /** Watches the brokers of logs that are in Kafka, for health checks and alerts. */
 export class BrokerWatch {
   readonly #parts: BrokerParts;
@@ -68,6 +76,10 @@ export class BrokerWatch {
           `${underReplicated} of ${shards} shards of the log of ${topic} have fewer in-sync replicas than replicas: a broker is down or behind. ` +
             'Events are safe; start the broker again before another one fails.',
         );
+    }
+    for (const { name, log } of this.#parts.topics()) {
+      const sizeFailure = log.stats().brokers?.sizeFailure ?? null;
+      if (sizeFailure !== null) throw new Error(unknownSize(name, sizeFailure));
     }
   }
 

@@ -205,12 +205,17 @@ export class KafkaBrokers implements TopicBroker {
     const sizes = new Map<number, number>();
     const ask = async ({ host, port }: (typeof brokers)[number]) => {
       const connection = await this.#connections.to(`${host}:${port}`, 'watch');
-      const { results } = await describeLogDirsV4.api.async(connection, [{ name: this.#topic, partitions }]);
-      for (const { partitionIndex, partitionSize } of results.flatMap((result) => result.topics.flatMap((topic) => topic.partitions)))
+      const { response, error } = await answer(describeLogDirsV4.api.async(connection, [{ name: this.#topic, partitions }]));
+      for (const { partitionIndex, partitionSize } of response.results.flatMap((result) =>
+        result.topics.flatMap((topic) => topic.partitions),
+      ))
         sizes.set(partitionIndex, Math.max(sizes.get(partitionIndex) ?? 0, Number(partitionSize)));
+      if (error !== null) throw error;
     };
+    const asked = await Promise.allSettled(brokers.map((broker) => this.#asked(() => ask(broker))));
     // One that does not respond has the same records as the others.
-    await Promise.all(brokers.map((broker) => this.#asked(() => ask(broker)).catch(() => {})));
+    const [failed] = asked.filter((one) => one.status === 'rejected');
+    if (sizes.size === 0 && failed) throw failed.reason;
     return [...sizes.values()].reduce((sum, size) => sum + size, 0);
   }
 

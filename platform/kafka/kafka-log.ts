@@ -50,6 +50,8 @@ export class KafkaLog implements EventLog {
   readonly #journal: KafkaJournal;
   readonly #watch: TopicWatch;
   readonly #cursors: ShardCursors;
+  /** Size of all records at the last retention, if it had to be estimated. */
+  #aboutBytes = 0;
 
   /** Takes the brokers over: they are closed with the log. @throws BrokerError when they do not respond */
   static async open(parts: KafkaLogParts): Promise<KafkaLog> {
@@ -159,10 +161,12 @@ export class KafkaLog implements EventLog {
   /** Bytes above a limit, by shard: each loses the same share; one that cannot be read, none. Records are counted, because brokers keep deleted ones on the disk for a while. */
   async #excessOf(bytesMax: number): Promise<number[]> {
     const { broker } = this.#parts;
-    if (this.#watch.bytes <= bytesMax) return [];
+    const { bytes } = this.#watch;
+    if (bytes !== null && bytes <= bytesMax) return [];
     const sizes: number[] = [];
     for (const [shard, bounds] of this.#watch.bounds.entries()) sizes.push(await aboutBytesOf(broker, shard, bounds).catch(() => 0));
     const total = sizes.reduce((sum, size) => sum + size, 0);
+    this.#aboutBytes = Math.round(total);
     return total <= bytesMax ? [] : sizes.map((size) => size * (1 - bytesMax / total));
   }
 
@@ -172,8 +176,8 @@ export class KafkaLog implements EventLog {
   }
 
   stats(): LogStats {
-    const { bounds, bytes, replicas, failure } = this.#watch;
-    return { partitions: bounds, bytes, brokers: { topicId: this.#topicId, failure, replicas } };
+    const { bounds, bytes, sizeFailure, replicas, failure } = this.#watch;
+    return { partitions: bounds, bytes: bytes ?? this.#aboutBytes, brokers: { topicId: this.#topicId, failure, sizeFailure, replicas } };
   }
 
   async close(): Promise<void> {

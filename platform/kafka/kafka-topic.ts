@@ -1,3 +1,4 @@
+import { messageOf } from '@millrace/kernel';
 import { ConfigResourceTypes, createPartitionsV3, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
 import { KafkaBrokers } from './kafka-brokers.ts';
 import type { KafkaConnection } from './kafka-connections.ts';
@@ -33,6 +34,9 @@ const REQUIRED: Readonly<Record<string, readonly [value: string, reason: string]
   'min.insync.replicas': [String(IN_SYNC), 'a confirmed event must be on two brokers'],
   'max.message.bytes': [String(MESSAGE_BYTES_MAX), 'the state of a zone must fit into a message'],
 };
+
+/** What to do when the brokers do not tell the size of a topic. */
+const SIZE_REMEDY = 'allow the user of Millrace to Describe the cluster; until then log.retentionGiB is compared with an estimate';
 
 /** A topic that cannot be the log as it is configured. */
 export class TopicUnsafe extends Error {
@@ -89,7 +93,7 @@ async function grow(brokers: KafkaBrokers, { name, shards }: TopicPlan): Promise
 
 /**
  * Looks at a topic without changing it.
- * @returns null when it does not exist; else its replicas, and the settings under which confirmed events could be lost
+ * @returns null when it does not exist; else its replicas, and problems with the remedy: settings under which confirmed events could be lost, a missing permission
  * @throws BrokerError when the brokers cannot be reached
  */
 export async function inspectKafkaTopic(
@@ -100,7 +104,9 @@ export async function inspectKafkaTopic(
   const brokers = new KafkaBrokers(connection, name);
   try {
     if ((await brokers.partitions()) === null) return null;
-    return { problems: await problemsOf(brokers, name, replicas), replicas: await brokers.replicas() };
+    const problems = await problemsOf(brokers, name, replicas);
+    await brokers.bytes().catch((error) => problems.push(`its size is not told (${messageOf(error)}); ${SIZE_REMEDY}`));
+    return { problems, replicas: await brokers.replicas() };
   } finally {
     await brokers.close();
   }

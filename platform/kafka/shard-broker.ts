@@ -82,7 +82,7 @@ export interface TopicBroker extends ShardBroker {
   confirmedEnds(): Promise<readonly (number | null)[]>;
   /** By shard. */
   replicas(): Promise<readonly ShardReplicas[]>;
-  /** Size of the topic on one broker, bytes. */
+  /** Size of the topic on one broker, bytes. @throws BrokerError when none tells it, for example because that is not permitted */
   bytes(): Promise<number>;
   close(): Promise<void>;
 }

@@ -24,7 +24,8 @@ export class TopicWatch {
   readonly #clock: Clock;
   readonly #bounds: Bounds[];
   readonly #listeners = new Set<() => void>();
-  #bytes = 0;
+  #bytes: number | null = null;
+  #sizeFailure: string | null = null;
   #replicas: readonly ShardReplicas[] = [];
   #failure: string | null = null;
   /** Whether the leaders of some shards have responded, and others not. */
@@ -66,8 +67,14 @@ export class TopicWatch {
     return this.#bounds;
   }
 
-  get bytes(): number {
+  /** Null when the brokers do not tell it. */
+  get bytes(): number | null {
     return this.#bytes;
+  }
+
+  /** Why the brokers do not tell the size; null when they do. */
+  get sizeFailure(): string | null {
+    return this.#sizeFailure;
   }
 
   get replicas(): readonly ShardReplicas[] {
@@ -134,7 +141,13 @@ export class TopicWatch {
     this.#replicas = await this.#broker.replicas();
     for (const [shard, start] of (await this.#broker.starts()).entries())
       if (start !== null && shard < this.#bounds.length) this.noteStart(shard, start);
-    this.#bytes = await this.#broker.bytes();
+    try {
+      this.#bytes = await this.#broker.bytes();
+      this.#sizeFailure = null;
+    } catch (error) {
+      this.#bytes = null;
+      this.#sizeFailure = messageOf(error);
+    }
   }
 
   #wait(ms: number): void {

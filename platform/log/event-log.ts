@@ -121,6 +121,8 @@ interface BrokerStats {
   readonly topicId: string;
   /** Why they could not be asked last time; null when they could. */
   readonly failure: string | null;
+  /** Why they do not tell the size of the topic: `bytes` is that of the records at the last retention, estimated. Null when they do. */
+  readonly sizeFailure: string | null;
   /** Replicas of each shard: how many there are, and how many have all its records. Without a leader it can be neither written nor read. */
   readonly replicas: readonly { readonly shard: number; readonly isLed: boolean; readonly replicas: number; readonly inSync: number }[];
 }

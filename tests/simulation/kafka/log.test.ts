@@ -267,6 +267,28 @@ describe('a topic of Kafka as an event log', () => {
     }
   });
 
+  test('deletes the oldest events above the size also when the brokers do not tell the size, and shows that', async () => {
+    const topic = new Topic();
+    Object.assign(topic.kafka.broker, { bytes: () => Promise.reject(new BrokerError('unknown', 'CLUSTER_AUTHORIZATION_FAILED')) });
+    const log = await topic.open();
+    try {
+      for (let round = 0; round < 4; round++) {
+        for (const zone of ZONES) await topic.append(log, zone, 30);
+        await topic.manifested();
+      }
+      const rule = { olderThanMs: Number.MAX_SAFE_INTEGER, bytesMax: Number.MAX_SAFE_INTEGER };
+      assert.equal(await log.retain(rule, 1_000), 0);
+      const { bytes, brokers } = log.stats();
+      assert.ok(bytes > 1_000, `${bytes}`);
+      assert.equal(brokers?.sizeFailure, 'CLUSTER_AUTHORIZATION_FAILED');
+      const dropped = await log.retain({ ...rule, bytesMax: bytes / 2 }, 1_000);
+      assert.ok(dropped >= 90 && dropped < 360, `${dropped} of 360 events`);
+    } finally {
+      await log.close();
+      topic.kafka.stop();
+    }
+  });
+
   test('a shard that cannot be read does not keep the others from being cut', async () => {
     const topic = new Topic();
     const log = await topic.open();

@@ -73,6 +73,16 @@ test('retention deletes the events of zones only when a snapshot has them, and s
   assert.deepEqual(warnings, []);
 });
 
+test('brokers that do not tell the size of their log are reported, with the reason', async (context) => {
+  const { topic, warnings } = await killed(context);
+  const next = await topic();
+  const stats = next.log.stats();
+  const brokers = { topicId: 'a', failure: null, sizeFailure: 'CLUSTER_AUTHORIZATION_FAILED', replicas: [] };
+  context.mock.method(next.log, 'stats', () => ({ ...stats, brokers }));
+  await applyRetention([next], SETTINGS, optionsTo(warnings));
+  assert.deepEqual(warnings, ['CLUSTER_AUTHORIZATION_FAILED']);
+});
+
 test('events of a zone that cannot be recovered are kept, with a warning', async (context) => {
   const { topic, warnings } = await killed(context);
   const next = await topic();

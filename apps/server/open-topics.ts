@@ -4,7 +4,7 @@ import type { TopicContract } from '@millrace/contracts';
 import type { ModuleDefinition } from '@millrace/module';
 import type { SharedContext } from '@millrace/module/runtime';
 import { openSharedTopic, openTopic, type Topic, type TopicPlace } from '@millrace/topics';
-import { asUserError, noteEngine, requireEngine, topicLogOf } from './topic-logs.ts';
+import { asUserError, boundLog, noteId, topicLogOf } from './topic-logs.ts';
 
 /** What the zones of a topic do while their log is unavailable. */
 function whenIsolated({ log }: Settings, topic: string): 'continue' | 'stop' {
@@ -27,10 +27,10 @@ export async function openTopics(
     for (const [name, { folder, zones: where = 'here' }] of Object.entries<TopicContract>(contract.topics ?? {})) {
       if (topics.has(name)) throw new TypeError(`Two modules have the topic "${name}".`);
       const path = join(settings.data, folder);
-      const planned = topicLogOf(settings, name, shards?.(settings)[name]);
-      const id = requireEngine(name, { folder: path, log: planned });
-      const log = id === undefined ? planned : { ...planned, id };
-      const place: TopicPlace = { folder: path, log, placement: placements[name], database: database.connection };
+      const planned = { folder: path, log: topicLogOf(settings, name, shards?.(settings)[name]), placement: placements[name] };
+      const orUserError = (error: unknown) => Promise.reject(asUserError(name, planned.log, error));
+      const log = await boundLog(name, planned).catch(orUserError);
+      const place: TopicPlace = { ...planned, log, database: database.connection };
       const kinds = zones.filter(({ topic }) => topic === name).map(({ definition }) => definition(settings));
       const most = zonesMax?.(settings);
       const options = {
@@ -41,8 +41,8 @@ export async function openTopics(
         ...(most !== undefined && { zonesMax: most }),
       };
       const open = () => (where === 'processes' ? openSharedTopic(name, place) : openTopic(name, place, kinds, options));
-      const topic = await open().catch((error) => Promise.reject(asUserError(name, log, error)));
-      noteEngine(topic);
+      const topic = await open().catch(orUserError);
+      noteId(topic);
       topics.set(name, topic);
     }
   return topics;

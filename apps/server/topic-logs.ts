@@ -1,9 +1,9 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import { messageOf } from '@millrace/kernel';
-import { EMBEDDED, STORE_FOLDERS, type Topic, type TopicLog, type TopicPlace } from '@millrace/topics';
+import { createTopicInKafka, EMBEDDED, STORE_FOLDERS, type Topic, type TopicLog, type TopicPlace } from '@millrace/topics';
 import { readMoveState } from './move/move-state.ts';
 
 /**
@@ -58,35 +58,66 @@ function contentOf(path: string, key: string): string {
 /** This file in the folder of a topic tells that its log is in Kafka: name and id of the topic there. */
 const MARKER = 'log-in-kafka';
 
-/**
- * Refuses a topic whose events are in the log of another engine, or in another topic of Kafka: its zones would begin anew.
- * @returns the id of its topic in Kafka; undefined for a new one, and for an embedded log
- * @throws UserError
- */
-export function requireEngine(name: string, { folder, log }: Pick<TopicPlace, 'folder' | 'log'>): string | undefined {
+/** What the data folder knows of the topic in Kafka of a topic. */
+interface KnownTopic {
+  readonly name: string;
+  /** Missing where an operator, or an earlier version, has noted the name only. */
+  readonly id?: string | undefined;
+}
+
+function knownTopic(folder: string): KnownTopic | null {
   const marker = join(folder, MARKER);
-  const [known, id] = existsSync(marker) ? readFileSync(marker, 'utf8').trim().split('\n') : [];
-  if (log.engine === 'lmdb') {
-    if (known === undefined) {
-      requireNotMoving(name, folder);
-      return undefined;
-    }
+  if (!existsSync(marker)) return null;
+  const [name = '', id] = readFileSync(marker, 'utf8').trim().split('\n');
+  return { name, id };
+}
+
+/**
+ * Finds the log of a topic, and notes in its folder which topic in Kafka it is, before anything is written to that.
+ * @throws UserError when its events are in the log of another engine, or in another topic of Kafka, or when the folder is new and the topic in Kafka has
+ * records: its zones would begin anew, or lack their snapshots
+ * @throws BrokerError, TopicUnsafe
+ */
+export async function boundLog(
+  name: string,
+  { folder, log, placement }: Pick<TopicPlace, 'folder' | 'log' | 'placement'>,
+): Promise<TopicLog> {
+  requireEngine(name, { folder, log });
+  const known = knownTopic(folder);
+  if (log.engine === 'lmdb') return log;
+  if (known) return known.id === undefined ? log : { ...log, id: known.id };
+  const id = await createTopicInKafka(log, placement).catch((error: Error) => {
+    if (error.name !== 'TopicInUse') throw error;
     throw new UserError(
-      `the log of the topic "${name}" in ${folder} is the topic "${known}" in Kafka, but log.engine is "lmdb"`,
+      `${error.message}, but the data folder ${folder} is new: the topic belongs to another installation, or to a data folder that was lost`,
+      `Choose another log.topicPrefix; or restore the data folder from its backup. To take the topic over, write its name into the file ${join(folder, MARKER)}, see "The log in Kafka".`,
+    );
+  });
+  mkdirSync(folder, { recursive: true });
+  noteInKafka(folder, log.topic, id);
+  return { ...log, id };
+}
+
+/** @throws UserError when the log of a topic was another one so far */
+export function requireEngine(name: string, { folder, log }: Pick<TopicPlace, 'folder' | 'log'>): void {
+  const known = knownTopic(folder);
+  if (log.engine === 'lmdb') {
+    if (known === null) return requireNotMoving(name, folder);
+    throw new UserError(
+      `the log of the topic "${name}" in ${folder} is the topic "${known.name}" in Kafka, but log.engine is "lmdb"`,
       'Set log.engine to "kafka", or choose another data folder with --data.',
     );
   }
-  if (known !== undefined && known !== log.topic)
+  if (known !== null && known.name !== log.topic)
     throw new UserError(
-      `the log of the topic "${name}" in ${folder} is the topic "${known}" in Kafka, but the configuration names "${log.topic}"`,
+      `the log of the topic "${name}" in ${folder} is the topic "${known.name}" in Kafka, but the configuration names "${log.topic}"`,
       'Set log.topicPrefix back, or choose another data folder with --data.',
     );
-  if (known === undefined && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
+  if (known === null && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
     throw new UserError(
       `the log of the topic "${name}" in ${folder} is in files of the engine "lmdb", but log.engine is "kafka"`,
       '"millrace migrate --to kafka" moves it. Or set log.engine to "lmdb", or choose another data folder with --data.',
     );
-  return id;
 }
 
 /** @throws UserError when a move has begun to write the offsets of Kafka */
@@ -98,12 +129,13 @@ function requireNotMoving(name: string, folder: string): void {
   );
 }
 
-/** Notes in the folder of a topic that its log is in Kafka now. Call it when the topic is open. */
-export function noteEngine({ place: { folder, log }, log: opened }: Pick<Topic, 'place' | 'log'>): void {
+/** Notes the id of the topic in Kafka of an open topic, if only its name is known. */
+export function noteId({ place: { folder, log }, log: opened }: Pick<Topic, 'place' | 'log'>): void {
   const id = opened.stats().brokers?.topicId;
-  if (log.engine === 'kafka' && id !== undefined) noteInKafka(folder, log.topic, id);
+  if (log.engine === 'kafka' && log.id === undefined && id !== undefined) noteInKafka(folder, log.topic, id);
 }
 
+/** Notes in the folder of a topic that its log is in Kafka now. */
 export function noteInKafka(folder: string, topic: string, id: string): void {
   const path = join(folder, MARKER);
   writeFileSync(`${path}.new`, `${topic}\n${id}\n`);

@@ -46,6 +46,27 @@ export class TopicUnsafe extends Error {
   }
 }
 
+/** A topic that a new data folder cannot have as its log: it has records. */
+export class TopicInUse extends Error {
+  constructor(topic: string) {
+    super(`the topic "${topic}" in Kafka has records`);
+    this.name = 'TopicInUse';
+  }
+}
+
+/** @throws TopicInUse when a topic has, or had, records; BrokerError when that cannot be known */
+export async function requireNoRecords(brokers: KafkaBrokers, topic: string): Promise<void> {
+  // Leaders of a new topic respond a moment after the controller has named them.
+  for (const until = Date.now() + CREATE_MS_MAX; ; ) {
+    const ends = await brokers.ends();
+    if (ends.some((end) => (end ?? 0) > 0)) throw new TopicInUse(topic);
+    if (ends.every((end) => end !== null)) return;
+    if (Date.now() > until)
+      throw new BrokerError('unknown', `the leaders of ${topic} do not tell within ${CREATE_MS_MAX} ms whether it has records`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 /**
  * Opens a topic. Creates it if it does not exist.
  * @throws TopicUnsafe when it exists with settings under which confirmed events could be lost, or with another number of shards

@@ -2,6 +2,7 @@ export { DecidedEvents } from './decided-events.ts';
 export { type OutboxMode, OutboxModes } from './outbox-modes.ts';
 export { type OpenStorePermit, type OpenStoreRequest, StoreOpenings } from './store-openings.ts';
 export {
+  createTopicInKafka,
   type EmbeddedStores,
   type LocalStores,
   openStores,

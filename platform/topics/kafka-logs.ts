@@ -1,7 +1,7 @@
 import { systemClock } from '@millrace/base/clock';
 import { seedOf } from '@millrace/base/random';
 import type { Database } from '@millrace/database';
-import { KafkaJournal, KafkaLog, openKafkaTopic, type ShardManifests, type TopicBroker } from '@millrace/kafka';
+import { KafkaJournal, KafkaLog, openKafkaTopic, requireNoRecords, type ShardManifests, type TopicBroker } from '@millrace/kafka';
 import type { CopyTarget } from '@millrace/kafka/move';
 import { TableConsumers, TableCursors, TableDeadLetters } from '@millrace/kafka/tables';
 import type { SnapshotStore, ZoneAddress } from '@millrace/kernel';
@@ -40,6 +40,21 @@ export async function openKafkaLog(
     consumers: new TableConsumers(database, topic),
     deadLetters: new TableDeadLetters(database, topic),
   });
+}
+
+/**
+ * Creates the topic in Kafka of a new data folder, or takes one without records that exists.
+ * @returns its id
+ * @throws BrokerError, TopicUnsafe; TopicInUse when it has records
+ */
+export async function createKafkaTopic(log: KafkaTopicLog, placement: ShardPlacement | undefined): Promise<string> {
+  const { broker, topicId } = await open(log, placement);
+  try {
+    await requireNoRecords(broker, log.topic);
+    return topicId;
+  } finally {
+    await broker.close();
+  }
 }
 
 /** Opens a topic of Kafka for a process with zones. @throws BrokerError, TopicUnsafe */

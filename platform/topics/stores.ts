@@ -4,7 +4,7 @@ import type { Journal, SnapshotStore } from '@millrace/kernel';
 import { type EventLog, type LmdbLog, openLmdbLog, type ShardPlacement } from '@millrace/log';
 import { type ColdStore, type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { requireRecorded } from './earlier-snapshots.ts';
-import type { TopicLog } from './topic-log.ts';
+import type { KafkaTopicLog, TopicLog } from './topic-log.ts';
 
 /** Folders of the LMDB stores of a topic, below the folder of the topic. */
 export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;
@@ -60,6 +60,16 @@ export async function openTopicLog({ folder, log, placement, database }: TopicPl
   if (!database) throw new TypeError(`the topic "${log.topic}" needs the database`);
   const { openKafkaLog } = await import('./kafka-logs.ts');
   return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database });
+}
+
+/**
+ * Creates the topic in Kafka of a new data folder. Call it before anything else is opened: then nothing is written to the topic before its id is noted.
+ * @returns its id
+ * @throws BrokerError, TopicUnsafe; TopicInUse when it exists and has records
+ */
+export async function createTopicInKafka(log: KafkaTopicLog, placement?: ShardPlacement): Promise<string> {
+  const { createKafkaTopic } = await import('./kafka-logs.ts');
+  return createKafkaTopic(log, placement);
 }
 
 /**

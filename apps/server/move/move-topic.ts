@@ -204,6 +204,7 @@ function rangesTo(offsets: readonly number[] | null, stored: ReadonlyMap<number,
 
 /** Renames the log that was moved. @returns false when that was done before */
 function setLogAside({ name, folder, print }: MovingTopic): boolean {
+  if (!readMoveState(folder)) return false;
   const log = join(folder, STORE_FOLDERS.log);
   const isLeft = existsSync(log);
   if (isLeft) {

@@ -7,6 +7,7 @@ import { ManualClock } from '@millrace/kernel/testing';
 import { ConsumerGroup } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
+import { lagOf } from './offsets.ts';
 import type { Projection } from './projection.ts';
 import { appendTo } from './testing/index.ts';
 
@@ -138,4 +139,12 @@ describe('a consumer group of a log whose brokers do not tell its ends, or old o
     assert.equal(stored.get(a()), 2);
     await later.stop();
   });
+});
+
+test('the lag is that of the partitions whose ends are known', () => {
+  const partitions = [
+    { start: 0, end: 0 },
+    { start: 0, end: 5 },
+  ];
+  assert.equal(lagOf({ stats: () => ({ partitions, bytes: 0 }) }, [7, 3]), 2);
 });

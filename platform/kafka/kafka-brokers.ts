@@ -11,6 +11,7 @@ import {
   produceV11,
 } from '@platformatic/kafka';
 import { errorIds, type KafkaConnection, KafkaConnections, type Use } from './kafka-connections.ts';
+import { newestLeaders } from './newest-leaders.ts';
 import {
   BrokerError,
   type BrokerFailure,
@@ -167,20 +168,11 @@ export class KafkaBrokers implements TopicBroker {
     const { brokers } = await this.#asked(() => this.#cluster());
     const asked = brokers.map(async ({ nodeId, host, port }) => {
       const connection = await this.#connections.to(`${host}:${port}`, 'watch');
-      return { nodeId, metadata: (await answer(metadataV12.api.async(connection, [this.#topic], false, false))).response };
+      const { response } = await answer(metadataV12.api.async(connection, [this.#topic], false, false));
+      return { nodeId, partitions: response.topics[0]?.partitions ?? [] };
     });
-    const answered = (await Promise.allSettled(asked)).flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const known = answered.flatMap(({ metadata }) => metadata.topics[0]?.partitions ?? []);
-    const newest = new Map<number, Partition>();
-    for (const partition of known) {
-      const before = newest.get(partition.partitionIndex);
-      if (!before || partition.leaderEpoch > before.leaderEpoch) newest.set(partition.partitionIndex, partition);
-    }
-    const nodes = new Set(answered.map(({ nodeId }) => nodeId));
-    const agreed = [...newest.values()].filter(
-      ({ replicaNodes }) => replicaNodes.filter((node) => nodes.has(node)).length > replicaNodes.length / 2,
-    );
-    return this.#offsetsAt(LATEST, brokers, agreed);
+    const told = (await Promise.allSettled(asked)).flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    return this.#offsetsAt(LATEST, brokers, newestLeaders(told));
   }
 
   async id(): Promise<string> {

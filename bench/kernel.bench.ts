@@ -27,6 +27,8 @@ async function ours(): Promise<number> {
         onPrevious('owner', '');
         return { epoch: 1, headOf: () => 0, append: async () => 0, ended: new Promise(() => {}), release: async () => {} };
       },
+      placeOf: async () => ({ position: null, heads: new Map() }),
+      follow: async function* () {},
       read: async function* () {},
     },
     spools: new MemorySpools(),

@@ -55,11 +55,13 @@ export interface HostOptions {
   /** Limit of open zones. Beyond it, the least recently used zones without ticks are released. Default: no limit. */
   readonly zonesMax?: number;
   readonly outboxMemoryEventsMax?: number;
+  /** Limit of standby copies of zones that other hosts own. Beyond it, those of the zones that have not changed for longest are dropped. */
+  readonly standbyZonesMax?: number;
 }
 
 /** A failure that the host survived. `zone` is set when it concerns one zone. */
 export interface HostFailure {
-  readonly kind: 'zone-failed' | 'zone-stopped' | 'zone-lost' | 'log' | 'snapshot' | 'recovery' | 'observer';
+  readonly kind: 'zone-failed' | 'zone-stopped' | 'zone-lost' | 'log' | 'snapshot' | 'recovery' | 'standby' | 'observer';
   readonly zone?: ZoneAddress;
   readonly message: string;
 }

@@ -1,3 +1,4 @@
+import type { Checkpoint } from './batch.ts';
 import { type CommandMeta, kindOf, type Refused, type Reply, refused, type SubmitOptions, type ZoneAddress } from './command.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import type { HostOptions, SnapshotKind, ZoneStatus } from './host-options.ts';
@@ -6,6 +7,7 @@ import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
 import { Shards } from './shards.ts';
 import { Snapshots } from './snapshots.ts';
+import { Standbys } from './standbys.ts';
 import { Turns } from './turns.ts';
 import type { QueuedCommand, ZoneEntry } from './zone-entry.ts';
 
@@ -27,6 +29,7 @@ export class ZoneHost {
   readonly #observers: Observers;
   readonly #shards: Shards;
   readonly #snapshots: Snapshots;
+  readonly #standbys: Standbys;
   readonly #turns: Turns;
   readonly #lifecycle: Lifecycle;
   #closed: Promise<void> | null = null;
@@ -38,13 +41,15 @@ export class ZoneHost {
     this.#options = options;
     this.#observers = new Observers(options);
     const parts = { options, entries: this.#entries, observers: this.#observers };
-    const shards = new Shards({ ...parts, onLost: (entry, reason) => this.#lifecycle.lost(entry, reason) });
+    const standbys = new Standbys(parts, (zone) => this.#definitions.get(kindOf(zone)));
+    const shards = new Shards({ ...parts, standbys, onLost: (entry, reason) => this.#lifecycle.lost(entry, reason) });
     const snapshots = new Snapshots(parts);
     const turns = new Turns({ ...parts, onFailed: (entry, error) => this.#lifecycle.failed(entry, error) });
     this.#shards = shards;
+    this.#standbys = standbys;
     this.#snapshots = snapshots;
     this.#turns = turns;
-    this.#lifecycle = new Lifecycle({ ...parts, shards, snapshots, turns });
+    this.#lifecycle = new Lifecycle({ ...parts, shards, snapshots, standbys, turns });
   }
 
   /** Adds a zone kind. @throws TypeError when the kind is already registered */
@@ -155,6 +160,22 @@ export class ZoneHost {
     if (entry) this.#lifecycle.abandon(entry);
   }
 
+  /**
+   * Stands by for zones that other hosts own, and for no others: follows the log of their shards, and keeps copies of all zones there, so that this host
+   * recovers them at once when it opens them. Shards that it owns are followed only when it has lost them.
+   */
+  standBy(zones: Iterable<ZoneAddress>): void {
+    if (this.#closed !== null) return;
+    const { log } = this.#options;
+    this.#standbys.standBy(new Set(Array.from(zones, (zone) => log.shardOf(zone))));
+  }
+
+  /** The standby copy of a zone; undefined without one. The state is not a copy: do not change or keep it. */
+  standbyOf(address: ZoneAddress): (Checkpoint & { readonly seq: number }) | undefined {
+    const replay = this.#standbys.copyOf(address)?.replay;
+    return replay && { ...replay.checkpoint(), seq: replay.seq };
+  }
+
   /** Refuses new commands, decides those that wait, stores snapshots, and hands all events to the log (or the spool). Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -184,6 +205,8 @@ export class ZoneHost {
       zoneFailures: this.#lifecycle.failures,
       observerFailures: this.#observers.failures,
       snapshotsSkipped: this.#snapshots.skipped,
+      /** Copies of zones that other hosts own. */
+      standby: this.#standbys.stats(),
       ...this.#shards.stats(),
     };
   }
@@ -203,6 +226,7 @@ export class ZoneHost {
   }
 
   async #close(): Promise<void> {
+    this.#standbys.close();
     for (const entry of this.#entries.values()) entry.cancelTimer();
     this.#turns.finishAll();
     await this.#shards.drained();

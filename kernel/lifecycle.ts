@@ -7,6 +7,7 @@ import { stackOf } from './observers.ts';
 import { type RecoveryStep, readOn, recover } from './recovery.ts';
 import type { Shards } from './shards.ts';
 import type { Snapshots } from './snapshots.ts';
+import type { Standbys } from './standbys.ts';
 import { RecordBroken } from './state-replay.ts';
 import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
@@ -16,12 +17,15 @@ import { ZoneEntry } from './zone-entry.ts';
 const QUICK_FAILURES_MAX = 5;
 /** Delay before the first slow retry, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 250;
-/** Reads of the log in one recovery: each takes what has become durable during the one before. */
-const READS_MAX = 3;
 
 const ignored = () => {};
 
-type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & { shards: Shards; snapshots: Snapshots; turns: Turns };
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & {
+  shards: Shards;
+  snapshots: Snapshots;
+  standbys: Standbys;
+  turns: Turns;
+};
 
 /** Moves the zones of a host through their lifecycle (see `ZoneStatus`). Except for `drop`, transitions of an address run one by one. */
 export class Lifecycle {
@@ -118,11 +122,14 @@ export class Lifecycle {
       entry.durableSeq = shard.headOf(address);
     }
     await shard.outbox.drained();
-    const { options } = this.#parts;
-    const recovered = await recover(zone.definition, address, options, { head: shard.headOf(address) });
+    const { options, standbys } = this.#parts;
+    const recovered = await recover(zone.definition, address, options, { head: shard.headOf(address), standby: standbys.take(address) });
     const { replay, position } = recovered;
-    // Appends in progress may have become durable since the log was read.
-    for (let read = 1; replay.seq < shard.headOf(address) && read < READS_MAX; read++) await readOn(replay, recovered, options);
+    // Events of this owner become durable while the log is read. It decides no more of them, so that this ends. A read without any of them finds a gap.
+    for (let before = -1; replay.seq < shard.headOf(address) && replay.seq > before; ) {
+      before = replay.seq;
+      await readOn(replay, recovered, options);
+    }
     requireHere(entry);
     if (recovered.epoch > shard.epoch) shard.lost(`the log has events of epoch ${recovered.epoch}`);
     requireHere(entry);

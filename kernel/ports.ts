@@ -28,6 +28,22 @@ export interface ZoneHistory {
   read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch>;
 }
 
+/** A place of a shard between two records. */
+export interface ShardPlace {
+  /** Where a follower continues; null when the shard has no events. */
+  readonly position: LogPosition | null;
+  /** Newest seq of each zone before the place, or a later one. */
+  readonly heads: ReadonlyMap<ZoneAddress, number>;
+}
+
+/** What a follower of a shard gets at a time. */
+export interface FollowedPart {
+  /** Batches in the order of the log, each with a position from which a read of its zone finds all events after it. */
+  readonly batches: readonly { readonly batch: EventBatch; readonly position: LogPosition }[];
+  /** About how many records of the shard are after them. */
+  readonly lag: number;
+}
+
 /**
  * The durable log of a topic, as far as the kernel needs it. It is divided into shards, each with one owner at a time. The log itself decides who that is:
  * it accepts events of the newest owner only, whatever leases say.
@@ -42,6 +58,14 @@ export interface Journal extends ZoneHistory {
    * @throws ClaimLost when another claim was first, or the lease has ended; Error when the log cannot be reached. The claim may then take effect later.
    */
   own(shard: number, claim: ShardClaim): Promise<ShardWriter>;
+  /** A recent place of a shard, whoever owns it. */
+  placeOf(shard: number): Promise<ShardPlace>;
+  /**
+   * Follows a shard, whoever owns it: gives its batches as they become durable, from the earliest of some positions on, until `signal` aborts.
+   * @param from null is the start of the log; where retention has dropped the records, the oldest one counts
+   * @throws Error when the log cannot be read, or retention has dropped what comes next
+   */
+  follow(shard: number, from: readonly (LogPosition | null)[], signal: AbortSignal): AsyncIterable<FollowedPart>;
 }
 
 export interface ShardClaim {

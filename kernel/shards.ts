@@ -3,6 +3,7 @@ import { retryDelayMs } from './deadline.ts';
 import type { HostParts } from './host-parts.ts';
 import { MEMORY_EVENTS_MAX } from './outbox.ts';
 import { Shard } from './shard.ts';
+import type { Standbys } from './standbys.ts';
 
 /** Delay before the first retry of a claim for what an earlier run has left, ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 100;
@@ -10,6 +11,7 @@ const RETRY_FIRST_MS = 100;
 /** The shards that a host owns or claims. */
 export class Shards {
   readonly #parts: ConstructorParameters<typeof Shard>[0];
+  readonly #standbys: Standbys;
   /** The newest ownership of each shard. */
   readonly #shards = new Map<number, Shard>();
   /** All ownerships that have not ended, also those that a newer one waits for. */
@@ -23,8 +25,9 @@ export class Shards {
   /** Counts of ownerships that have ended. */
   readonly #ended = { lostEvents: 0, appendedEvents: 0, failures: 0 };
 
-  constructor(parts: Pick<HostParts, 'options' | 'entries' | 'observers' | 'onLost'>) {
+  constructor({ standbys, ...parts }: Pick<HostParts, 'options' | 'entries' | 'observers' | 'onLost'> & { readonly standbys: Standbys }) {
     this.#parts = { ...parts, memory: { events: 0 } };
+    this.#standbys = standbys;
     for (const index of parts.options.spools.left())
       this.#left.set(
         index,
@@ -109,12 +112,19 @@ export class Shards {
     const shard = new Shard(this.#parts, index, before?.gone ?? Promise.resolve());
     this.#shards.set(index, shard);
     this.#unended.add(shard);
+    shard.owned().then(
+      () => this.#standbys.owned(index),
+      () => {},
+    );
     void shard.gone.then(() => this.#remove(shard));
     return shard;
   }
 
   #remove(shard: Shard): void {
-    if (this.#shards.get(shard.index) === shard) this.#shards.delete(shard.index);
+    if (this.#shards.get(shard.index) === shard) {
+      this.#shards.delete(shard.index);
+      this.#standbys.ended(shard.index);
+    }
     this.#unended.delete(shard);
     const { lostEvents, appendedEvents, failures } = shard.outbox.stats();
     this.#ended.lostEvents += lostEvents;

@@ -88,6 +88,8 @@ class Machine {
           this.#delayed.push(() => void (isRunning() ? own(...claim) : never<never>()).then(resolve, reject)),
         );
       },
+      placeOf: (shard) => this.log.placeOf(shard),
+      follow: (...given) => this.log.follow(...given),
       read: (...given) => this.#read(isRunning, ...given),
     };
     const store = (kept: MemorySnapshots): SnapshotStore => {

@@ -1,7 +1,7 @@
 import type { Journal, ShardWriter } from '../ports.ts';
 
 /** A log whose calls wait for `pass`, and fail when it rejects: before they reach the log. */
-export function guardedLog(log: Journal, pass: (call: 'own' | 'append' | 'read') => Promise<unknown>): Journal {
+export function guardedLog(log: Journal, pass: (call: 'own' | 'append' | 'read' | 'follow') => Promise<unknown>): Journal {
   const guarded = (writer: ShardWriter): ShardWriter => ({
     epoch: writer.epoch,
     headOf: (zone) => writer.headOf(zone),
@@ -16,6 +16,13 @@ export function guardedLog(log: Journal, pass: (call: 'own' | 'append' | 'read')
       pass('own')
         .then(() => log.own(...claim))
         .then(guarded),
+    placeOf: (shard) => pass('follow').then(() => log.placeOf(shard)),
+    async *follow(...given) {
+      for await (const part of log.follow(...given)) {
+        await pass('follow');
+        yield part;
+      }
+    },
     async *read(...given) {
       await pass('read');
       yield* log.read(...given);

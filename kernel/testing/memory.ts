@@ -2,9 +2,11 @@ import { ClaimLost, type EventBatch, lastSeqOf, SequenceGap, type WriterEnd, Wri
 import type { ZoneAddress } from '../command.ts';
 import type {
   Clock,
+  FollowedPart,
   Journal,
   LogPosition,
   ShardClaim,
+  ShardPlace,
   ShardWriter,
   Snapshot,
   SnapshotLabel,
@@ -102,6 +104,9 @@ export class MemoryLog implements Journal {
   areTogether = false;
   /** Writes, then fails: the response is lost. */
   failAfterWriting = false;
+  /** Number of the oldest batches that retention has dropped. See `retain`. */
+  #dropped = 0;
+  #grown = Promise.withResolvers<void>();
 
   shardOf(zone: ZoneAddress): number {
     if (this.areTogether) return 0;
@@ -127,15 +132,28 @@ export class MemoryLog implements Journal {
   protected take(shard: number, mine: MemoryOwner): ShardWriter {
     this.#shards.set(shard, mine);
     const ended = Promise.withResolvers<WriterEnd>();
+    let end: WriterEnd | null = null;
+    const finish = (how: WriterEnd) => {
+      end ??= how;
+      ended.resolve(end);
+    };
     return {
       epoch: mine.epoch,
       headOf: (zone) => {
         const head = this.#heads.get(zone);
         return head && head.epoch <= mine.epoch ? head.seq : 0;
       },
-      append: (batches) => this.append(batches, () => this.#shards.get(shard) === mine),
+      append: async (batches) => {
+        if (end !== null) throw new WriterEnded(shard, end);
+        try {
+          return await this.append(batches, () => this.#shards.get(shard) === mine);
+        } catch (error) {
+          if (error instanceof WriterEnded) finish(error.end);
+          throw error;
+        }
+      },
       ended: ended.promise,
-      release: async () => ended.resolve('released'),
+      release: async () => finish('released'),
     };
   }
 
@@ -158,15 +176,54 @@ export class MemoryLog implements Journal {
     }
     for (const [zone, seq] of heads) this.#heads.set(zone, { seq, epoch: this.#shards.get(this.shardOf(zone))?.epoch ?? 0 });
     this.batches.push(...structuredClone(batches));
+    this.wake();
     if (this.failAfterWriting) throw new Error('the answer was lost');
     return at;
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     this.#reach();
-    for (const batch of this.batches.slice(Math.max(0, ((from as number | null) ?? 0) - 1))) {
+    for (const batch of this.batches.slice(this.#indexAt(from))) {
       if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield structuredClone(batch);
     }
+  }
+
+  async placeOf(shard: number): Promise<ShardPlace> {
+    this.#reach();
+    const heads = new Map([...this.#heads].filter(([zone]) => this.shardOf(zone) === shard).map(([zone, { seq }]) => [zone, seq]));
+    return { position: this.batches.length + 1, heads };
+  }
+
+  async *follow(shard: number, from: readonly (LogPosition | null)[], signal: AbortSignal): AsyncIterable<FollowedPart> {
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+    let index = Math.min(...from.map((position) => this.#indexAt(position)));
+    while (!signal.aborted) {
+      this.#reach();
+      const grown = this.#grown.promise;
+      if (index < this.#dropped) throw new Error(`the batches up to ${this.#dropped} were dropped`);
+      const batches = this.batches
+        .slice(index)
+        .map((batch, at) => ({ batch: structuredClone(batch), position: index + at + 1 }))
+        .filter(({ batch }) => this.shardOf(batch.zone) === shard);
+      index = this.batches.length;
+      yield { batches, lag: 0 };
+      if (index === this.batches.length) await Promise.race([grown, aborted]);
+    }
+  }
+
+  /** Drops all but the newest batches. */
+  retain(newest: number): void {
+    this.#dropped = Math.max(this.#dropped, this.batches.length - newest);
+  }
+
+  /** Makes followers look at the log, as they do now and then. */
+  wake(): void {
+    this.#grown.resolve();
+    this.#grown = Promise.withResolvers();
+  }
+
+  #indexAt(position: LogPosition | null): number {
+    return Math.max(this.#dropped, ((position as number | null) ?? 0) - 1, 0);
   }
 
   #reach(): void {

@@ -2,15 +2,18 @@ import { randomUUID } from 'node:crypto';
 import {
   type Clock,
   type EventBatch,
+  type FollowedPart,
   type Journal,
   type LogPosition,
   lastSeqOf,
   type ShardClaim,
+  type ShardPlace,
   type WriterEnd,
   type ZoneAddress,
 } from '@millrace/kernel';
 import { type Cursor, SHARD_START } from './reader-rule.ts';
 import type { ShardBroker } from './shard-broker.ts';
+import { followShard } from './shard-follower.ts';
 import { readShard, shardStart } from './shard-reader.ts';
 import { ShardTail } from './shard-tail.ts';
 import { ShardWriter } from './shard-writer.ts';
@@ -63,7 +66,7 @@ export class KafkaJournal implements Journal {
   readonly #parts: KafkaJournalParts;
   /** Shards that were claimed here. */
   readonly #owned = new Map<number, OwnedShard>();
-  /** What claims have read, so that one that follows a failed claim reads on. */
+  /** What followers and claims have read, so that the next claim reads on. */
   readonly #readBefore = new Map<number, ShardManifest>();
 
   constructor(parts: KafkaJournalParts) {
@@ -86,7 +89,7 @@ export class KafkaJournal implements Journal {
     const tail = new ShardTail({ broker, shard, clock, cursor: from.at, heads: from.heads, onBatch: (batch) => recent.add(batch) });
     const nonce = newName();
     const claim = { broker, shard, lease, clock, tail, nonce, onPrevious: (previous: string) => onPrevious(nonce, previous) };
-    const writer = await ShardWriter.own(claim).finally(() => this.#readBefore.set(shard, manifestAt(tail)));
+    const writer = await ShardWriter.own(claim).finally(() => this.#noteRead(shard, manifestAt(tail)));
     const owned = new OwnedShard(writer, { nonce, tail, clock, recent, onAppended: (end) => onAppended(shard, end) });
     this.#owned.set(shard, owned);
     this.#beat(shard, owned, beatMs);
@@ -98,7 +101,8 @@ export class KafkaJournal implements Journal {
     const { broker, manifests } = this.#parts;
     const stored = await manifests.load(shard);
     const read = this.#readBefore.get(shard);
-    const newest = read && read.at.offset >= (stored?.at.offset ?? 0) ? read : stored;
+    // A copy: a follower continues to change its heads.
+    const newest = read && read.at.offset >= (stored?.at.offset ?? 0) ? { at: read.at, heads: new Map(read.heads) } : stored;
     const start = await shardStart(broker, shard);
     if (newest && newest.at.offset >= start.offset) return newest;
     if (start.offset === 0) return { at: start, heads: new Map() };
@@ -106,6 +110,23 @@ export class KafkaJournal implements Journal {
       `shard ${shard} begins at offset ${start.offset}, and ${newest ? `its newest manifest is for offset ${newest.at.offset}` : 'it has no manifest'}: ` +
         'which events its zones have is not known. Restore the cold snapshots of the topic, which have the manifests.',
     );
+  }
+
+  #noteRead(shard: number, place: ShardManifest): void {
+    if (place.at.offset >= (this.#readBefore.get(shard)?.at.offset ?? 0)) this.#readBefore.set(shard, place);
+  }
+
+  async placeOf(shard: number): Promise<ShardPlace> {
+    const { at, heads } = await this.#manifestOf(shard);
+    return { position: at, heads };
+  }
+
+  async *follow(shard: number, from: readonly (LogPosition | null)[], signal: AbortSignal): AsyncIterable<FollowedPart> {
+    const known = await this.#manifestOf(shard);
+    const start = await shardStart(this.#parts.broker, shard);
+    const cursors = from.map((position) => cursorFrom(start, position));
+    const earliest = cursors.reduce((least, cursor) => (cursor.offset < least.offset ? cursor : least), known.at);
+    yield* followShard({ ...this.#parts, shard, known, onPlace: (place) => this.#noteRead(shard, place) }, earliest, signal);
   }
 
   #beat(shard: number, owned: OwnedShard, beatMs: number): void {
@@ -138,21 +159,20 @@ export class KafkaJournal implements Journal {
     const shard = this.shardOf(zone);
     const recent = this.#owned.get(shard)?.recentOf(zone, afterSeq);
     if (recent) return yield* recent;
-    for (let cursor = await this.#cursorAt(shard, from); ; ) {
+    for (let cursor = cursorFrom(await shardStart(this.#parts.broker, shard), from); ; ) {
       const { batches, next, lag } = await readShard(this.#parts.broker, shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
       for (const { batch } of batches) if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield batch;
       if (lag === 0) return;
       cursor = next;
     }
   }
+}
 
-  /** The place to read from; the oldest record, if those before were deleted. */
-  async #cursorAt(shard: number, from: LogPosition | null): Promise<Cursor> {
-    const start = await shardStart(this.#parts.broker, shard);
-    // A number is the position in a log of another kind.
-    if (from === null || typeof from === 'number') return start;
-    return from.offset < start.offset ? start : from;
-  }
+/** The place to read from; the oldest record, if those before were deleted. */
+function cursorFrom(start: Cursor, from: LogPosition | null): Cursor {
+  // A number is the position in a log of another kind.
+  if (from === null || typeof from === 'number') return start;
+  return from.offset < start.offset ? start : from;
 }
 
 interface OwnedParts {

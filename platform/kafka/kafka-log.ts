@@ -1,4 +1,4 @@
-import type { Clock, EventBatch, LogPosition, ShardClaim, ShardWriter, ZoneAddress } from '@millrace/kernel';
+import type { Clock, EventBatch, FollowedPart, LogPosition, ShardClaim, ShardPlace, ShardWriter, ZoneAddress } from '@millrace/kernel';
 import {
   type ConsumerRegistry,
   type DeadLetterBox,
@@ -86,6 +86,14 @@ export class KafkaLog implements EventLog {
 
   read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     return this.#journal.read(zone, afterSeq, from);
+  }
+
+  placeOf(shard: number): Promise<ShardPlace> {
+    return this.#journal.placeOf(shard);
+  }
+
+  follow(shard: number, from: readonly (LogPosition | null)[], signal: AbortSignal): AsyncIterable<FollowedPart> {
+    return this.#journal.follow(shard, from, signal);
   }
 
   async readFrom(partition: number, offset: number, eventsMax: number): Promise<LogRead> {

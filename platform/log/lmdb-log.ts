@@ -1,19 +1,12 @@
-import type { EventBatch, LogPosition, ShardClaim, ShardWriter, ZoneAddress } from '@millrace/kernel';
+import type { EventBatch, FollowedPart, LogPosition, ShardClaim, ShardPlace, ShardWriter, ZoneAddress } from '@millrace/kernel';
 import { lastSeqOf } from '@millrace/kernel';
 import { partOfCommit, StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction, openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
-import {
-  type ConsumerRegistry,
-  type EventLog,
-  type LoggedBatch,
-  type LogRead,
-  type LogStats,
-  OffsetOutOfRange,
-  type RetentionRule,
-} from './event-log.ts';
+import type { ConsumerRegistry, EventLog, LogRead, LogStats, RetentionRule } from './event-log.ts';
 import { LmdbConsumers } from './lmdb-consumers.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
+import { followShard, placeOf } from './lmdb-follow.ts';
 import { LmdbOwners, type ShardPlacement } from './lmdb-owners.ts';
 import { LmdbWriter, type WaitingAppend } from './lmdb-writer.ts';
 import { type Ends, earlierAppend, type Head, type LogView, prepareWrite, type Writing } from './lmdb-writes.ts';
@@ -24,6 +17,7 @@ import {
   PARTITIONS,
   partitionIndex,
   type Records,
+  readPartition,
   shapedBy,
   startOf,
   widthOf,
@@ -235,27 +229,18 @@ export class LmdbLog implements EventLog {
   }
 
   async readFrom(partition: number, offset: number, eventsMax: number): Promise<LogRead> {
-    const found: LoggedBatch[] = [];
     const records = this.#at(partition);
-    let events = 0;
-    let due = offset;
     // Before the records, so that it is not newer than they are.
     const end = this.#endOf(partition);
-    for (const { key, value } of records.getRange({ start: offset })) {
-      if (key !== due) throw new OffsetOutOfRange(partition, due, key);
-      let at = key;
-      for (const batch of value) {
-        const next = at + widthOf(batch);
-        found.push({ partition, offset: at, next, batch });
-        at = next;
-      }
-      due = at;
-      events += at - key;
-      if (events >= eventsMax) break;
-    }
-    // A repair could not read the newest records.
-    if (found.length === 0 && due < end) throw new OffsetOutOfRange(partition, due, end);
-    return { batches: found, next: due };
+    return readPartition(records, { partition, offset, eventsMax, end });
+  }
+
+  placeOf(shard: number): Promise<ShardPlace> {
+    return placeOf(this.#followed, shard);
+  }
+
+  follow(shard: number, from: readonly (LogPosition | null)[], signal: AbortSignal): AsyncIterable<FollowedPart> {
+    return followShard(this.#followed, shard, from, signal);
   }
 
   async ends(): Promise<readonly number[]> {
@@ -325,6 +310,10 @@ export class LmdbLog implements EventLog {
     await this.#appending;
     await this.#root.flushed;
     await this.#root.close();
+  }
+
+  get #followed() {
+    return { log: this, records: this.#records, heads: this.#heads };
   }
 
   get #view(): LogView {

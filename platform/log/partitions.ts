@@ -1,6 +1,7 @@
 import { seedOf } from '@millrace/base/random';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
 import type { Database, DatabaseOptions } from 'lmdb';
+import { type LoggedBatch, type LogRead, OffsetOutOfRange } from './event-log.ts';
 
 /*
  * Partitions of the log in LMDB: a database per partition, with records of batches by the offset of their first event.
@@ -55,4 +56,38 @@ export function startOf(records: Records): number | undefined {
 export function bytesOf(records: Records): number {
   const stats = records.getStats() as { pageSize: number; treeBranchPageCount: number; treeLeafPageCount: number; overflowPages: number };
   return stats.pageSize * (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages);
+}
+
+/**
+ * Batches of a partition from an offset on, about `eventsMax` events of them.
+ * @param end offset after the newest record, or an earlier one
+ * @throws OffsetOutOfRange when the records at the offset were dropped
+ */
+export function readPartition(
+  records: Records,
+  {
+    partition,
+    offset,
+    eventsMax,
+    end,
+  }: { readonly partition: number; readonly offset: number; readonly eventsMax: number; readonly end: number },
+): LogRead {
+  const found: LoggedBatch[] = [];
+  let events = 0;
+  let due = offset;
+  for (const { key, value } of records.getRange({ start: offset })) {
+    if (key !== due) throw new OffsetOutOfRange(partition, due, key);
+    let at = key;
+    for (const batch of value) {
+      const next = at + widthOf(batch);
+      found.push({ partition, offset: at, next, batch });
+      at = next;
+    }
+    due = at;
+    events += at - key;
+    if (events >= eventsMax) break;
+  }
+  // A repair could not read the newest records.
+  if (found.length === 0 && due < end) throw new OffsetOutOfRange(partition, due, end);
+  return { batches: found, next: due };
 }

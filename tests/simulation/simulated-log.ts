@@ -3,6 +3,7 @@ import type { DeadLetter } from '@millrace/contracts';
 import {
   ClaimLost,
   type EventBatch,
+  type FollowedPart,
   lastSeqOf,
   SequenceGap,
   type ShardClaim,
@@ -28,6 +29,8 @@ const PARTITIONS = 2;
 const IN_FLIGHT_MAX = 8;
 /** Poll interval of the writers’ lock, ms. */
 const LOCK_LOOK_MS = 10;
+/** Interval at which followers read, ms. */
+const FOLLOW_MS = 50;
 
 /** An owner of a shard. */
 interface Owner {
@@ -88,6 +91,13 @@ export class SimulatedLog {
           return structuredClone(log.ofZone(zone).filter((batch) => lastSeqOf(batch) > afterSeq && batch.firstSeq > dropped));
         });
       },
+      placeOf: (shard) =>
+        ask(() => {
+          const heads = new Map([...this.#heads].filter(([zone]) => this.shardOf(zone) === shard));
+          return { position: this.batches.length, heads };
+        }),
+      follow: (shard, from, signal) =>
+        this.#follow(machine, shard, Math.min(...from.map((position) => (position as number | null) ?? 0)), signal),
       readFrom: (partition, offset, eventsMax) => ask(() => this.#readFrom(partition, offset, eventsMax)),
       ends: () => ask(() => this.#partitions.map((all) => all.at(-1)?.next ?? 0)),
       onAppended: (listener) => {
@@ -190,6 +200,18 @@ export class SimulatedLog {
       for (let at = offset; at < next; at++) this.#events[partition]?.push(`${batch.zone} ${batch.firstSeq + at - offset}`);
     }
     for (const [listener, machine] of [...this.#listeners]) machine.run(listener);
+  }
+
+  /** Positions of followers are numbers of batches; those of appends are all 0. */
+  async *#follow(machine: Machine, shard: number, from: number, signal: AbortSignal): AsyncIterable<FollowedPart> {
+    for (let index = from; !signal.aborted; ) {
+      const [begin, end] = [index, this.batches.length];
+      const found = await asked(machine, this.faults, 'the log', () => structuredClone(this.batches.slice(begin, end)));
+      index = end;
+      const ofShard = found.map(({ batch }) => ({ batch, position: 0 })).filter(({ batch }) => this.shardOf(batch.zone) === shard);
+      yield { batches: ofShard, lag: this.batches.length - end };
+      if (index === this.batches.length) await new Promise<void>((resolve) => void machine.after(FOLLOW_MS, resolve));
+    }
   }
 
   #readFrom(partition: number, offset: number, eventsMax: number): LogRead {

@@ -10,6 +10,7 @@ import {
   TooLarge,
   WriterEnded,
 } from '@millrace/kernel';
+import { followContract } from './follow-contract.ts';
 
 /** Opens a log under test, also again after a stop. */
 export interface JournalUnderTest<Log extends Journal> {
@@ -25,7 +26,7 @@ export interface JournalUnderTest<Log extends Journal> {
 
 const ENDLESS = { leftMs: () => Number.POSITIVE_INFINITY };
 /** A zone, and another one in another shard. */
-const [ZONE, OTHER] = ['zone/a', 'zone/b'];
+const [ZONE, OTHER] = ['zone/a', 'zone/b'] as const;
 
 const batch = (zone: string, firstSeq: number, count: number, epoch = 1): EventBatch => ({
   ...{ zone, epoch, firstSeq, version: 1, time: 1_000, metas: null },
@@ -60,6 +61,8 @@ export function journalContract<Log extends Journal>(name: string, under: Journa
     };
     const own = (zone: string, names: string[] = []): Promise<ShardWriter> =>
       log.own(log.shardOf(zone), { lease: ENDLESS, onPrevious: (owner, previous) => void names.push(previous, owner) });
+
+    followContract({ log: () => log, own, batch, reopen, zones: [ZONE, OTHER] });
 
     test('has appended batches in order, also after it was opened again', async () => {
       const first = await own(ZONE);

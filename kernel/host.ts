@@ -162,7 +162,9 @@ export class ZoneHost {
 
   /**
    * Stands by for zones that other hosts own, and for no others: follows the log of their shards, and keeps copies of all zones there, so that this host
-   * recovers them at once when it opens them. Shards that it owns are followed only when it has lost them.
+   * recovers them at once when it opens them. Shards that it owns are followed only when it has lost them. A recovery from a copy gives what one from the
+   * snapshots gives, except for what only snapshots have that were stored after the copy began: the replies to commands without events, and their places.
+   * Kinds with `repliesKept` record those of commands with an id.
    */
   standBy(zones: Iterable<ZoneAddress>): void {
     if (this.#closed !== null) return;

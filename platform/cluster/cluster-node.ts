@@ -14,7 +14,9 @@ export interface ClusterNodeOptions {
   readonly id: HostId;
   readonly incarnation: string;
   readonly clock: Clock;
-  readonly host: Pick<ZoneHost, 'open' | 'release' | 'abandon'>;
+  readonly host: Pick<ZoneHost, 'open' | 'release' | 'abandon' | 'standBy'>;
+  /** Name of the machine. */
+  readonly machine?: string;
   /** Length of a lease until the first assignment states another, ms. */
   readonly leaseMs: number;
   readonly send: (heartbeat: Heartbeat) => void;
@@ -40,6 +42,8 @@ export class ClusterNode {
   /** Assigned zones that could not be opened, and when each is tried again, ms of the clock’s `elapsed`. */
   readonly #failed = new Map<ZoneAddress, { readonly backoff: Backoff; until: number }>();
   #assigned: ReadonlySet<ZoneAddress> = new Set();
+  /** Zones that this host stands by for. */
+  #standby: ReadonlySet<ZoneAddress> = new Set();
   #version = 0;
   #number = 0;
   /** When heartbeats were sent, by number: ms of the clock’s `elapsed`, and epoch ms. */
@@ -75,6 +79,7 @@ export class ClusterNode {
     if (assignment.version < this.#version) return;
     this.#version = assignment.version;
     this.#assigned = new Set(assignment.zones);
+    this.#standBy(assignment.standby ?? []);
     this.#applyAssignment();
   }
 
@@ -134,6 +139,14 @@ export class ClusterNode {
     for (const zone of this.#assigned)
       if (!this.#held.has(zone) && this.#clock.elapsed() >= (this.#failed.get(zone)?.until ?? 0)) this.#open(zone);
     for (const zone of this.#settled) if (!this.#assigned.has(zone)) void this.#release(zone);
+  }
+
+  /** A zone that this host takes over stays among them until it is open: its recovery needs the copy. */
+  #standBy(zones: readonly ZoneAddress[]): void {
+    const isTakenOver = (zone: ZoneAddress) => this.#assigned.has(zone) && this.#held.get(zone)?.state !== 'open';
+    const before = this.#standby;
+    this.#standby = new Set([...zones, ...[...before].filter(isTakenOver)]);
+    if (before.size > 0 || this.#standby.size > 0) this.#options.host.standBy(this.#standby);
   }
 
   #open(zone: ZoneAddress): void {
@@ -209,11 +222,12 @@ export class ClusterNode {
     const number = ++this.#number;
     this.#sentAt.set(number, { elapsed: this.#clock.elapsed(), wall: this.#clock.now() });
     this.#sentAt.delete(number - HEARTBEATS_KEPT);
-    const { id: host, incarnation } = this.#options;
+    const { id: host, incarnation, machine } = this.#options;
     this.#options.send({
       type: 'heartbeat',
       host,
       incarnation,
+      ...(machine !== undefined && { machine }),
       number,
       version: this.#version,
       open: this.open,

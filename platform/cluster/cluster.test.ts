@@ -9,19 +9,23 @@ const ZONES = ['world/0-0', 'world/1-0', 'world/2-0', 'world/3-0', 'world/4-0', 
 const LEASE_MS = 1_000;
 
 /** Hosts that open and release zones immediately, on one clock, with a network that can be cut. */
-function cluster(hostsExpected: number, broken: string[] = []) {
+function cluster(hostsExpected: number, broken: string[] = [], standbys = false) {
   const clock = new ManualClock(1_000);
   const nodes = new Map<HostId, ClusterNode>();
   const cut = new Set<HostId>();
   const placed = new Map<string, HostId | null>();
   const hostEvents: string[] = [];
   const held = new Map<HostId, Set<string>>();
+  const standing = new Map<HostId, Set<string>>();
+  /** Zones that were opened at a host that stood by for them. */
+  const ready: string[] = [];
   const attempts: { zone: string; at: number }[] = [];
   const coordinator: Coordinator = new Coordinator({
     clock,
     zones: ZONES,
     leaseMs: LEASE_MS,
     hostsExpected,
+    standbys,
     send: (host, assignment: Assignment) => clock.soon(() => !cut.has(host) && nodes.get(host)?.received(assignment)),
     onPlaced: (zone, host) => placed.set(zone, host),
     onHost: (host, what) => hostEvents.push(`${host} ${what}`),
@@ -39,7 +43,9 @@ function cluster(hostsExpected: number, broken: string[] = []) {
           attempts.push({ zone, at: clock.elapsed() });
           if (broken.includes(zone)) throw new Error(`${zone} cannot be opened`);
           mine.add(zone);
+          if (standing.get(id)?.has(zone)) ready.push(zone);
         },
+        standBy: (zones) => void standing.set(id, new Set(zones)),
         release: async (zone) => void mine.delete(zone),
         abandon: (zone) => void mine.delete(zone),
       },
@@ -52,7 +58,7 @@ function cluster(hostsExpected: number, broken: string[] = []) {
     return node;
   };
   const zonesOf = (id: HostId) => [...placed].filter(([, host]) => host === id).map(([zone]) => zone);
-  return { clock, coordinator, join, cut, hostEvents, held, zonesOf, attempts };
+  return { clock, coordinator, join, cut, hostEvents, held, zonesOf, attempts, standing, ready };
 }
 
 describe('placement', () => {
@@ -196,5 +202,73 @@ describe('placement', () => {
     coordinator.received({ type: 'heartbeat', host: 'a', incarnation: 'first', number: 1, version: 0, open: [], holding: [] });
     await clock.advance(10);
     assert.equal(zonesOf('a').length, 6);
+  });
+});
+
+describe('standbys', () => {
+  /** Zones that each host stands by for, by the coordinator; every host does what it says. */
+  const standbysOf = ({ coordinator, standing }: ReturnType<typeof cluster>, ids: string) =>
+    [...ids].map((id) => {
+      const zones = ZONES.filter((zone) => coordinator.standbyOf(zone) === id);
+      assert.deepEqual([...(standing.get(id) ?? [])].sort(), zones.sort());
+      assert.equal(coordinator.hosts().find((host) => host.id === id)?.standby ?? 0, zones.length);
+      return zones.length;
+    });
+
+  test('are other hosts than the owners, for the same number of zones each', async () => {
+    const all = cluster(3, [], true);
+    for (const id of 'abc') all.join(id);
+    await all.clock.advance(3_000);
+    assert.deepEqual(standbysOf(all, 'abc'), [2, 2, 2]);
+    for (const zone of ZONES) assert.notEqual(all.coordinator.hostOf(zone), all.coordinator.standbyOf(zone));
+  });
+
+  test('are none with a single host, and none when they are off', async () => {
+    for (const [hosts, isOn] of [
+      ['a', true],
+      ['ab', false],
+    ] as const) {
+      const all = cluster(hosts.length, [], isOn);
+      for (const id of hosts) all.join(id);
+      await all.clock.advance(3_000);
+      assert.deepEqual(
+        standbysOf(all, hosts),
+        [...hosts].map(() => 0),
+      );
+      assert.equal(all.standing.size, 0);
+    }
+  });
+
+  test('get the zones of a host that is lost, and stand by for them until they are open; then these have other standbys', async () => {
+    const all = cluster(3, [], true);
+    for (const id of 'abc') all.join(id);
+    await all.clock.advance(3_000);
+    const lost = all.zonesOf('a');
+    const standbys = lost.map((zone) => all.coordinator.standbyOf(zone));
+    all.ready.length = 0;
+    all.cut.add('a');
+    all.coordinator.left('a');
+    await all.clock.advance(250);
+    assert.deepEqual(
+      lost.map((zone) => all.coordinator.hostOf(zone)),
+      standbys,
+    );
+    assert.deepEqual(all.ready.sort(), lost.sort());
+    await all.clock.advance(1_000);
+    assert.deepEqual(standbysOf(all, 'bc'), [3, 3]);
+    for (const zone of ZONES) assert.notEqual(all.coordinator.hostOf(zone), all.coordinator.standbyOf(zone));
+  });
+
+  test('get the zones of a host that is drained', async () => {
+    const all = cluster(3, [], true);
+    for (const id of 'abc') all.join(id);
+    await all.clock.advance(3_000);
+    const moved = all.zonesOf('a');
+    all.ready.length = 0;
+    all.coordinator.drain('a');
+    await all.clock.advance(3_000);
+    assert.deepEqual(all.zonesOf('a'), []);
+    assert.deepEqual(all.ready.sort(), moved.sort());
+    assert.deepEqual(standbysOf(all, 'abc'), [0, 3, 3]);
   });
 });

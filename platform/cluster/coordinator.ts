@@ -1,5 +1,6 @@
 import type { Clock, ZoneAddress } from '@millrace/kernel';
 import type { Assignment, Heartbeat, HostId } from './messages.ts';
+import { placeStandbys } from './standby-placement.ts';
 
 /** Interval of lease checks, ms. */
 const CHECK_MS = 100;
@@ -20,6 +21,8 @@ export interface CoordinatorOptions {
   readonly leaseMs: number;
   /** Number of hosts that placement waits for at the start, for 5 s at most. */
   readonly hostsExpected: number;
+  /** Whether each zone gets a standby host, which takes it over when its host is lost. */
+  readonly standbys?: boolean;
   readonly send: (host: HostId, assignment: Assignment) => void;
   /** A zone is open at a host now, or (null) at no host. */
   readonly onPlaced: (zone: ZoneAddress, host: HostId | null) => void;
@@ -30,6 +33,7 @@ export interface CoordinatorOptions {
 interface HostEntry {
   readonly id: HostId;
   readonly incarnation: string;
+  readonly machine: string;
   leaseUntil: number;
   lastHeartbeat: number;
   /** Version of its assignment, incremented when the assignment changes. */
@@ -49,6 +53,8 @@ interface Placed {
   /** Version of the owner’s assignment from which the zone is no longer assigned to it. */
   takenAt: number;
   isOpen: boolean;
+  /** Host that stands by for it. It keeps it until the zone is open there, or it gets another one. */
+  standby: HostId | null;
   /** When it was assigned to its target, ms of the clock. */
   assignedAt: number;
 }
@@ -58,6 +64,8 @@ export interface HostStatus {
   readonly incarnation: string;
   readonly zones: number;
   readonly open: number;
+  /** Zones that it stands by for. */
+  readonly standby: number;
   readonly draining: boolean;
   readonly leaseLeftMs: number;
 }
@@ -80,7 +88,8 @@ export class Coordinator {
     this.#options = options;
     this.#clock = options.clock;
     this.#startedAt = options.clock.elapsed();
-    for (const zone of options.zones) this.#zones.set(zone, { owner: null, target: null, takenAt: 0, isOpen: false, assignedAt: 0 });
+    for (const zone of options.zones)
+      this.#zones.set(zone, { owner: null, target: null, takenAt: 0, isOpen: false, standby: null, assignedAt: 0 });
     this.#checkLeases();
   }
 
@@ -96,6 +105,7 @@ export class Coordinator {
       entry = {
         id: heartbeat.host,
         incarnation: heartbeat.incarnation,
+        machine: heartbeat.machine ?? '',
         leaseUntil: 0,
         lastHeartbeat: 0,
         // A host that returns after a loss has an older assignment; new ones need a higher version.
@@ -149,6 +159,7 @@ export class Coordinator {
       draining,
       zones: this.#countOf(id),
       open: [...this.#zones.values()].filter(({ owner, isOpen }) => owner === id && isOpen).length,
+      standby: [...this.#zones.values()].filter(({ standby }) => standby === id).length,
       leaseLeftMs: Math.max(0, leaseUntil - now),
     }));
   }
@@ -156,6 +167,11 @@ export class Coordinator {
   hostOf(zone: ZoneAddress): HostId | null {
     const placed = this.#zones.get(zone);
     return placed?.isOpen ? placed.owner : null;
+  }
+
+  /** The host that stands by for a zone; null without one. */
+  standbyOf(zone: ZoneAddress): HostId | null {
+    return this.#zones.get(zone)?.standby ?? null;
   }
 
   stop(): void {
@@ -197,6 +213,7 @@ export class Coordinator {
   /** Places zones without a host, moves zones off draining hosts, and balances the load, a few zones at a time. */
   #rebalance(): void {
     this.#place();
+    if (this.#options.standbys) for (const host of placeStandbys(this.#zones.values(), this.#hosts.values())) this.#changed(host);
     for (const entry of this.#hosts.values()) if (entry.sentVersion !== entry.version) this.#sendAssignment(entry, entry.lastHeartbeat);
   }
 
@@ -206,7 +223,8 @@ export class Coordinator {
     const now = this.#clock.elapsed();
     for (const placed of this.#zones.values()) {
       if (placed.owner !== null) continue;
-      const host = placed.target !== null && this.#hosts.has(placed.target) ? placed.target : this.#leastLoaded();
+      const host =
+        placed.target !== null && this.#hosts.has(placed.target) ? placed.target : (this.#readyFor(placed) ?? this.#leastLoaded());
       if (host === undefined) return;
       placed.owner = host;
       placed.target = host;
@@ -220,7 +238,7 @@ export class Coordinator {
       if (moving >= MOVES_MAX) return;
       const owner = placed.owner === null ? undefined : this.#hosts.get(placed.owner);
       if (!owner || placed.target !== owner.id) continue;
-      const better = this.#betterThan(owner);
+      const better = this.#betterThan(owner, placed);
       if (better === undefined) continue;
       placed.target = better;
       placed.takenAt = this.#changed(owner.id);
@@ -232,10 +250,16 @@ export class Coordinator {
     }
   }
 
-  #betterThan(owner: HostEntry): HostId | undefined {
-    const least = this.#leastLoaded(owner.id);
-    if (least === undefined) return undefined;
-    return owner.draining || this.#loadOf(owner.id) > this.#loadOf(least) + 1 ? least : undefined;
+  #betterThan(owner: HostEntry, placed: Placed): HostId | undefined {
+    const isBetter = (host: HostId | undefined) =>
+      host !== undefined && host !== owner.id && (owner.draining || this.#loadOf(owner.id) > this.#loadOf(host) + 1);
+    return [this.#readyFor(placed), this.#leastLoaded(owner.id)].find(isBetter);
+  }
+
+  /** The standby of a zone, if it may own zones: it has their state already. */
+  #readyFor({ standby }: Placed): HostId | undefined {
+    const entry = standby === null ? undefined : this.#hosts.get(standby);
+    return entry && !entry.draining ? entry.id : undefined;
   }
 
   #leastLoaded(except?: HostId): HostId | undefined {
@@ -280,6 +304,7 @@ export class Coordinator {
       incarnation: entry.incarnation,
       version: entry.version,
       zones,
+      standby: [...this.#zones].filter(([, { standby }]) => standby === entry.id).map(([zone]) => zone),
       leaseMs: this.#options.leaseMs,
     });
   }

@@ -13,6 +13,8 @@ export interface Heartbeat {
   readonly number: number;
   /** Version of the newest assignment that the host has applied. */
   readonly version: number;
+  /** Name of the machine of the host. Zones and their standbys are placed on different ones, if possible. */
+  readonly machine?: string;
   /** Zones that are open. */
   readonly open: readonly ZoneAddress[];
   /** Zones that the host holds: opening, open, failed or releasing. No other host may get them. */
@@ -27,5 +29,7 @@ export interface Assignment {
   readonly incarnation: string;
   readonly version: number;
   readonly zones: readonly ZoneAddress[];
+  /** Zones of other hosts that this host stands by for. */
+  readonly standby?: readonly ZoneAddress[];
   readonly leaseMs: number;
 }

@@ -30,12 +30,13 @@ function cluster(hostsExpected: number, broken: string[] = [], standbys = false)
     onPlaced: (zone, host) => placed.set(zone, host),
     onHost: (host, what) => hostEvents.push(`${host} ${what}`),
   });
-  const join = (id: HostId, incarnation = 'first') => {
+  const join = (id: HostId, incarnation = 'first', machine = '') => {
     const mine = new Set<string>();
     held.set(id, mine);
     const node = new ClusterNode({
       id,
       incarnation,
+      machine,
       clock,
       leaseMs: LEASE_MS,
       host: {
@@ -239,36 +240,34 @@ describe('standbys', () => {
     }
   });
 
-  test('get the zones of a host that is lost, and stand by for them until they are open; then these have other standbys', async () => {
+  /** Hosts of which the zones of `a` have their standbys all at `b`, which is on the other machine. */
+  async function onTwoMachines() {
     const all = cluster(3, [], true);
-    for (const id of 'abc') all.join(id);
+    for (const id of 'abc') all.join(id, 'first', id === 'b' ? 'two' : 'one');
     await all.clock.advance(3_000);
-    const lost = all.zonesOf('a');
-    const standbys = lost.map((zone) => all.coordinator.standbyOf(zone));
+    const zones = all.zonesOf('a');
+    assert.ok(zones.length > 1 && zones.every((zone) => all.coordinator.standbyOf(zone) === 'b'));
     all.ready.length = 0;
+    return { all, zones };
+  }
+
+  test('get the zones of a host that is lost, and stand by for them until they are open; then these have other standbys', async () => {
+    const { all, zones } = await onTwoMachines();
     all.cut.add('a');
     all.coordinator.left('a');
     await all.clock.advance(250);
-    assert.deepEqual(
-      lost.map((zone) => all.coordinator.hostOf(zone)),
-      standbys,
-    );
-    assert.deepEqual(all.ready.sort(), lost.sort());
-    await all.clock.advance(1_000);
+    for (const zone of zones) assert.ok(all.ready.includes(zone), `${zone} was opened by its standby`);
+    await all.clock.advance(3_000);
     assert.deepEqual(standbysOf(all, 'bc'), [3, 3]);
     for (const zone of ZONES) assert.notEqual(all.coordinator.hostOf(zone), all.coordinator.standbyOf(zone));
   });
 
   test('get the zones of a host that is drained', async () => {
-    const all = cluster(3, [], true);
-    for (const id of 'abc') all.join(id);
-    await all.clock.advance(3_000);
-    const moved = all.zonesOf('a');
-    all.ready.length = 0;
+    const { all, zones } = await onTwoMachines();
     all.coordinator.drain('a');
     await all.clock.advance(3_000);
     assert.deepEqual(all.zonesOf('a'), []);
-    assert.deepEqual(all.ready.sort(), moved.sort());
+    for (const zone of zones) assert.ok(all.ready.includes(zone), `${zone} was opened by its standby`);
     assert.deepEqual(standbysOf(all, 'abc'), [0, 3, 3]);
   });
 });

@@ -238,6 +238,8 @@ export class Coordinator {
       if (moving >= MOVES_MAX) return;
       const owner = placed.owner === null ? undefined : this.#hosts.get(placed.owner);
       if (!owner || placed.target !== owner.id) continue;
+      // A standby that has taken it over opens it sooner than any other host.
+      if (placed.standby === owner.id && !placed.isOpen && !owner.draining && now - placed.assignedAt < OPENING_MS_MAX) continue;
       const better = this.#betterThan(owner, placed);
       if (better === undefined) continue;
       placed.target = better;

@@ -47,6 +47,13 @@ export const WorldsConfig = Type.Object(
         description: 'Number of standby hosts: processes without zones, ready to take over after a failure or a replacement.',
       }),
     ),
+    standbyCopies: Type.Optional(
+      Type.Boolean({
+        description:
+          'If true, a second zone host keeps a copy of each zone from the log, and takes the zone over when its host is lost. It doubles the work of applying ' +
+          'events. Default: true if `log.engine` is `kafka` and there are at least two hosts.',
+      }),
+    ),
     leaseMs: Type.Optional(
       Type.Integer({
         minimum: 200,

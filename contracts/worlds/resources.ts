@@ -72,6 +72,8 @@ export const WorldHostStatus = Type.Object(
     state: Type.Unsafe<'starting' | 'up' | 'draining'>(Type.Enum(['starting', 'up', 'draining'])),
     zones: Count('Number of zones that the host owns, open or not.'),
     open: Count('Number of zones that the host has open.'),
+    standbyZones: Count('Number of zones of other hosts that the host keeps a copy of, to take them over.'),
+    standbyLag: Count('Number of records of the log that these copies lack.'),
     leaseLeftMs: Ms('Time left of the lease'),
     // The schema is a plain string because clients of the first release accept any string.
     outbox: Type.Unsafe<'flowing' | 'waiting' | 'spooling'>(

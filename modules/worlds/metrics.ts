@@ -24,6 +24,8 @@ export function worldMetrics(metrics: Metrics, world: OpenWorld): void {
   const ofHost = (name: string, help: string, value: (host: WorldHostStatus) => number) =>
     metrics.read(name, help, () => world.hosts.control.statuses().map((host): [Labels, number] => [{ host: host.id }, value(host)]));
   ofHost('millrace_world_host_zones', 'Open zones of a host', ({ open }) => open);
+  ofHost('millrace_world_host_standby_zones', 'Zones of other hosts that a host keeps a copy of', ({ standbyZones }) => standbyZones);
+  ofHost('millrace_world_host_standby_lag_records', 'Records of the log that the copies of a host lack', ({ standbyLag }) => standbyLag);
   ofHost('millrace_world_host_outbox_events', 'Events of a host that wait in memory for the log', ({ outboxEvents }) => outboxEvents);
   ofHost('millrace_world_host_spool_bytes', 'Events of a host that wait on disk for the log', ({ spoolBytes }) => spoolBytes);
   ofHost(

@@ -79,3 +79,20 @@ describe('an invalid configuration', () => {
     assert.doesNotMatch(message, /is missing/);
   });
 });
+
+describe('standby copies of zones', () => {
+  const isOn = (environment: Record<string, string>) =>
+    loadConfig({ file: undefined, folder: tmpdir(), environment, flags: {} }).worlds.standbyCopies;
+  const onKafka = { MILLRACE_LOG__ENGINE: 'kafka', MILLRACE_LOG__BROKERS: '["127.0.0.1:9092"]' };
+
+  test('are kept by default where the log is in Kafka and there is a second host', () => {
+    assert.equal(isOn({ MILLRACE_WORLDS__HOSTS: '2' }), false);
+    assert.equal(isOn({ ...onKafka, MILLRACE_WORLDS__HOSTS: '1' }), false);
+    assert.equal(isOn({ ...onKafka, MILLRACE_WORLDS__HOSTS: '2' }), true);
+  });
+
+  test('are kept or not as it is configured', () => {
+    assert.equal(isOn({ MILLRACE_WORLDS__STANDBY_COPIES: 'true' }), true);
+    assert.equal(isOn({ ...onKafka, MILLRACE_WORLDS__HOSTS: '2', MILLRACE_WORLDS__STANDBY_COPIES: 'false' }), false);
+  });
+});

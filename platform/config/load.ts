@@ -134,7 +134,12 @@ export function loadConfig({ file, folder, environment, flags, contracts = CONTR
   if (problems.length > 0) throw new ConfigError(origin, problems);
   const filled = Value.Default(schema, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
-  const worlds = { ...filled.worlds, tcpPort: filled.worlds.tcpPort ?? tcpPortBeside(filled.port) };
+  const worlds = {
+    ...filled.worlds,
+    tcpPort: filled.worlds.tcpPort ?? tcpPortBeside(filled.port),
+    // In LMDB, hot snapshots on the same machine recover a zone in milliseconds.
+    standbyCopies: filled.worlds.standbyCopies ?? (filled.log.engine === 'kafka' && filled.worlds.hosts > 1),
+  };
   for (const [section, key] of PATHS) {
     const within = section(filled) as Record<string, string | undefined> | undefined;
     if (within?.[key] !== undefined) within[key] = resolve(folder, within[key]);

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Assignment, ClusterNode, type Heartbeat } from '@millrace/cluster';
 import type { WorldPlan } from '@millrace/contracts';
@@ -123,6 +124,7 @@ export function runZoneHost(begin: Begin, { stores, spools, clock, definition, s
   const node: ClusterNode = new ClusterNode({
     id,
     incarnation,
+    machine: hostname(),
     clock,
     leaseMs,
     host,

@@ -27,7 +27,8 @@ export async function* followShard(followed: Followed, from: Cursor, signal: Abo
   const heads = new Map(known.heads);
   for (let cursor = from; !signal.aborted; ) {
     const { batches, next, lag } = await readShard(broker, shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
-    for (const { batch, at } of batches) if (at.offset >= known.at.offset) heads.set(batch.zone, lastSeqOf(batch));
+    for (const { batch } of batches) heads.set(batch.zone, lastSeqOf(batch));
+    // Before that place, the heads are partly older and partly newer ones.
     if (next.offset >= known.at.offset) onPlace({ at: next, heads });
     yield { batches: batches.map(({ batch, at }) => ({ batch, position: at })), lag };
     const isAtEnd = lag === 0 || next.offset === cursor.offset;

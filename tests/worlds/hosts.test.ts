@@ -26,7 +26,7 @@ describe('zone hosts', () => {
   before(async () => {
     writeFileSync(
       join(folder, 'millrace.config.json'),
-      JSON.stringify({ sources: [], worlds: { columns: 4, rows: 1, hosts: 2, leaseMs: 1_000 } }),
+      JSON.stringify({ sources: [], worlds: { columns: 4, rows: 1, hosts: 2, leaseMs: 1_000, standbyCopies: true } }),
     );
     server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
     const { tcpPort } = await get<World>('/world');
@@ -85,6 +85,10 @@ describe('zone hosts', () => {
       [2, 2],
     );
     await everyonePlays();
+  });
+
+  test('keep copies of the zones of the other host', async () => {
+    await until(async () => (await hosts()).every(({ standbyZones }) => standbyZones === 2), 'each has a copy of two zones');
   });
 
   test('are in the metrics with their zones', async () => {

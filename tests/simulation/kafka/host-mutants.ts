@@ -28,6 +28,20 @@ export const HOST_MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: /was refused with/,
     seed: 1,
   },
+  'a zone that is taken over shares its state with a standby copy': {
+    file: 'kernel/standby-shard.ts',
+    from: '    const copy = this.#copies.get(zone);\n    this.#copies.delete(zone);\n    return copy;\n',
+    to: '    return this.#copies.get(zone);\n',
+    violates: /the copy of/,
+    seed: 1,
+  },
+  'a follower does not note the events that it reads': {
+    file: 'platform/kafka/shard-follower.ts',
+    from: '    for (const { batch } of batches) heads.set(batch.zone, lastSeqOf(batch));\n',
+    to: '',
+    violates: either(BRANCH, TOLD, STUCK),
+    seed: 1,
+  },
   'the time of a zone follows its clock': {
     file: 'kernel/zone-time.ts',
     from: '    else this.#behind ??= { time: this.#last, elapsed };\n',

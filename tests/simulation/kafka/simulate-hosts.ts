@@ -1,5 +1,5 @@
 import { KafkaJournal, MemoryManifests } from '@millrace/kafka';
-import { defineZone, type EventBatch, type Lease, type Reply, type ZoneAddress, ZoneHost } from '@millrace/kernel';
+import { defineZone, type EventBatch, type Lease, type RecoveryStep, type Reply, type ZoneAddress, ZoneHost } from '@millrace/kernel';
 import { openNumbers } from '@millrace/kernel/testing';
 import { openSpools } from '@millrace/log';
 import { scheduleSnapshots } from '@millrace/snapshots';
@@ -12,11 +12,13 @@ import { validRecords } from './valid-records.ts';
 
 /*
  * Zone hosts of the kernel on a shard of simulated brokers: three machines with overlapping leases, each with a spool of its own, and snapshots that they
- * share. Each event names the one before it, so that events of two branches do not fit together.
+ * share. Two of them stand by for the zones while another one owns them. Each event names the one before it, so that events of two branches do not fit together.
  */
 
 const ZONES: readonly ZoneAddress[] = ['chain/a', 'chain/b', 'chain/c'];
 const MACHINES = 3;
+/** Of these, the machines that stand by. */
+const STANDBYS = 2;
 const FAULTY_MS = 8_000;
 const CALM_MS = 12_000;
 const RENEW_MS = 100;
@@ -47,6 +49,8 @@ export interface HostsRun {
   readonly unknown: number;
   readonly owned: number;
   readonly events: number;
+  /** Recoveries that used a standby copy. */
+  readonly standby: number;
 }
 
 /** What the senders of commands were told. */
@@ -69,6 +73,7 @@ interface World {
   readonly leaseMs: number;
   commands: number;
   names: number;
+  standby: number;
 }
 
 /** Zones run on whichever machine has the lease. */
@@ -76,9 +81,11 @@ class HostMachine {
   readonly machine: Machine;
   readonly #world: World;
   readonly #disk: SimulatedDisk;
+  readonly #standsBy: boolean;
   host: ZoneHost | null = null;
 
-  constructor(name: string, world: World) {
+  constructor(name: string, world: World, standsBy: boolean) {
+    this.#standsBy = standsBy;
     this.machine = new Machine(name, world.scheduler);
     this.#world = world;
     this.#disk = new SimulatedDisk(world.scheduler);
@@ -98,8 +105,12 @@ class HostMachine {
     const store = snapshots.for(machine);
     const spools = openSpools(this.#disk, { bytesMax: SPOOL_BYTES });
     const none = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };
-    const host = new ZoneHost({ log: journal, spools, hot: store, cold: none, clock: machine, random: openNumbers, lease });
+    const onRecovered = (_zone: ZoneAddress, steps: readonly RecoveryStep[]) => {
+      if (steps.some(({ source, outcome }) => source === 'standby' && typeof outcome === 'number')) this.#world.standby++;
+    };
+    const host = new ZoneHost({ log: journal, spools, hot: store, cold: none, clock: machine, random: openNumbers, lease, onRecovered });
     host.register(chain);
+    if (this.#standsBy) host.standBy(ZONES);
     scheduleSnapshots(host, machine, { hotEveryMs: 300 });
     this.host = host;
     const renew = () => {
@@ -151,8 +162,9 @@ export async function simulateHosts(seed: number): Promise<HostsRun> {
     leaseMs: scheduler.pick([400, 400, 5_000]),
     commands: 0,
     names: 0,
+    standby: 0,
   };
-  const machines = Array.from({ length: MACHINES }, (_none, index) => new HostMachine(`machine ${index}`, world));
+  const machines = Array.from({ length: MACHINES }, (_none, index) => new HostMachine(`machine ${index}`, world, index < STANDBYS));
   const send = () => {
     scheduler.at(scheduler.now + COMMAND_MS, send);
     for (const one of machines) one.send();
@@ -170,7 +182,8 @@ export async function simulateHosts(seed: number): Promise<HostsRun> {
   mistakes.push(...statesBehind(log, machines));
   const { told, owners } = world;
   const events = log.reduce((sum, batch) => sum + batch.events.length, 0);
-  return { mistakes, durable: told.durable.size, unknown: told.unknown, owned: owners.size, events };
+  mistakes.push(...copiesAstray(log, machines));
+  return { mistakes, durable: told.durable.size, unknown: told.unknown, owned: owners.size, events, standby: world.standby };
 }
 
 function mistakesIn(log: readonly EventBatch[], told: Told): string[] {
@@ -220,4 +233,34 @@ function statesBehind(log: readonly EventBatch[], machines: readonly HostMachine
     const recorded = counts.get(zone) ?? 0;
     return count < recorded || count > recorded + 50 ? [`${zone} has ${count} events, and the log ${recorded}`] : [];
   });
+}
+
+/** A standby copy must be the chain of the log up to its seq. */
+function copiesAstray(log: readonly EventBatch[], machines: readonly HostMachine[]): string[] {
+  const mistakes: string[] = [];
+  for (const zone of ZONES) {
+    const states = new Map<number, Chain>();
+    let state: Chain = { last: '', count: 0 };
+    for (const { events, firstSeq, loss } of log.filter((batch) => batch.zone === zone)) {
+      if (loss) {
+        state = loss.checkpoint.state as Chain;
+        states.set(loss.lastSeq, state);
+      }
+      for (const [index, { id }] of (events as unknown as Linked[]).entries()) {
+        state = { last: id, count: state.count + 1 };
+        states.set(firstSeq + index, state);
+      }
+    }
+    for (const { machine, host } of machines) {
+      const copy = host?.standbyOf(zone);
+      if (!copy) continue;
+      const { last, count } = copy.state as Chain;
+      const wanted = states.get(copy.seq);
+      if (wanted?.last !== last || wanted.count !== count)
+        mistakes.push(
+          `the copy of ${zone} at ${machine.name} has ${count} events up to ${last}, and the log ${wanted?.count} up to ${wanted?.last}`,
+        );
+    }
+  }
+  return mistakes;
 }

@@ -56,8 +56,12 @@ export class Cluster {
   /** Frequent, so that some are taken while the log is unavailable, and so that retention can drop events. */
   readonly #snapshotTimes: { readonly hotEveryMs: number; readonly coldEveryMs: number };
 
-  constructor(scheduler: Scheduler, hosts: number) {
+  readonly #standbys: boolean;
+
+  /** @param standbys whether each zone has a standby host */
+  constructor(scheduler: Scheduler, hosts: number, standbys: boolean) {
     this.scheduler = scheduler;
+    this.#standbys = standbys;
     this.#snapshotTimes = { hotEveryMs: scheduler.pick([400, 1_500, 5_000]), coldEveryMs: scheduler.pick([1_000, 4_000, 60_000]) };
     this.network = new Network(scheduler);
     this.files = new SimulatedFiles(scheduler);
@@ -106,6 +110,7 @@ export class Cluster {
       zones: this.zones.map((zone) => zoneAddress(worldZone.kind, zone)),
       leaseMs: LEASE_MS,
       hostsExpected: this.hosts.length,
+      standbys: this.#standbys,
       send: (id, assignment) => this.#toHost(id, assignment),
       // The server kills only a host that may hold the lock of the log. Others continue: the log must refuse their later decisions.
       onHost: (id, what) => {

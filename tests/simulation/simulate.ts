@@ -51,11 +51,14 @@ function someOf(all: readonly FaultName[], scheduler: Scheduler): FaultName[] {
   return some.includes('cold-corrupt') ? some.filter((name) => name !== 'log-retention-by-age') : some;
 }
 
+/** Every how many seeds hosts keep standby copies of the zones of other hosts. */
+const STANDBYS_EVERY = 5;
+
 /** Runs the world with faults of the kinds that the seed selects from `names`. */
 export async function simulate(seed: number, all: readonly FaultName[]): Promise<Outcome> {
   const scheduler = new Scheduler(seed);
   const names = someOf(all, scheduler);
-  const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
+  const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]), seed % STANDBYS_EVERY === 0);
   const access = { server: cluster.server, gateway: () => cluster.gateway };
   const operator = new Operator(cluster);
   const interventions = new Interventions(cluster);

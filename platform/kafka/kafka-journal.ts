@@ -14,14 +14,14 @@ import {
 import { type Cursor, SHARD_START } from './reader-rule.ts';
 import type { ShardBroker } from './shard-broker.ts';
 import { followShard } from './shard-follower.ts';
-import { readShard, shardStart } from './shard-reader.ts';
+import { shardStart } from './shard-reader.ts';
 import { ShardTail } from './shard-tail.ts';
 import { ShardWriter } from './shard-writer.ts';
+import { cursorFrom, SharedReads } from './shared-reads.ts';
 
 /** Appends to a shard that may wait at a time: the requests in flight, and as many more. */
 const IN_FLIGHT_MAX = 10;
 const BEAT_MS = 10_000;
-const READ_BYTES_MAX = 4 * 2 ** 20;
 const MANIFEST_RECORDS = 1_000;
 /** A state in place of lost events counts as this many events. */
 const STATE_EVENTS = 1_000;
@@ -66,6 +66,7 @@ export class KafkaJournal implements Journal {
   readonly #parts: KafkaJournalParts;
   /** Shards that were claimed here. */
   readonly #owned = new Map<number, OwnedShard>();
+  readonly #reads = new Map<number, SharedReads>();
   /** What followers and claims have read, so that the next claim reads on. */
   readonly #readBefore = new Map<number, ShardManifest>();
 
@@ -159,20 +160,10 @@ export class KafkaJournal implements Journal {
     const shard = this.shardOf(zone);
     const recent = this.#owned.get(shard)?.recentOf(zone, afterSeq);
     if (recent) return yield* recent;
-    for (let cursor = cursorFrom(await shardStart(this.#parts.broker, shard), from); ; ) {
-      const { batches, next, lag } = await readShard(this.#parts.broker, shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
-      for (const { batch } of batches) if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield batch;
-      if (lag === 0) return;
-      cursor = next;
-    }
+    const reads = this.#reads.get(shard) ?? new SharedReads(this.#parts.broker, shard);
+    this.#reads.set(shard, reads);
+    yield* reads.read(zone, afterSeq, from);
   }
-}
-
-/** The place to read from; the oldest record, if those before were deleted. */
-function cursorFrom(start: Cursor, from: LogPosition | null): Cursor {
-  // A number is the position in a log of another kind.
-  if (from === null || typeof from === 'number') return start;
-  return from.offset < start.offset ? start : from;
 }
 
 interface OwnedParts {

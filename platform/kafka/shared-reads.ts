@@ -50,22 +50,18 @@ export class SharedReads {
       changed: Promise.withResolvers(),
     };
     this.#begin(read);
-    try {
-      for (;;) {
-        const { found } = read;
-        read.found = [];
-        read.isTaking = true;
-        yield* found;
-        read.isTaking = false;
-        if (read.found.length > 0) continue;
-        if (read.failure !== null) throw read.failure;
-        if (read.isDone) return;
-        if (read.isLeft) this.#begin(read);
-        await read.changed.promise;
-      }
-    } finally {
-      read.isDone = true;
-      this.#leave(read);
+    for (;;) {
+      const { found } = read;
+      read.found = [];
+      read.isTaking = true;
+      // A reader that wants no more never ends this, and counts as a slow one.
+      yield* found;
+      read.isTaking = false;
+      if (read.found.length > 0) continue;
+      if (read.failure !== null) throw read.failure;
+      if (read.isDone) return;
+      if (read.isLeft) this.#begin(read);
+      await read.changed.promise;
     }
   }
 
@@ -109,7 +105,6 @@ export class SharedReads {
     for (const read of this.#waiting.splice(0)) {
       const from = cursorFrom(start, read.from);
       read.from = from;
-      if (read.isDone) continue;
       this.#join(read);
       if (cursor === null || from.offset < cursor.offset) cursor = from;
     }

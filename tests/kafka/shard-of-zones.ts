@@ -9,13 +9,13 @@ interface Field {
   readonly cells: number[];
   sum: number;
 }
-export type Add = { readonly cell: number; readonly amount: number };
+type Add = { readonly cell: number; readonly amount: number };
 type Added = { readonly type: 'Added'; readonly cell: number; readonly amount: number };
 
 const CELLS = 64;
 
 /** A zone with a state of some hundred bytes. */
-export const field = defineZone<Field, Add, Added>({
+const field = defineZone<Field, Add, Added>({
   kind: 'field',
   version: 1,
   create: () => ({ cells: new Array<number>(CELLS).fill(0), sum: 0 }),

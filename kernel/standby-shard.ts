@@ -101,10 +101,10 @@ export class StandbyShard {
         });
       } catch (error) {
         if (signal.aborted) return;
-        const ms = retryDelayMs(++failures, RETRY_FIRST_MS);
-        this.#report(`shard ${this.#index} cannot be followed: ${messageOf(error)}; its standby copies begin again in ${ms} ms`);
         this.clear();
-        await pause(clock, ms, signal);
+        // During an outage of the log, all shards fail again and again.
+        if (++failures === 1) this.#report(`shard ${this.#index} cannot be followed: ${messageOf(error)}; its standby copies begin again`);
+        await pause(clock, retryDelayMs(failures, RETRY_FIRST_MS), signal);
       }
     }
   }

@@ -47,7 +47,7 @@ export async function* followShard(
       // Records have several batches, and are found by their first offset.
       const position = offset;
       const ofShard = batches.filter(({ batch }) => log.shardOf(batch.zone) === shard).map(({ batch }) => ({ batch, position }));
-      yield { batches: ofShard, lag: Math.max(0, end - next) };
+      yield { batches: ofShard, lag: Math.max(0, (end ?? next) - next) };
       const isAtEnd = next === offset;
       offset = next;
       if (isAtEnd) await appends.after(seen);

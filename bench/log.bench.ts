@@ -2,13 +2,14 @@ import { join } from 'node:path';
 import type { EventBatch } from '@millrace/kernel';
 import { openLmdbLog } from '@millrace/log';
 import { type DatabaseOptions, open } from 'lmdb';
-import { inFolder, paired, rate, report } from './measure.ts';
+import { inFolder, paired, quantile, rate, report } from './measure.ts';
 
 /* The embedded log against bare LMDB, with the same events in the same groups. Each group is awaited until it is on disk. */
 
 const EVENTS = 300_000;
 const GROUP = 1_000;
 const ZONES = 10;
+const SINGLE_APPENDS = 300;
 
 function eventAt(index: number) {
   return {
@@ -88,6 +89,32 @@ await inFolder(async (folder) => {
     },
   );
   report({ what: 'events appended, durable, groups of 1,000', ...appended, unit: 'events/s', budget: { kind: '>=', value: 0.5 } });
+
+  const single = await openLog(join(folder, 'single'));
+  const singleBare = openBare(join(folder, 'bare-single'));
+  const writer = single.writers.get(single.log.shardOf(zoneAt(0)));
+  const durations = { ours: [] as number[], bare: [] as number[] };
+  for (let index = 0; index < SINGLE_APPENDS; index++) {
+    const batch = { zone: zoneAt(0), epoch: 0, firstSeq: index + 1, version: 1, time: 1, events: [eventAt(index)], metas: null };
+    for (const [kind, append] of [
+      ['ours', () => writer?.append([batch])],
+      ['bare', () => singleBare.put(index, eventAt(index))],
+    ] as const) {
+      const started = performance.now();
+      await append();
+      durations[kind].push(performance.now() - started);
+    }
+  }
+  await single.log.close();
+  await singleBare.close();
+  report({
+    what: 'one append until it is on the disk, p99',
+    ours: quantile(durations.ours, 0.99),
+    bare: quantile(durations.bare, 0.99),
+    unit: 'ms',
+    budget: { kind: '<=', value: 2 },
+    note: `p50 ${quantile(durations.ours, 0.5).toFixed(2)} ms, bare ${quantile(durations.bare, 0.5).toFixed(2)} ms`,
+  });
 
   const replayedLog = await openLog(join(folder, 'replayed'));
   await fill(replayedLog);

@@ -9,7 +9,7 @@ import { copyOf, newestCopy, recover, type ZoneCopy } from './recovery.ts';
 
 /** Snapshots that are loaded at a time at the beginning. The zones of the host itself have priority. */
 const LOADING_MAX = 4;
-/** Delay before a follower that failed begins again, ms. It doubles with each failure. */
+/** Delay before a follower that failed reads again, ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 250;
 
 interface Parts extends Pick<HostParts, 'observers'> {
@@ -24,15 +24,15 @@ interface Parts extends Pick<HostParts, 'observers'> {
 
 /**
  * The standby copies of the zones of one shard. They follow the log of the shard, so each is always what a recovery of its zone up to the same seq
- * gives. A failure ends the copy of one zone, or all copies and they begin again later; it never affects the host.
+ * gives. While the log cannot be read they stay as they are. A failure never affects the host.
  */
 export class StandbyShard {
   readonly #parts: Parts;
   readonly #index: number;
   readonly #copies = new Map<ZoneAddress, ZoneCopy>();
-  /** Zones whose events cannot be applied. Their copies begin again with the next run. */
+  /** Zones whose events cannot be applied. They have no copies until the host begins to follow the shard again. */
   readonly #failed = new Set<ZoneAddress>();
-  /** The zone whose copy is being recovered, because it was dropped before. */
+  /** The zone whose copy is being recovered, because it was dropped before, or lacks events. */
   #recovering: { readonly zone: ZoneAddress; readonly done: Promise<void> } | null = null;
   /** Records that the copies lack; null until they have followed the log once. */
   #lag: number | null = null;
@@ -93,35 +93,47 @@ export class StandbyShard {
   async #keepFollowing(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts.options;
     let failures = 0;
+    let from: readonly (LogPosition | null)[] | null = null;
     while (!signal.aborted) {
-      this.clear();
       try {
-        await this.#follow(signal, () => {
+        from ??= await this.#begin(signal);
+        await this.#follow(from, signal, (next) => {
           failures = 0;
+          from = next;
         });
       } catch (error) {
         if (signal.aborted) return;
-        this.clear();
         // During an outage of the log, all shards fail again and again.
-        if (++failures === 1) this.#report(`shard ${this.#index} cannot be followed: ${messageOf(error)}; its standby copies begin again`);
+        if (++failures === 1) this.#report(`shard ${this.#index} cannot be followed: ${messageOf(error)}; the host tries it again`);
         await pause(clock, retryDelayMs(failures, RETRY_FIRST_MS), signal);
       }
     }
   }
 
-  async #follow(signal: AbortSignal, onPart: () => void): Promise<void> {
+  /** Begins the copies. @returns the positions from which they need the log */
+  async #begin(signal: AbortSignal): Promise<(LogPosition | null)[]> {
     const { log, clock } = this.#parts.options;
+    this.clear();
     const { position, heads } = await within(clock, ANSWER_MS_MAX, 'the log', log.placeOf(this.#index));
-    const from = [position, ...(await this.#load(heads, signal))];
-    for await (const part of log.follow(this.#index, from, signal)) {
-      for (const { batch, position: at } of part.batches) {
+    return [position, ...(await this.#load(heads, signal))];
+  }
+
+  /** @param onPart called after each part, with the positions from which the copies need the log then */
+  async #follow(
+    from: readonly (LogPosition | null)[],
+    signal: AbortSignal,
+    onPart: (next: readonly (LogPosition | null)[]) => void,
+  ): Promise<void> {
+    for await (const part of this.#parts.options.log.follow(this.#index, from, signal)) {
+      for (const { batch, position } of part.batches) {
         if (this.#recovering?.zone === batch.zone) await this.#recovering.done;
         if (signal.aborted) return;
-        this.#apply(batch, at);
+        this.#apply(batch, position);
       }
       if (signal.aborted) return;
       this.#lag = part.lag;
-      onPart();
+      const last = part.batches.at(-1);
+      onPart(last ? [last.position] : from);
     }
     if (!signal.aborted) throw new Error('the log has ended the read');
   }
@@ -148,7 +160,11 @@ export class StandbyShard {
 
   #apply(batch: EventBatch, position: LogPosition): void {
     const { zone } = batch;
-    const copy = this.#copies.get(zone) ?? this.#newCopy(batch);
+    const known = this.#copies.get(zone);
+    const isGap = known !== undefined && batch.firstSeq > known.replay.seq + 1;
+    // Retention was faster than this host: a snapshot has the events between.
+    if (isGap) this.#copies.delete(zone);
+    const copy = isGap ? this.#newCopy(batch) : (known ?? this.#newCopy(batch));
     if (!copy) return;
     try {
       copy.replay.apply(batch);

@@ -91,17 +91,23 @@ describe('a host that stands by', () => {
   });
 
   test('does not follow a shard that it owns, and follows it again when it has lost it', async () => {
-    const { clock, standby, owner, stand, send } = await pair([a, b]);
+    const { clock, log, standby, owner, stand, send } = await pair([a, b]);
+    await send(b);
     await stand();
     await send(a);
     await settled(clock, standby.host.open(a));
-    assert.deepEqual(standby.host.stats().standby, { shards: 0, completeShards: 0, zones: 0, lagRecords: 0 });
+    assert.deepEqual(standby.host.stats().standby, { shards: 0, completeShards: 0, zones: 1, lagRecords: 0 });
     standby.host.send(a, admit(5));
     await clock.settle();
     assert.equal(admittedIn(standby.host.view(a)), 6);
     await send(a);
     await settled(clock, owner.host.open(a));
+    log.away = 'gone';
     standby.host.abandon(a);
+    await clock.settle();
+    assert.deepEqual(standby.host.stats().standby, { shards: 1, completeShards: 0, zones: 0, lagRecords: 0 }, 'it begins anew');
+    log.away = null;
+    await clock.advance(1_000);
     await send(a);
     assert.equal(admittedIn(standby.host.standbyOf(a)), 7);
     standby.host.standBy([]);
@@ -186,24 +192,35 @@ describe('a host that stands by', () => {
 describe('a failure of a standby', () => {
   const failuresOf = ({ failures }: TestHost) => failures.map(({ kind, message }) => `${kind}: ${message}`);
 
-  test('of the log ends all copies, is reported once, and they begin again', async () => {
+  test('of the log is reported once, leaves the copies as they are, and they continue', async () => {
     const { clock, log, standby, stand, send } = await pair([a]);
     await send(a);
     await stand();
     log.away = 'gone';
     log.wake();
     await clock.settle();
-    assert.equal(standby.host.standbyOf(a), undefined);
-    const reported = ['standby: shard 0 cannot be followed: gone; its standby copies begin again'];
+    assert.equal(standby.host.standbyOf(a)?.seq, 1);
+    const reported = ['standby: shard 0 cannot be followed: gone; the host tries it again'];
     assert.deepEqual(failuresOf(standby), reported);
     await clock.advance(60_000);
     assert.deepEqual(failuresOf(standby), reported);
     log.away = null;
+    const begins: unknown[] = [];
+    const follow = log.follow.bind(log);
+    log.follow = (shard, from, signal) => {
+      begins.push(from);
+      return follow(shard, from, signal);
+    };
+    await send(a);
     await clock.advance(5_000);
-    assert.equal(standby.host.standbyOf(a)?.seq, 1);
+    assert.equal(standby.host.standbyOf(a)?.seq, 2);
     log.away = 'gone again';
     log.wake();
     await clock.settle();
+    log.away = null;
+    await clock.advance(1_000);
+    assert.equal((begins.at(-1) as number[]).length, 1, 'it continues after the newest batch');
+    assert.ok(Number(begins.at(-1)) > Number(begins[0]), JSON.stringify(begins));
     assert.match(failuresOf(standby)[1] ?? '', /gone again/);
   });
 
@@ -228,6 +245,17 @@ describe('a failure of a standby', () => {
     assert.deepEqual(outcomes(), ['replay 3']);
   });
 
+  test('at the beginning is tried again', async () => {
+    const { clock, log, standby, stand, send } = await pair([a]);
+    await send(a);
+    log.away = 'gone';
+    await stand();
+    assert.equal(standby.host.standbyOf(a), undefined);
+    log.away = null;
+    await clock.advance(1_000);
+    assert.equal(standby.host.standbyOf(a)?.seq, 1);
+  });
+
   test('that retention has overtaken begins again with the snapshots', async () => {
     const snapshots = new MemorySnapshots();
     const { clock, log, owner, standby, stand, send } = await pair([a], { cold: snapshots });
@@ -242,9 +270,12 @@ describe('a failure of a standby', () => {
     snapshots.snapshots.push(...owner.cold.snapshots);
     log.retain(0);
     await clock.advance(1_000);
-    assert.equal(standby.host.standbyOf(a)?.seq, 2);
+    assert.equal(standby.host.standbyOf(a)?.seq, 1, 'it does not know yet that it lacks an event');
     await send(a);
+    await clock.settle();
     assert.equal(admittedIn(standby.host.standbyOf(a)), 3);
+    await send(a);
+    assert.equal(admittedIn(standby.host.standbyOf(a)), 4);
   });
 
   test('in the events after its copy makes the recovery continue with the snapshots', async () => {

@@ -12,7 +12,7 @@ export const HOST_MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'this.epoch > 0 && !this.#owners.has(previous)',
     to: 'false',
     violates: either(BRANCH, TOLD, STUCK),
-    seed: 2,
+    seed: 64,
   },
   'a snapshot is stored before the log in Kafka has its events': {
     file: 'kernel/snapshots.ts',

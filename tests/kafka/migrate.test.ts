@@ -135,6 +135,7 @@ describe('the move of an installation from LMDB to Kafka', { skip: missing ?? fa
   const data = join(folder, 'data');
   let kafka: TestKafka;
   let truth: MadeUpTrade[] = [];
+  const servers: ServerProcess[] = [];
   before(async () => {
     const source = { id: 'binance', type: 'binance', instruments: PAIRS, wsUrl: 'ws://127.0.0.1:9', backfill: false };
     const config = { sources: [source], worlds: { columns: 2, rows: 1, hosts: 1 }, logging: { level: 'error' } };
@@ -143,6 +144,7 @@ describe('the move of an installation from LMDB to Kafka', { skip: missing ?? fa
     kafka = await openTestKafka();
   });
   after(async () => {
+    for (const server of servers) await server.kill();
     await kafka?.close();
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   });
@@ -153,6 +155,11 @@ describe('the move of an installation from LMDB to Kafka', { skip: missing ?? fa
     MILLRACE_LOG__SHARDS: '8',
   });
   const onLmdb = { MILLRACE_LOG__ENGINE: 'lmdb' };
+  const start = async (args: readonly string[], env: Record<string, string>) => {
+    const server = await startServer(args, { cwd: folder, env });
+    servers.push(server);
+    return server;
+  };
   const ask = async <T>({ url }: ServerProcess, path: string): Promise<T> => contentOf(await fetch(`${url}/api/v1${path}`)) as Promise<T>;
   /** @param killMs time after which the command is killed */
   const migrate = async (killMs: number, env: Record<string, string> = {}) => {
@@ -198,7 +205,7 @@ describe('the move of an installation from LMDB to Kafka', { skip: missing ?? fa
       if (topic === 'market') assert.deepEqual(after.from(await seriesOffsets()), before.from(seriesBefore));
     }
     await assert.rejects(startServer(['up', '--port', '0', '--data', data], { cwd: folder, env: onLmdb }), /log\.engine is "lmdb"/);
-    const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env: onKafka() });
+    const server = await start(['up', '--port', '0', '--data', data], onKafka());
     try {
       const found = await ask<Wire<DeadLetter>[]>(server, '/dead-letters?limit=100');
       assert.deepEqual(
@@ -232,11 +239,11 @@ describe('the move of an installation from LMDB to Kafka', { skip: missing ?? fa
   /** A market and a world that are killed. @returns the batches of dead letters */
   async function runOnLmdb(): Promise<EventBatch[]> {
     const replay = ['replay', join(folder, 'frames.txt'), '--source', 'binance', '--speed', '1', '--port', '0', '--data', data];
-    const replaying = await startServer(replay, { cwd: folder, env: onLmdb });
+    const replaying = await start(replay, onLmdb);
     const tradesOf = async (pair: string) => (await ask<{ trades: number }>(replaying, `/instruments/binance:${pair}`)).trades;
     await until(async () => (await tradesOf('AAA-USDT')) > 1_000, 'trades come in');
     await replaying.kill();
-    const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env: onLmdb });
+    const server = await start(['up', '--port', '0', '--data', data], onLmdb);
     const { tcpPort } = await ask<World>(server, '/world');
     const created = await fetch(`${server.url}/api/v1/world/players`, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name: 'Ann' }) },

@@ -158,11 +158,17 @@ export class KafkaJournal implements Journal {
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     const shard = this.shardOf(zone);
-    const recent = this.#owned.get(shard)?.recentOf(zone, afterSeq);
+    const owned = this.#owned.get(shard);
+    const recent = owned?.recentOf(zone, afterSeq);
     if (recent) return yield* recent;
     const reads = this.#reads.get(shard) ?? new SharedReads(this.#parts.broker, shard);
     this.#reads.set(shard, reads);
-    yield* reads.read(zone, afterSeq, from);
+    for await (const batch of reads.read(zone, afterSeq, from)) {
+      yield batch;
+      // The claim has read the rest.
+      const rest = owned?.recentOf(zone, lastSeqOf(batch));
+      if (rest) return yield* rest;
+    }
   }
 }
 

@@ -277,6 +277,17 @@ const ONE_OF_TWO_IS_LATER: Step[] = [
   watchBoth(1, 1),
 ];
 
+/** A subscription begins a channel again while the request of another one is on its way. */
+const LATER_THAN_A_NEW_ONE: Step[] = [
+  { do: 'publish', channel: 0 },
+  watchBoth(null, null),
+  { do: 'publish', channel: 0 },
+  { do: 'connect' },
+  { do: 'watch', channels: ['trades:b'], back: [null, null] },
+  watchBoth(1, null),
+  { do: 'publish', channel: 0 },
+];
+
 /** Positions of different age. */
 const OF_DIFFERENT_AGES: Step[] = [
   { do: 'publish', channel: 0 },
@@ -353,6 +364,7 @@ test('of several subscriptions of a channel, each gets the events after its own 
       examples: [
         [ONE_OF_TWO_IS_LATER, 1_000, 'websocket'],
         [FIRST_ONE_ENDS, 1_000, 'websocket'],
+        [LATER_THAN_A_NEW_ONE, 1_000, 'websocket'],
       ],
     }),
   ));

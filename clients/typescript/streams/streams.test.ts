@@ -11,7 +11,7 @@ test('a subscription whose callbacks throw keeps nothing from the others; its ex
   const streams = new Streams(
     (events) => {
       server = events;
-      return { add: () => {}, remove: () => {}, close: () => {} };
+      return { add: ({ sent }: Subscription) => void sent(), remove: () => {}, close: () => {} };
     },
     () => {},
     1_000,

@@ -176,7 +176,7 @@ export class Streams {
         if (this.#connection !== connection) return;
         // A listener before this one may have ended the subscription.
         for (const watcher of [...this.#watchers.values()])
-          if (this.#watchers.has(watcher.id) && (only === watcher.id || (only === undefined && !this.#beginning.has(watcher))))
+          if (this.#watchers.has(watcher.id) && (only === undefined ? this.#goesOn(watcher) : only === watcher.id))
             deliver(watcher, { channel, event, data, position }, only === undefined);
       },
       covered: (id, channels, position) => {
@@ -243,6 +243,11 @@ export class Streams {
     const shared = channels.filter((channel) => positions.has(channel) && this.#isShared(channel));
     // Until they begin again, the messages of all of them are later ones.
     return shared.some((channel) => this.#isLacking(channel, positions.get(channel) as string)) ? shared : [];
+  }
+
+  /** Whether the messages of the connection follow those of a subscription: it was sent, and the server has begun its channels. */
+  #goesOn(watcher: Watcher): boolean {
+    return this.#onConnection.has(watcher) && !this.#beginning.has(watcher);
   }
 
   #isShared(channel: string): boolean {

@@ -207,6 +207,23 @@ describe('a file that is followed', () => {
     }
   });
 
+  test('fault 62: that is rewritten while its rows are delivered starts with its header', async () => {
+    const path = fresh('csv');
+    writeFileSync(path, lines('t,n', '1,1', '2,2'));
+    const { found, connection } = read(path, 'csv', true);
+    found.push = (...rows) => {
+      const count = Array.prototype.push.apply(found, rows);
+      if (count === 2) {
+        truncateSync(path);
+        appendFileSync(path, lines('n,t', '6,6', '7,7', '8,8', '9,9', '10,10'));
+      }
+      return count;
+    };
+    await until(() => found.length === 7, 'the rows that were written');
+    assert.deepEqual(found.slice(2), ['6', '7', '8', '9', '10']);
+    connection.close();
+  });
+
   test('is refused as Parquet', async () => {
     const path = fresh('parquet');
     writeFileSync(path, 'x');

@@ -167,7 +167,7 @@ async function* framesOf(
     for (let at = 0; !control.closed; ) {
       const text = await lines.read(file, at);
       if (text === null) break;
-      at += text.bytes;
+      at += text.raw.length;
       for (const line of text.lines) rows.take(line);
       // The CSV parser emits rows at any time, also while these are processed.
       const ready = frames;
@@ -220,12 +220,14 @@ async function followOne(file: FileHandle, path: string, format: FileFormat, eve
     for (;;) {
       const text = await lines.read(file, at);
       if (text === null) break;
-      at += text.bytes;
+      // What was read may be of a file that was rewritten meanwhile.
+      if (await isRewritten(file, beginning)) return;
+      if (beginning.length < BEGINNING_BYTES) beginning = Buffer.concat([beginning, text.raw]).subarray(0, BEGINNING_BYTES);
+      at += text.raw.length;
       for (const line of text.lines) rows.take(line);
       await control.mayGoOn();
       if (control.closed) return;
     }
-    if (beginning.length < BEGINNING_BYTES) beginning = await beginningOf(file, Math.min(at, BEGINNING_BYTES));
     if (hasAnother) {
       const rest = lines.rest();
       if (rest !== '') rows.take(rest);
@@ -234,13 +236,15 @@ async function followOne(file: FileHandle, path: string, format: FileFormat, eve
     if (control.closed) return;
     await changed(path);
     const { size } = await file.stat();
-    if (size < at || !beginning.equals(await beginningOf(file, beginning.length))) return;
+    if (size < at || (await isRewritten(file, beginning))) return;
   }
 }
 
-async function beginningOf(file: FileHandle, bytes: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, 0);
-  return buffer.subarray(0, bytesRead);
+/** Whether a file does not begin any more as it did. */
+async function isRewritten(file: FileHandle, beginning: Buffer): Promise<boolean> {
+  if (beginning.length === 0) return false;
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(beginning.length), 0, beginning.length, 0);
+  return !beginning.equals(buffer.subarray(0, bytesRead));
 }
 
 /** Whether the path names another file than the open one. */
@@ -280,8 +284,8 @@ class Lines {
     this.#sink = sink;
   }
 
-  /** The lines that end in the next bytes; null at the end of the file. */
-  async read(file: FileHandle, at: number): Promise<{ bytes: number; lines: readonly string[] } | null> {
+  /** The lines that end in the next bytes, and these bytes, until the next call; null at the end of the file. */
+  async read(file: FileHandle, at: number): Promise<{ raw: Buffer; lines: readonly string[] } | null> {
     const { bytesRead } = await file.read(this.#buffer, 0, READ_BYTES, at);
     if (bytesRead === 0) return null;
     const lines = (this.#rest + this.#decoder.decode(this.#buffer.subarray(0, bytesRead), { stream: true })).split('\n');
@@ -296,7 +300,7 @@ class Lines {
       this.#rest = '';
       this.#isSkipping = true;
     }
-    return { bytes: bytesRead, lines: lines.map(withoutReturn) };
+    return { raw: this.#buffer.subarray(0, bytesRead), lines: lines.map(withoutReturn) };
   }
 
   /** Bytes after the end of the last line. */

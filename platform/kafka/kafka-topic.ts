@@ -2,7 +2,7 @@ import { messageOf } from '@millrace/kernel';
 import { ConfigResourceTypes, createPartitionsV3, createTopicsV7, describeConfigsV4 } from '@platformatic/kafka';
 import { KafkaBrokers } from './kafka-brokers.ts';
 import type { KafkaConnection } from './kafka-connections.ts';
-import { BrokerError, type ShardReplicas } from './shard-broker.ts';
+import { BrokerError, type ShardReplicas, type TopicBroker } from './shard-broker.ts';
 import { MESSAGE_BYTES_MAX } from './shard-records.ts';
 
 /** A topic that is the log of one or more modules. */
@@ -55,7 +55,7 @@ export class TopicInUse extends Error {
 }
 
 /** @throws TopicInUse when a topic has, or had, records; BrokerError when that cannot be known */
-export async function requireNoRecords(brokers: KafkaBrokers, topic: string): Promise<void> {
+export async function requireNoRecords(brokers: Pick<TopicBroker, 'ends'>, topic: string): Promise<void> {
   // Leaders of a new topic respond a moment after the controller has named them.
   for (const until = Date.now() + CREATE_MS_MAX; ; ) {
     const ends = await brokers.ends();

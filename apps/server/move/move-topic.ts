@@ -2,6 +2,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import { type Database, offsetsOf, saveOffsets } from '@millrace/database';
+import { requireNoRecords } from '@millrace/kafka';
 import { type CopiedPlaces, compareLogs, copyLog, surveyLog } from '@millrace/kafka/move';
 import { replaceConsumers, TableCursors } from '@millrace/kafka/tables';
 import { openSpools, openStoredLog, type ReadRange, type ShardPlacement, type StoredLog } from '@millrace/log';
@@ -137,13 +138,12 @@ function requireSameStarts(known: MoveState, { starts, topic }: MoveState): void
   );
 }
 
-/** @throws UserError when the topic has records that no move of this log has written */
+/** @throws UserError when the topic has records that no move of this log has written; BrokerError when that cannot be known */
 async function requireEmpty({ broker }: MoveTarget, topic: string): Promise<void> {
-  if ((await broker.ends()).every((end) => end === 0)) return;
-  throw new UserError(
-    `the topic "${topic}" in Kafka has records already, or one of its leaders does not respond`,
-    'Delete the topic, or set another log.topicPrefix.',
-  );
+  await requireNoRecords(broker, topic).catch((error: Error) => {
+    if (error.name !== 'TopicInUse') throw error;
+    throw new UserError(`${error.message} already`, 'Delete the topic, or set another log.topicPrefix.');
+  });
 }
 
 /** The consumer groups of the log, with the offsets in their stores. */

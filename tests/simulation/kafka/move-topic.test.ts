@@ -59,6 +59,18 @@ describe('the move of a topic', () => {
     );
   });
 
+  test('the leaders of a new topic may respond a moment later', async () => {
+    const moved = await Moved.begin(database, `run${++runs}`);
+    try {
+      await moved.write({ rounds: [{ batches: [{ zone: 0, events: 1, isLoss: false }], reads: [], isCut: false, isClaimed: false }] }, 0);
+      moved.silentEnds = 2;
+      await moved.move(null);
+      await moved.require();
+    } finally {
+      await moved.close();
+    }
+  });
+
   test('a topic that has other records is refused, and a begun one if retention has deleted events since', async () => {
     const batches = Array.from({ length: 20 }, () => ({ zone: 0, events: 2, isLoss: false }));
     const history = { rounds: [{ batches, reads: [0, 1].map((group) => ({ group, batches: 40 })), isCut: false, isClaimed: false }] };
@@ -88,6 +100,8 @@ class Moved {
   /** Groups whose offsets are in the log only, in a table, and in the series store. */
   readonly #groups: readonly string[];
   #isMoved = false;
+  /** How often the leaders do not tell the ends of their shards. */
+  silentEnds = 0;
 
   static async begin(database: Database, name: string): Promise<Moved> {
     const folder = mkdtempSync(join(tmpdir(), 'millrace-move-series-'));
@@ -148,6 +162,8 @@ class Moved {
           };
         },
       });
+    const { broker } = this.#kafka;
+    const ends: typeof broker.ends = async () => (this.silentEnds-- > 0 ? Array<null>(SHARDS).fill(null) : broker.ends());
     const moving: MovingTopic = {
       name: 'test',
       folder: this.#folder,
@@ -159,7 +175,7 @@ class Moved {
       logger: { error: () => {}, debug: () => {} },
       print: () => passed('stores'),
       openTarget: async () => ({
-        ...{ broker: counting(this.#kafka.broker, 'brokers'), clock: this.#kafka.client, shards: SHARDS, shardOf },
+        ...{ broker: counting({ ...this.#kafka.broker, ends }, 'brokers'), clock: this.#kafka.client, shards: SHARDS, shardOf },
         ...{ topicId: 'simulated', manifests: this.#manifests, close: async () => {} },
       }),
     };

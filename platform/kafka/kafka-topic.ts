@@ -105,6 +105,9 @@ async function create(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS
     if (!mayExist) throw error;
   }
   await brokers.whenLed(CREATE_MS_MAX);
+  // Leaders of a new topic respond a moment after the controller has named them. One that does not is reported by its first use.
+  for (const until = Date.now() + CREATE_MS_MAX; Date.now() < until && (await brokers.ends()).includes(null); )
+    await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
 async function grow(brokers: KafkaBrokers, { name, shards }: TopicPlan): Promise<void> {

@@ -58,10 +58,10 @@ export interface Journal extends ZoneHistory {
    * @throws ClaimLost when another claim was first, or the lease has ended; Error when the log cannot be reached. The claim may then take effect later.
    */
   own(shard: number, claim: ShardClaim): Promise<ShardWriter>;
-  /** A recent place of a shard, whoever owns it. */
+  /** A recent place of a shard, also of one that another host owns. */
   placeOf(shard: number): Promise<ShardPlace>;
   /**
-   * Follows a shard, whoever owns it: gives its batches as they become durable, from the earliest of some positions on, until `signal` aborts.
+   * Reads a shard, also one that another host owns, until `signal` aborts: its batches as they become durable, from the earliest of some positions on.
    * @param from null is the start of the log; where retention has dropped the records, the oldest one counts
    * @throws Error when the log cannot be read, or retention has dropped what comes next
    */

@@ -267,7 +267,6 @@ class RunningBroker implements TestBroker {
   }
 }
 
-/** Resolves when each broker knows all of them. */
 /** Waits until producers get their ids: the brokers create the partitions of their coordinators with the first request, which takes seconds under load. */
 async function whenCoordinated(brokers: readonly RunningBroker[]): Promise<void> {
   const cluster = new KafkaBrokers({ brokers: brokers.map(({ address }) => address), clientId: 'millrace-test' }, 'coordinators');
@@ -284,6 +283,7 @@ async function whenCoordinated(brokers: readonly RunningBroker[]): Promise<void>
   }
 }
 
+/** Resolves when each broker knows all of them. */
 async function whenComplete(brokers: readonly RunningBroker[]): Promise<void> {
   const until = Date.now() + START_MS_MAX;
   for (const broker of brokers)

@@ -79,7 +79,7 @@ describe('a log that is copied to Kafka', () => {
           }
         },
       ),
-      { numRuns: Number(process.env.RUNS ?? 12) },
+      { numRuns: Number(process.env.MOVE_RUNS ?? 12) },
     );
   });
 });

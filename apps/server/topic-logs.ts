@@ -37,6 +37,7 @@ export function topicLogOf({ log }: Settings, topic: string, shards: number = lo
 /** What the operator can correct, as UserError; any other error as it is. */
 export function asUserError(name: string, log: TopicLog, error: unknown): unknown {
   if (log.engine === 'lmdb' || !(error instanceof Error)) return error;
+  if (error.name === 'TooLarge') return new UserError(error.message, 'Keep log.engine "lmdb" for this installation.');
   const isUnsafe = error.name === 'TopicUnsafe';
   if (!isUnsafe && error.name !== 'BrokerError') return error;
   return new UserError(

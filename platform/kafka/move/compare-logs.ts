@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { UserError } from '@millrace/base/user-error';
 import { after, type EventBatch, lastSeqOf, type ZoneAddress } from '@millrace/kernel';
 import type { LoggedBatch, StoredLog } from '@millrace/log';
 import type { ShardManifest } from '../kafka-journal.ts';
@@ -35,7 +36,7 @@ export interface CopiedPlaces {
 /**
  * Reads a log and its copy side by side, and holds each event of one against the other.
  * @param onProgress called with the number of events that were compared
- * @throws Error at the first difference, and for a wanted end that is within a batch or not in the log; BrokerError when brokers fail for a minute
+ * @throws UserError at the first difference, and for a wanted end that is within a batch or not in the log; BrokerError when brokers fail for a minute
  */
 export async function compareLogs(
   from: StoredLog,
@@ -100,7 +101,11 @@ class Places {
 
   requireAll(): void {
     const [next] = this.#left;
-    if (next !== undefined) throw new Error(`a consumer group is at offset ${next}, where no batch begins`);
+    if (next !== undefined)
+      throw new UserError(
+        `a consumer group is at offset ${next}, where no batch begins`,
+        'Start the server with log.engine "lmdb", skip the gap that the page Events shows for the group, and stop it again.',
+      );
   }
 }
 
@@ -131,13 +136,13 @@ class ShardWalk {
   /**
    * Passes a batch of the log; the copy may have it in parts.
    * @param onEvent called with the offset of each event in the log, and that of its record in the copy
-   * @throws Error when the copy has something else
+   * @throws UserError when the copy has something else
    */
   async match({ offset, batch }: LoggedBatch, onEvent: (offset: number, at: number) => void): Promise<void> {
     for (let rest: EventBatch | undefined = batch; rest; ) {
       await this.#readOn();
       const next = this.#read.shift();
-      if (!next) throw new Error(`the copy lacks the events of ${rest.zone} from ${rest.firstSeq} on`);
+      if (!next) throw different(`the copy lacks the events of ${rest.zone} from ${rest.firstSeq} on`);
       requirePart(next.batch, rest, this.shard);
       for (const [index] of next.batch.events.entries()) onEvent(offset + next.batch.firstSeq - batch.firstSeq + index, next.at.offset);
       this.heads.set(batch.zone, lastSeqOf(next.batch));
@@ -147,11 +152,11 @@ class ShardWalk {
     if (this.#manifest === null && this.#eventsLeft < EVENTS_AFTER_MANIFEST) await this.#noteManifest();
   }
 
-  /** @returns the manifest @throws Error when the copy has more than the log */
+  /** @returns the manifest @throws UserError when the copy has more than the log */
   async end(): Promise<ShardManifest> {
     await this.#readOn();
     const [more] = this.#read;
-    if (more) throw new Error(`the copy has events of ${more.batch.zone} from ${more.batch.firstSeq} on that the log does not have`);
+    if (more) throw different(`the copy has events of ${more.batch.zone} from ${more.batch.firstSeq} on that the log does not have`);
     return this.#manifest ?? this.#noteManifest();
   }
 
@@ -175,13 +180,18 @@ class ShardWalk {
   }
 }
 
-/** @throws Error when a batch of the copy is not the first part of a batch of the log */
+/** @throws UserError when a batch of the copy is not the first part of a batch of the log */
 function requirePart(found: EventBatch, due: EventBatch, shard: number): void {
   const count = found.events.length;
   const part =
     count === due.events.length ? due : { ...due, events: due.events.slice(0, count), metas: due.metas?.slice(0, count) ?? null };
   if (isDeepStrictEqual(found, part)) return;
-  throw new Error(
+  throw different(
     `the copy differs from the log: shard ${shard} has events of ${found.zone} from ${found.firstSeq} on, where ${due.zone} ${due.firstSeq} is due`,
   );
+}
+
+/** The topic was copied from another state of the log: one that was restored from a backup, or repaired, since. */
+function different(message: string): UserError {
+  return new UserError(message, 'Delete the topic in Kafka, and run the move again. If they differ again, please report it.');
 }

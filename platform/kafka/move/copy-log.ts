@@ -30,7 +30,7 @@ export interface CopyTarget {
  * Writes all events of a log to a topic: each shard gets those of its zones in the order of the log, under an epoch above all earlier ones. It continues a
  * copy that was interrupted. A shard of a log without its oldest events does not begin at offset 0, so that who has not read those finds them missing.
  * @param onProgress called with the number of events that were read
- * @throws BrokerError, WriterEnded, ClaimLost when brokers fail for a minute; TooLarge
+ * @throws BrokerError when brokers fail for a minute; TooLarge
  */
 export async function copyLog(
   from: StoredLog,

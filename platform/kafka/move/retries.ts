@@ -5,7 +5,7 @@ const RETRY_FIRST_MS = 100;
 /** How long brokers may fail before a move gives up, ms. It can be run again. */
 const FAILING_MS_MAX = 60_000;
 
-/** Repeats a step of a move while the brokers fail. @throws the last failure after a minute of them; any other error at once */
+/** Repeats a step of a move while the brokers fail. @throws BrokerError after a minute of failures; any other error at once */
 export async function whileBrokersFail<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
   const since = clock.elapsed();
   for (let attempt = 1; ; attempt++) {
@@ -13,7 +13,9 @@ export async function whileBrokersFail<T>(clock: Clock, work: () => Promise<T>):
       return await work();
     } catch (error) {
       const isPassing = error instanceof BrokerError || error instanceof WriterEnded || error instanceof ClaimLost;
-      if (!isPassing || clock.elapsed() - since > FAILING_MS_MAX) throw error;
+      if (!isPassing) throw error;
+      if (clock.elapsed() - since > FAILING_MS_MAX)
+        throw error instanceof BrokerError ? error : new BrokerError('unknown', error.message, { cause: error });
       await new Promise<void>((resolve) => void clock.after(retryDelayMs(attempt, RETRY_FIRST_MS), resolve));
     }
   }

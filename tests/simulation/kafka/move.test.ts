@@ -82,6 +82,33 @@ describe('a log that is copied to Kafka', () => {
       { numRuns: Number(process.env.MOVE_RUNS ?? 12) },
     );
   });
+
+  test('a copy of another state of the log is refused, with the remedy', async () => {
+    const batches = (zones: readonly number[]) => zones.map((zone) => ({ zone, events: 1, isLoss: false }));
+    const history = (zones: readonly number[]) => ({ rounds: [{ batches: batches(zones), reads: [], isCut: false, isClaimed: false }] });
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
+    const kafka = new RunningKafka(SHARDS);
+    const target: CopyTarget = { broker: kafka.broker, clock: kafka.client, shards: SHARDS, shardOf };
+    try {
+      await written(join(folder, 'before'), history([0, 0]));
+      const before = openStoredLog(join(folder, 'before'));
+      await copied(before, target);
+      await before.close();
+      for (const [name, zones, message] of [
+        ['older', [0], /the copy has events of zone\/0 from 2 on/],
+        ['other', [1, 0, 0], /the copy differs from the log/],
+      ] as const) {
+        await written(join(folder, name), history(zones));
+        const from = openStoredLog(join(folder, name));
+        // Two events of a log that has written them anew, at another time.
+        await assert.rejects(copied(from, target), { message, remedy: /Delete the topic/ });
+        await from.close();
+      }
+    } finally {
+      kafka.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 });
 
 interface Moved {

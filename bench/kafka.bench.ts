@@ -2,7 +2,7 @@ import { systemClock } from '@millrace/base/clock';
 import { openKafkaTopic, SHARD_START, ShardTail, ShardWriter } from '@millrace/kafka';
 import { kafkaMissing, openBareProducer, openTestKafka } from '@millrace/kafka/testing';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
-import { paired, quantile, rate, report } from './measure.ts';
+import { alternated, paired, quantile, rate, report } from './measure.ts';
 
 /*
  * Appends to a shard on three real brokers, in-sync replicas included, alternately with the idempotent producer of the same client library, which sends
@@ -89,17 +89,10 @@ report({
   note: 'bare: the producer of the client library',
 });
 
-const durations = { ours: [] as number[], bare: [] as number[] };
-for (let index = 0; index < SINGLE_APPENDS; index++) {
-  for (const [kind, append] of [
-    ['ours', () => writer.append(nextBatches())],
-    ['bare', () => producer.send(bareRecords)],
-  ] as const) {
-    const started = performance.now();
-    await append();
-    durations[kind].push(performance.now() - started);
-  }
-}
+const durations = await alternated(SINGLE_APPENDS, {
+  ours: () => writer.append(nextBatches()),
+  bare: () => producer.send(bareRecords),
+});
 report({
   what: 'one append until all in-sync replicas have it, p99',
   ours: quantile(durations.ours, 0.99),

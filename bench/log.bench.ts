@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { EventBatch } from '@millrace/kernel';
 import { openLmdbLog } from '@millrace/log';
 import { type DatabaseOptions, open } from 'lmdb';
-import { inFolder, paired, quantile, rate, report } from './measure.ts';
+import { alternated, inFolder, paired, quantile, rate, report } from './measure.ts';
 
 /* The embedded log against bare LMDB, with the same events in the same groups. Each group is awaited until it is on disk. */
 
@@ -93,18 +93,13 @@ await inFolder(async (folder) => {
   const single = await openLog(join(folder, 'single'));
   const singleBare = openBare(join(folder, 'bare-single'));
   const writer = single.writers.get(single.log.shardOf(zoneAt(0)));
-  const durations = { ours: [] as number[], bare: [] as number[] };
-  for (let index = 0; index < SINGLE_APPENDS; index++) {
-    const batch = { zone: zoneAt(0), epoch: 0, firstSeq: index + 1, version: 1, time: 1, events: [eventAt(index)], metas: null };
-    for (const [kind, append] of [
-      ['ours', () => writer?.append([batch])],
-      ['bare', () => singleBare.put(index, eventAt(index))],
-    ] as const) {
-      const started = performance.now();
-      await append();
-      durations[kind].push(performance.now() - started);
-    }
-  }
+  const durations = await alternated(SINGLE_APPENDS, {
+    ours: async (call) => {
+      const events = [eventAt(call)];
+      await writer?.append([{ zone: zoneAt(0), epoch: 0, firstSeq: call + 1, version: 1, time: 1, events, metas: null }]);
+    },
+    bare: (call) => singleBare.put(call, eventAt(call)),
+  });
   await single.log.close();
   await singleBare.close();
   report({

@@ -53,6 +53,21 @@ export async function pairedUndisturbed(
   return { ours: quantile(rates.ours, 0.9), bare: quantile(rates.bare, 0.9) };
 }
 
+/** Durations of single calls of two variants, alternately, ms. */
+export async function alternated(
+  calls: number,
+  variants: { readonly ours: (call: number) => Promise<unknown>; readonly bare: (call: number) => Promise<unknown> },
+): Promise<{ ours: number[]; bare: number[] }> {
+  const durations = { ours: [] as number[], bare: [] as number[] };
+  for (let call = 0; call < calls; call++)
+    for (const kind of ['ours', 'bare'] as const) {
+      const started = performance.now();
+      await variants[kind](call);
+      durations[kind].push(performance.now() - started);
+    }
+  return durations;
+}
+
 /** Rate of work that processes `units`, units per second. */
 export async function rate(units: number, work: () => Promise<void> | void): Promise<number> {
   const started = performance.now();

@@ -38,32 +38,23 @@ describe('a claim of this host that takes effect after its time limit', () => {
     assert.equal((host.view(gate)?.state as Turnstile).admitted, log.batches.length);
   };
 
-  test('before the next claim reads the log: that one follows it', async () => {
-    const late = await withLateClaim('write');
-    const { clock, log } = late;
-    log.stopsBefore = 'read';
-    await clock.advance(CLAIM_MS + 200);
-    const [first, second] = log.stopped;
-    log.stopsBefore = null;
-    first?.();
-    await clock.settle();
-    second?.();
-    await clock.advance(1_000);
-    await isGood(late, 3);
-  });
-
-  test('after the next claim has read the log: that one is void, and the one after it follows', async () => {
-    const late = await withLateClaim('write');
-    const { clock, log } = late;
-    await clock.advance(CLAIM_MS + 200);
-    const [first, second] = log.stopped;
-    log.stopsBefore = null;
-    first?.();
-    await clock.settle();
-    second?.();
-    await clock.advance(1_000);
-    await isGood(late, 3);
-  });
+  for (const [when, nextStopsBefore] of [
+    ['before the next claim reads the log: that one follows it', 'read'],
+    ['after the next claim has read the log: that one is void, and the one after it follows', 'write'],
+  ] as const)
+    test(when, async () => {
+      const late = await withLateClaim('write');
+      const { clock, log } = late;
+      log.stopsBefore = nextStopsBefore;
+      await clock.advance(CLAIM_MS + 200);
+      const [first, second] = log.stopped;
+      log.stopsBefore = null;
+      first?.();
+      await clock.settle();
+      second?.();
+      await clock.advance(1_000);
+      await isGood(late, 3);
+    });
 
   test('and gets its response after the next claim: both are known', async () => {
     const late = await withLateClaim('response');

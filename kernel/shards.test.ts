@@ -31,6 +31,15 @@ function submitted(host: ReturnType<typeof newHost>['host'], zone: string, optio
   return result;
 }
 
+/** Makes the release of a writer wait for `end`. */
+function holdReleases(log: MemoryLog): { end: () => void } {
+  const releases = { end: () => {} };
+  const own = log.own.bind(log);
+  const release = () => new Promise<void>((resolve) => Object.assign(releases, { end: resolve }));
+  log.own = async (...claim) => ({ ...(await own(...claim)), release });
+  return releases;
+}
+
 describe('a shard', () => {
   test('is claimed with its first zone, and released with its last, when the log has all events', async () => {
     const log = oneShard();
@@ -50,9 +59,7 @@ describe('a shard', () => {
 
   test('that was released is claimed again only after that', async () => {
     const log = oneShard();
-    let free = () => {};
-    const own = log.own.bind(log);
-    log.own = async (...claim) => ({ ...(await own(...claim)), release: () => new Promise<void>((resolve) => (free = resolve)) });
+    const releases = holdReleases(log);
     const { host, clock } = newHost([turnstile], { log });
     await settled(clock, host.open(gate));
     await settled(clock, host.release(gate));
@@ -62,16 +69,14 @@ describe('a shard', () => {
     });
     await clock.settle();
     assert.equal(isOpen, false);
-    free();
+    releases.end();
     await clock.settle();
     assert.equal(isOpen, true);
   });
 
   test('that is claimed again before its release has ended keeps its counts: counters never go back', async () => {
     const log = oneShard();
-    let free = () => {};
-    const own = log.own.bind(log);
-    log.own = async (...claim) => ({ ...(await own(...claim)), release: () => new Promise<void>((resolve) => (free = resolve)) });
+    const releases = holdReleases(log);
     const { host, clock } = newHost([turnstile], { log });
     await settled(clock, host.open(gate));
     log.failAfterWriting = true;
@@ -89,7 +94,7 @@ describe('a shard', () => {
     const again = host.open(gate);
     await clock.settle();
     assert.deepEqual(counts(), [1, 1], 'of the ownership that has not ended yet');
-    free();
+    releases.end();
     await settled(clock, again);
     assert.deepEqual(counts(), [1, 1]);
   });

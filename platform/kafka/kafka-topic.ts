@@ -56,13 +56,17 @@ export class TopicInUse extends Error {
 
 /** @throws TopicInUse when a topic has, or had, records; BrokerError when that cannot be known */
 export async function requireNoRecords(brokers: Pick<TopicBroker, 'ends'>, topic: string): Promise<void> {
-  // Leaders of a new topic respond a moment after the controller has named them.
+  const ends = await knownEnds(brokers);
+  if (ends.some((end) => (end ?? 0) > 0)) throw new TopicInUse(topic);
+  if (ends.includes(null))
+    throw new BrokerError('unknown', `the leaders of ${topic} do not tell within ${CREATE_MS_MAX} ms whether it has records`);
+}
+
+/** The ends of the shards, when all leaders respond or one shard has records, or after 10 s: leaders of a new topic respond a moment after the controller has named them. */
+async function knownEnds(brokers: Pick<TopicBroker, 'ends'>): Promise<readonly (number | null)[]> {
   for (const until = Date.now() + CREATE_MS_MAX; ; ) {
     const ends = await brokers.ends();
-    if (ends.some((end) => (end ?? 0) > 0)) throw new TopicInUse(topic);
-    if (ends.every((end) => end !== null)) return;
-    if (Date.now() > until)
-      throw new BrokerError('unknown', `the leaders of ${topic} do not tell within ${CREATE_MS_MAX} ms whether it has records`);
+    if (!ends.includes(null) || ends.some((end) => (end ?? 0) > 0) || Date.now() > until) return ends;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -105,9 +109,8 @@ async function create(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS
     if (!mayExist) throw error;
   }
   await brokers.whenLed(CREATE_MS_MAX);
-  // Leaders of a new topic respond a moment after the controller has named them. One that does not is reported by its first use.
-  for (const until = Date.now() + CREATE_MS_MAX; Date.now() < until && (await brokers.ends()).includes(null); )
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  // A leader that still does not respond is reported by its first use.
+  await knownEnds(brokers);
 }
 
 async function grow(brokers: KafkaBrokers, { name, shards }: TopicPlan): Promise<void> {

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeDurably } from '@millrace/base/durable-file';
 import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import { messageOf } from '@millrace/kernel';
@@ -36,8 +37,16 @@ export function topicLogOf({ log }: Settings, topic: string, shards: number = lo
 
 /** What the operator can correct, as UserError; any other error as it is. */
 export function asUserError(name: string, log: TopicLog, error: unknown): unknown {
-  if (log.engine === 'lmdb' || !(error instanceof Error)) return error;
+  if (!(error instanceof Error)) return error;
+  if ((error as { code?: unknown }).code === 'ENOSPC' || /no space left on device/i.test(error.message))
+    return new UserError(`the disk is full: ${error.message}`, 'Free space on the disk of the data folder, and run the command again.');
+  if (log.engine === 'lmdb') return error;
   if (error.name === 'TooLarge') return new UserError(error.message, 'Keep log.engine "lmdb" for this installation.');
+  if (error.name === 'TopicLost')
+    return new UserError(
+      error.message,
+      'Name the brokers of its cluster, or restore the topic there; else restore the data folder and the database from one backup.',
+    );
   const isUnsafe = error.name === 'TopicUnsafe';
   if (!isUnsafe && error.name !== 'BrokerError') return error;
   return new UserError(
@@ -70,6 +79,11 @@ function knownTopic(folder: string): KnownTopic | null {
   const marker = join(folder, MARKER);
   if (!existsSync(marker)) return null;
   const [name = '', id] = readFileSync(marker, 'utf8').trim().split('\n');
+  if (name === '')
+    throw new UserError(
+      `the file ${marker} is empty`,
+      'Restore it from a backup, or write the name of the topic in Kafka that is the log of this folder into it.',
+    );
   return { name, id };
 }
 
@@ -87,7 +101,7 @@ export async function boundLog(
   const known = knownTopic(folder);
   if (log.engine === 'lmdb') return log;
   if (known) return known.id === undefined ? log : { ...log, id: known.id };
-  const id = await createTopicInKafka(log, placement).catch((error: Error) => {
+  const id = await createTopicInKafka(folder, log, placement).catch((error: Error) => {
     if (error.name !== 'TopicInUse') throw error;
     throw new UserError(
       `${error.message}, but the data folder ${folder} is new: the topic belongs to another installation, or to a data folder that was lost`,
@@ -102,23 +116,29 @@ export async function boundLog(
 /** @throws UserError when the log of a topic was another one so far */
 export function requireEngine(name: string, { folder, log }: Pick<TopicPlace, 'folder' | 'log'>): void {
   const known = knownTopic(folder);
+  if (known === null) requireNotMoving(name, folder);
   if (log.engine === 'lmdb') {
-    if (known === null) return requireNotMoving(name, folder);
+    if (known === null) return;
     throw new UserError(
       `the log of the topic "${name}" in ${folder} is the topic "${known.name}" in Kafka, but log.engine is "lmdb"`,
       'Set log.engine to "kafka", or choose another data folder with --data.',
     );
   }
-  if (known !== null && known.name !== log.topic)
-    throw new UserError(
-      `the log of the topic "${name}" in ${folder} is the topic "${known.name}" in Kafka, but the configuration names "${log.topic}"`,
-      'Set log.topicPrefix back, or choose another data folder with --data.',
-    );
+  if (known !== null) requireTopic(name, folder, known.name, log.topic);
   if (known === null && existsSync(join(folder, STORE_FOLDERS.log, 'data.mdb')))
     throw new UserError(
       `the log of the topic "${name}" in ${folder} is in files of the engine "lmdb", but log.engine is "kafka"`,
       '"millrace migrate --to kafka" moves it. Or set log.engine to "lmdb", or choose another data folder with --data.',
     );
+}
+
+/** @throws UserError when the log of a topic is another topic in Kafka than that of the configuration */
+export function requireTopic(name: string, folder: string, known: string, configured: string): void {
+  if (known === configured) return;
+  throw new UserError(
+    `the log of the topic "${name}" in ${folder} is the topic "${known}" in Kafka, but the configuration names "${configured}"`,
+    'Set log.topicPrefix back, or choose another data folder with --data.',
+  );
 }
 
 /** @throws UserError when a move has begun to write the offsets of Kafka */
@@ -138,9 +158,7 @@ export function noteId({ place: { folder, log }, log: opened }: Pick<Topic, 'pla
 
 /** Notes in the folder of a topic that its log is in Kafka now. */
 export function noteInKafka(folder: string, topic: string, id: string): void {
-  const path = join(folder, MARKER);
-  writeFileSync(`${path}.new`, `${topic}\n${id}\n`);
-  renameSync(`${path}.new`, path);
+  writeDurably(join(folder, MARKER), `${topic}\n${id}\n`);
 }
 
 /** Whether the log of the topic in this folder is in Kafka. */

@@ -8,5 +8,5 @@ export {
   type Transaction,
 } from './database.ts';
 export { failureReason, isDatabaseUnavailable } from './failure-reason.ts';
-export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffsets } from './progress.ts';
+export { groupsWithOffsets, marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffsets } from './progress.ts';
 export { isSocketFolder } from './socket.ts';

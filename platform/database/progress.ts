@@ -30,6 +30,12 @@ export async function offsetsOf({ drizzle }: Database, group: string): Promise<M
   return new Map(rows.map(({ partition, next }) => [partition, next]));
 }
 
+/** The groups that have offsets. */
+export async function groupsWithOffsets({ drizzle }: Pick<Database, 'drizzle'>): Promise<string[]> {
+  const rows = await drizzle.selectDistinct({ group: projectionOffsets.group }).from(projectionOffsets);
+  return rows.map(({ group }) => group);
+}
+
 export async function marksOf({ drizzle }: Database, group: string): Promise<Map<string, number>> {
   const rows = await drizzle.select().from(projectionMarks).where(eq(projectionMarks.group, group));
   return new Map(rows.map(({ zone, seq }) => [zone, seq]));

@@ -2,7 +2,7 @@ export { KafkaBrokers } from './kafka-brokers.ts';
 export type { KafkaConnection } from './kafka-connections.ts';
 export { KafkaJournal, MemoryManifests, type ShardManifest, type ShardManifests } from './kafka-journal.ts';
 export { KafkaLog, type KafkaLogParts } from './kafka-log.ts';
-export { inspectKafkaTopic, openKafkaTopic, requireNoRecords, TopicInUse, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';
+export { inspectKafkaTopic, openKafkaTopic, requireNoRecords, TopicInUse, TopicLost, type TopicPlan, TopicUnsafe } from './kafka-topic.ts';
 export { type Cursor, SHARD_START } from './reader-rule.ts';
 export {
   BrokerError,

@@ -46,6 +46,16 @@ export class TopicUnsafe extends Error {
   }
 }
 
+/** The topic that a data folder belongs to is not there. */
+export class TopicLost extends Error {
+  /** @param exists whether there is another topic of its name */
+  constructor(topic: string, exists: boolean) {
+    const state = exists ? 'was deleted, and another one has its name' : 'does not exist';
+    super(`the topic "${topic}" that the data folder belongs to ${state}, or the brokers are those of another cluster`);
+    this.name = 'TopicLost';
+  }
+}
+
 /** A topic that a new data folder cannot have as its log: it has records. */
 export class TopicInUse extends Error {
   constructor(topic: string) {
@@ -74,14 +84,14 @@ async function knownEnds(brokers: Pick<TopicBroker, 'ends'>): Promise<readonly (
 /**
  * Opens a topic. Creates it if it does not exist.
  * @throws TopicUnsafe when it exists with settings under which confirmed events could be lost, or with another number of shards
+ * @throws TopicLost when the plan names the id of a topic that is not there
  * @throws BrokerError when the brokers cannot be reached
  */
 export async function openKafkaTopic(connection: KafkaConnection, plan: TopicPlan): Promise<KafkaBrokers> {
   const brokers = new KafkaBrokers(connection, plan.name);
   try {
     const existing = await brokers.partitions();
-    if (plan.id !== undefined && (existing === null || (await brokers.id()) !== plan.id))
-      throw new TopicUnsafe(plan.name, [lostProblem(existing !== null)]);
+    if (plan.id !== undefined && (existing === null || (await brokers.id()) !== plan.id)) throw new TopicLost(plan.name, existing !== null);
     if (existing === null) await create(brokers, plan);
     else if (plan.canGrow && existing.length < plan.shards) await grow(brokers, plan);
     await check(brokers, plan);
@@ -90,10 +100,6 @@ export async function openKafkaTopic(connection: KafkaConnection, plan: TopicPla
     await brokers.close();
     throw error;
   }
-}
-
-function lostProblem(exists: boolean): string {
-  return `it is not the topic that the data folder belongs to: that one ${exists ? 'was deleted, and another one has its name' : 'does not exist'}, or the brokers are those of another cluster`;
 }
 
 async function create(brokers: KafkaBrokers, { name, shards, replicas = REPLICAS }: TopicPlan): Promise<void> {

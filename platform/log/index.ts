@@ -19,6 +19,7 @@ export {
 export { LmdbLog, openLmdbLog } from './lmdb-log.ts';
 export type { ShardPlacement } from './lmdb-owners.ts';
 export { lagOf } from './offsets.ts';
+export { PARTITIONS } from './partitions.ts';
 export { CannotApply, type Projection } from './projection.ts';
 export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';
 export { type RepairReport, type RepairSources, repairLog } from './repair.ts';

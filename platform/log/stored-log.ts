@@ -6,7 +6,7 @@ import type { DeadEventKey, DeadEventPlace, StoredDeadLetter } from './lmdb-dead
 import { STATE } from './lmdb-log.ts';
 import type { Owner } from './lmdb-writer.ts';
 import type { Ends, Head } from './lmdb-writes.ts';
-import { PARTITIONS, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
+import { PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
 
 /** An event that is or was in a dead letter, with its place in the log. */
 export interface DeadEvent {
@@ -23,6 +23,8 @@ export interface StoredLog {
   readonly partitions: readonly { readonly start: number; readonly end: number }[];
   /** Newest seq of each zone, also of zones whose events retention has deleted. */
   readonly heads: ReadonlyMap<ZoneAddress, number>;
+  /** Index of the partition that has, or had, the events of a zone. */
+  partitionOf(zone: ZoneAddress): number;
   /** Highest epoch that an owner of a shard has had. */
   readonly epoch: number;
   readonly groups: readonly KnownGroup[];
@@ -46,6 +48,7 @@ export function openStoredLog(folder: string): StoredLog {
   const owners = read<Owner, number>('owners');
   return {
     partitions: records.map((partition, index) => ({ start: startOf(partition) ?? ends[index] ?? 0, end: ends[index] ?? 0 })),
+    partitionOf: partitionIndex,
     heads: new Map(heads.map(({ key, value }) => [key, value.seq])),
     epoch: [...owners, ...heads].reduce((most, { value }) => Math.max(most, value.epoch), 0),
     groups: read<StoredGroup, string>('consumers').map(({ key, value }) => ({ group: key, beyondEnd: [], ...value })),

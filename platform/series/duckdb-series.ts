@@ -105,6 +105,13 @@ class DuckDbSeries implements SeriesStore {
     return this.#read(() => offsetsIn(this.#reader, group));
   }
 
+  groups(): Promise<readonly string[]> {
+    return this.#read(async () => {
+      const result = await this.#reader.runAndReadAll('SELECT DISTINCT reader FROM read_up_to');
+      return result.getRows().map(([group]) => String(group));
+    });
+  }
+
   async candles(query: CandleQuery): Promise<CandleColumns> {
     const values = {
       instrument: this.#names.get(query.instrument) ?? -1,

@@ -183,6 +183,8 @@ export interface SeriesStore {
   readonly recomputeReads: RecomputeReads;
   /** Next offset to read by partition, for a consumer group. */
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
+  /** The consumer groups that have offsets. */
+  groups(): Promise<readonly string[]>;
   /** Instruments that ever had a row. */
   instruments(): InstrumentId[];
   /** Whether an instrument ever had a row. */

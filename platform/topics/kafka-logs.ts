@@ -21,6 +21,8 @@ export interface MoveTarget extends CopyTarget {
   readonly topicId: string;
   /** The manifests of its shards, in the folder of the topic. */
   readonly manifests: ShardManifests;
+  /** Removes all manifests. */
+  removeManifests(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -68,7 +70,7 @@ export async function openKafkaJournal(
 }
 
 /** Opens a topic of Kafka that a log is moved to. @throws BrokerError, TopicUnsafe */
-export async function openForMove(log: KafkaTopicLog, { manifests, placement }: LogParts): Promise<MoveTarget> {
+export async function openForMove(log: KafkaTopicLog, { manifests, placement }: LogParts): Promise<Omit<MoveTarget, 'removeManifests'>> {
   const opened = await open(log, placement);
   return { ...opened, clock: systemClock, manifests: new StoredManifests(manifests, systemClock), close: () => opened.broker.close() };
 }

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from '@millrace/database';
 import type { Journal, SnapshotStore } from '@millrace/kernel';
@@ -8,6 +9,9 @@ import type { KafkaTopicLog, TopicLog } from './topic-log.ts';
 
 /** Folders of the LMDB stores of a topic, below the folder of the topic. */
 export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;
+
+/** Folder of the manifests of the shards of a topic in Kafka, below the folder of the topic. */
+const MANIFESTS = join('snapshots', 'shards');
 
 /** Log and snapshots of the zones of a topic. Several processes may share them. */
 export interface Stores {
@@ -67,9 +71,11 @@ export async function openTopicLog({ folder, log, placement, database }: TopicPl
  * @returns its id
  * @throws BrokerError, TopicUnsafe; TopicInUse when it exists and has records
  */
-export async function createTopicInKafka(log: KafkaTopicLog, placement?: ShardPlacement): Promise<string> {
+export async function createTopicInKafka(folder: string, log: KafkaTopicLog, placement: ShardPlacement | undefined): Promise<string> {
   const { createKafkaTopic } = await import('./kafka-logs.ts');
-  return createKafkaTopic(log, placement);
+  const id = await createKafkaTopic(log, placement);
+  await removeManifests(folder);
+  return id;
 }
 
 /**
@@ -105,5 +111,10 @@ function openSnapshots(folder: string, log: Pick<EventLog, 'read' | 'close'>): O
 
 /** The manifests of the shards, beside the cold snapshots. */
 export function manifestsIn(folder: string): SnapshotStore {
-  return openFileSnapshots(join(folder, 'snapshots', 'shards'));
+  return openFileSnapshots(join(folder, MANIFESTS));
+}
+
+/** Removes the manifests of the shards: they are of another topic. Those of later places in that would count as the newer ones. */
+export async function removeManifests(folder: string): Promise<void> {
+  await rm(join(folder, MANIFESTS), { recursive: true, force: true });
 }

@@ -86,7 +86,7 @@ export async function openTopic(
   name: string,
   place: TopicPlace,
   kinds: readonly AnyZoneDefinition[],
-  { spoolMiB, random, zonesMax, whenIsolated = 'continue', logger }: TopicOptions,
+  { spoolMiB, random, zonesMax, whenIsolated, logger }: TopicOptions,
 ): Promise<Topic & { readonly host: ZoneHost }> {
   const { folder } = place;
   const stores = await openTopicStores(place);
@@ -103,7 +103,7 @@ export async function openTopic(
     spools,
     clock: systemClock,
     random,
-    whenIsolated,
+    ...(whenIsolated !== undefined && { whenIsolated }),
     ...(zonesMax !== undefined && { zonesMax }),
     onDecided: (batch, state) => {
       decided.count(batch);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -94,6 +94,17 @@ describe('a command', () => {
     assert.match(own.stdout, new RegExp(`^ok {4}port {19}\\S+:${port} is in use; a server runs with this data folder$`, 'm'));
     const other = millrace(['doctor', '--data', 'other', '--port', port]);
     assert.deepEqual([other.status, /^FAIL {2}port .*EADDRINUSE/m.test(other.stdout)], [1, true], other.stdout);
+  });
+
+  test('doctor names a move to Kafka that is not finished', () => {
+    const state = { topic: 'p.market', topicId: 'id', shards: 8, starts: [0, 0, 0, 0] };
+    mkdirSync(join(folder, 'moving'));
+    const path = join(folder, 'moving', 'moving-to-kafka.json');
+    writeFileSync(path, JSON.stringify(state));
+    const found = () => millrace(['doctor', '--data', 'moving', '--port', '0']).stdout;
+    assert.match(found(), /ok +move of market +the log was copied to the topic p\.market/);
+    writeFileSync(path, JSON.stringify({ ...state, plan: { groups: [], deadEvents: [] } }));
+    assert.match(found(), /FAIL +move of market +not finished, and no server can start: run "millrace migrate --to kafka"/);
   });
 
   test('doctor refuses options of --candles without it, and creates no data folder', () => {

@@ -1,12 +1,13 @@
 import { accessSync, constants, existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
-import { CONTRACTS, type ModuleContract } from '@millrace/contracts';
+import { CONTRACTS, type ModuleContract, type TopicContract } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type DataUse, withDataUse } from '../data-use.ts';
+import { readMoveState } from '../move/move-state.ts';
 import { accessibleToOthers } from '../private-files.ts';
 import { damageOf, type LmdbStore, lmdbStores } from '../stores.ts';
 import { topicLogOf } from '../topic-logs.ts';
@@ -50,6 +51,7 @@ export async function doctor({
     ['configuration', true, `${settings.sources.length} source(s)`],
     ...folders,
     ...stores,
+    ...moveFindings(settings.data),
     ...(await logFindings(settings)),
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
     await portFinding('port', settings.host, settings.port, use),
@@ -89,6 +91,20 @@ async function storeFinding(store: LmdbStore, use: DataUse): Promise<Finding> {
   if (damage === null) return [store.name, true, use === 'in use' ? 'quick check passed; stop the server for a thorough check' : 'intact'];
   const remedy = store.kind === 'log' ? 'run "doctor --repair" while the server is stopped' : 'a start creates them again';
   return [store.name, false, `${damage}; ${remedy}`];
+}
+
+/** Moves of logs to Kafka that were begun. */
+function moveFindings(data: string): Finding[] {
+  return CONTRACTS.flatMap(({ topics = {} }: ModuleContract) => Object.entries<TopicContract>(topics)).flatMap(
+    ([topic, { folder }]): Finding[] => {
+      const state = readMoveState(join(data, folder));
+      if (!state) return [];
+      const found = `the log was copied to the topic ${state.topic} in part or as a whole`;
+      const finish = 'run "millrace migrate --to kafka" with log.engine "kafka" to finish it';
+      const isBound = state.plan !== undefined;
+      return [[`move of ${topic}`, !isBound, isBound ? `not finished, and no server can start: ${finish}` : `${found}; ${finish}`]];
+    },
+  );
 }
 
 /** The topics of a log in Kafka. A topic that does not exist yet is created by a start. */

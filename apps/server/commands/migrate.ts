@@ -8,8 +8,9 @@ import { createLogger } from '@millrace/telemetry';
 import { openDataFolder } from '../data-folder.ts';
 import { withDatabase } from '../database/server-database.ts';
 import { MODULES } from '../modules.ts';
-import { type MovingTopic, moveTopic } from '../move/move-topic.ts';
-import { asUserError, topicLogOf } from '../topic-logs.ts';
+import { moveTopics } from '../move/move-topics.ts';
+import type { MovingTopic } from '../move/moving-topic.ts';
+import { topicLogOf } from '../topic-logs.ts';
 import { writeOutput } from './output.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
@@ -29,12 +30,9 @@ export async function migrate(flags: ServingFlags): Promise<void> {
   try {
     const print = (line: string) => writeOutput(`${line}\n`);
     const work = async (database: Database) => {
-      let count = 0;
-      for (const topic of topicsOf(settings)) {
-        const moving: MovingTopic = { ...topic, database, series, logger, print, spoolMiB: settings.log.spoolMiB };
-        if (await moveTopic(moving).catch((error) => Promise.reject(asUserError(topic.name, topic.log, error)))) count++;
-      }
-      print(count === 0 ? 'There is no log to move.' : 'All logs are in Kafka. The server can be started.');
+      const { moved, before } = await moveTopics(topicsOf(settings), { database, series, logger, print, spoolMiB: settings.log.spoolMiB });
+      if (moved > 0) print('All logs are in Kafka. The server can be started.');
+      else print(before > 0 ? 'All logs are in Kafka already. The server can be started.' : 'There is no log to move.');
     };
     // A server that was killed soon after its first start has a log, but no database yet.
     await withDatabase(settings, logger, work, 'create');
@@ -45,7 +43,7 @@ export async function migrate(flags: ServingFlags): Promise<void> {
 }
 
 /** The topics of all modules, of disabled ones too. */
-function topicsOf(settings: Settings): Pick<MovingTopic, 'name' | 'folder' | 'placement' | 'log'>[] {
+function topicsOf(settings: Settings): MovingTopic[] {
   return MODULES.flatMap(({ contract, placements = {}, shards }) =>
     Object.entries<TopicContract>(contract.topics ?? {}).map(([name, { folder }]) => {
       const log = topicLogOf(settings, name, shards?.(settings)[name]);

@@ -102,6 +102,7 @@ function socketFolder(data: string): string {
 
 /**
  * The relational database for a command: that of the running server, or opened for the duration of the work.
+ * @param missing what to do without a database, or without its tables
  * @throws UserError if a query fails, or the data folder has no database: a command does not create an installation
  */
 export function withDatabase<T>(
@@ -133,6 +134,7 @@ async function withOpenDatabase<T>(
     const connected = async () => {
       // A transaction that cannot connect has no error of a query.
       await database.drizzle.execute(sql`select 1`);
+      if (missing === 'create') await migrateDatabase(database, MIGRATIONS);
       return work(database);
     };
     return connected().finally(() => database.close());

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CopiedPlaces, LogSurvey } from '@millrace/kafka/move';
-import { movePlan, type StoredGroup, wantedPlaces } from './moved-offsets.ts';
+import { type GroupOffsets, movePlan, wantedPlaces } from './moved-offsets.ts';
 
 const LOG = {
   partitions: [
@@ -21,7 +21,7 @@ const SURVEY: LogSurvey = {
   headsBefore: new Map(),
   holes: [],
 };
-const group = (offsets: readonly number[], stores: Partial<StoredGroup> = {}): StoredGroup => ({
+const group = (offsets: readonly number[], stores: Partial<GroupOffsets> = {}): GroupOffsets => ({
   ...{ group: 'readers', gaps: [], beyondEnd: [], table: null, series: null, offsets },
   ...stores,
 });
@@ -50,8 +50,14 @@ test('dead letters and dead events are looked up, unless retention has deleted t
 test('a group that is ahead of the log, or has not passed a gap, is refused with the remedy', () => {
   const holes = [{ partition: 0, from: 20, to: 25 }];
   assert.throws(() => wantedPlaces(LOG, [group([51, 0])], SURVEY), {
-    message: /readers has partition 0 up to offset 50, but the log ends at 49/,
+    message: /readers has partition 0 up to offset 50, but the log that it read ended at 49/,
   });
+  // The log has grown since.
+  assert.throws(() => wantedPlaces(LOG, [group([31, 0], { beyondEnd: [30, null] })], SURVEY), {
+    message: /ended at 29/,
+    remedy: /one backup/,
+  });
+  wantedPlaces(LOG, [group([30, 7], { beyondEnd: [30, null] })], SURVEY);
   for (const offset of [5, 20, 24])
     assert.throws(() => wantedPlaces(LOG, [group([offset, 0])], { ...SURVEY, holes }), {
       message: /has not passed a gap of partition 0/,
@@ -80,7 +86,7 @@ test('offsets move to the places of the copy; what retention has deleted, to 0, 
   const groups = [group([20, 7], { series: new Map([[0, 20]]) }), group([9, 0]), group([])];
   const { groups: moved, deadEvents } = movePlan(LOG, groups, SURVEY, places, 4);
   assert.deepEqual(
-    moved.map(({ noted, series }) => [noted, series]),
+    moved.map(({ committed, series }) => [committed, series]),
     [
       [
         [8, 5, 3, 0],

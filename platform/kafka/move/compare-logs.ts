@@ -23,9 +23,16 @@ export interface WantedPlaces {
   readonly events: readonly ReadonlySet<number>[];
 }
 
+interface ComparisonOptions {
+  /** Called with the number of events that were compared. */
+  readonly onProgress?: (events: number) => void;
+  /** See `EVENTS_AFTER_MANIFEST`. */
+  readonly eventsAfterManifest?: number;
+}
+
 /** Where the events of a log are in its copy. */
 export interface CopiedPlaces {
-  /** By partition and offset: the place in each shard from which a reader gets all that the offset has not passed. Shards without zones are missing. */
+  /** By partition and offset: the place in each shard from which a reader gets all that the offset has not passed. Shards that never had a zone are missing. */
   readonly ends: readonly ReadonlyMap<number, ReadonlyMap<number, Cursor>>[];
   /** By partition and offset of an event: offset of the record that has it. */
   readonly events: readonly ReadonlyMap<number, number>[];
@@ -34,8 +41,7 @@ export interface CopiedPlaces {
 }
 
 /**
- * Reads a log and its copy side by side, and holds each event of one against the other.
- * @param onProgress called with the number of events that were compared
+ * Reads a log and its copy side by side, and compares each event.
  * @throws UserError at the first difference, and for a wanted end that is within a batch or not in the log; BrokerError when brokers fail for a minute
  */
 export async function compareLogs(
@@ -43,9 +49,12 @@ export async function compareLogs(
   to: CopyTarget,
   { shards, headsBefore }: LogSurvey,
   wanted: WantedPlaces,
-  onProgress: (events: number) => void = () => {},
+  { onProgress = () => {}, eventsAfterManifest = EVENTS_AFTER_MANIFEST }: ComparisonOptions = {},
 ): Promise<CopiedPlaces> {
-  const walks = Array.from({ length: to.shards }, (_none, shard) => new ShardWalk(to, shard, shards.get(shard)?.events ?? 0));
+  const walks = Array.from(
+    { length: to.shards },
+    (_none, shard) => new ShardWalk(to, shard, (shards.get(shard)?.events ?? 0) - eventsAfterManifest),
+  );
   for (const [zone, seq] of headsBefore) walks[to.shardOf(zone)]?.heads.set(zone, seq);
   const ends: Map<number, Map<number, Cursor>>[] = [];
   const events: Map<number, number>[] = [];
@@ -118,13 +127,15 @@ class ShardWalk {
   /** After all that was read. */
   #cursor: Cursor | null = null;
   #read: { readonly at: Cursor; readonly batch: EventBatch }[] = [];
+  /** Events until the place of the manifest is reached. */
   #eventsLeft: number;
   #manifest: ShardManifest | null = null;
 
-  constructor(to: CopyTarget, shard: number, events: number) {
+  /** @param eventsBefore events before the place of the manifest */
+  constructor(to: CopyTarget, shard: number, eventsBefore: number) {
     this.#to = to;
     this.shard = shard;
-    this.#eventsLeft = events;
+    this.#eventsLeft = eventsBefore;
   }
 
   /** The place of the next batch; at the end, that after all records. */
@@ -144,12 +155,14 @@ class ShardWalk {
       const next = this.#read.shift();
       if (!next) throw different(`the copy lacks the events of ${rest.zone} from ${rest.firstSeq} on`);
       requirePart(next.batch, rest, this.shard);
-      for (const [index] of next.batch.events.entries()) onEvent(offset + next.batch.firstSeq - batch.firstSeq + index, next.at.offset);
+      const first = offset + next.batch.firstSeq - batch.firstSeq;
+      // A lost range has no events, but an offset: it can be a dead letter.
+      for (let index = 0; index < (next.batch.events.length || 1); index++) onEvent(first + index, next.at.offset);
       this.heads.set(batch.zone, lastSeqOf(next.batch));
       rest = after(rest, lastSeqOf(next.batch));
     }
     this.#eventsLeft -= batch.events.length;
-    if (this.#manifest === null && this.#eventsLeft < EVENTS_AFTER_MANIFEST) await this.#noteManifest();
+    if (this.#manifest === null && this.#eventsLeft < 0) await this.#noteManifest();
   }
 
   /** @returns the manifest @throws UserError when the copy has more than the log */
@@ -187,7 +200,7 @@ function requirePart(found: EventBatch, due: EventBatch, shard: number): void {
     count === due.events.length ? due : { ...due, events: due.events.slice(0, count), metas: due.metas?.slice(0, count) ?? null };
   if (isDeepStrictEqual(found, part)) return;
   throw different(
-    `the copy differs from the log: shard ${shard} has events of ${found.zone} from ${found.firstSeq} on, where ${due.zone} ${due.firstSeq} is due`,
+    `the copy differs from the log: shard ${shard} has events of ${found.zone} from seq ${found.firstSeq} on; expected ${due.zone} from seq ${due.firstSeq} on`,
   );
 }
 

@@ -19,6 +19,11 @@ function logOf(partitions: readonly Partition[], heads: Readonly<Record<string, 
   for (const [, zone, firstSeq, count] of partitions.flat()) last.set(zone, firstSeq + count - 1);
   for (const [zone, seq] of Object.entries(heads)) last.set(zone, seq);
   return {
+    partitionOf: (zone) =>
+      Math.max(
+        0,
+        partitions.findIndex((batches) => batches.some(([, of]) => of === zone)),
+      ),
     partitions: partitions.map((batches, partition) => {
       const [offset, , , count] = batches.at(-1) ?? [0, '', 0, 0];
       return { start: batches[0]?.[0] ?? 0, end: ends[partition] ?? offset + count };
@@ -30,7 +35,7 @@ function logOf(partitions: readonly Partition[], heads: Readonly<Record<string, 
 
 const shardOf = (zone: string) => Number(zone.at(-1));
 
-test('a survey has the heads before the oldest events, also of zones without events, and the events of each shard', () => {
+test('a survey has the heads before the oldest events, also of zones without events, and the events of each shard', async () => {
   const from = logOf(
     [
       [
@@ -42,7 +47,7 @@ test('a survey has the heads before the oldest events, also of zones without eve
     ],
     { 'z/4': 9 },
   );
-  const { events, shards, headsBefore, holes } = surveyLog(from, shardOf);
+  const { events, shards, headsBefore, holes } = await surveyLog(from, shardOf);
   assert.equal(events, 8);
   assert.deepEqual(
     [...shards],
@@ -50,14 +55,15 @@ test('a survey has the heads before the oldest events, also of zones without eve
       [1, { partition: 0, events: 3 }],
       [2, { partition: 0, events: 1 }],
       [3, { partition: 1, events: 4 }],
+      [4, { partition: 0, events: 0 }],
     ],
   );
   assert.deepEqual(Object.fromEntries(headsBefore), { 'z/1': 2, 'z/2': 0, 'z/3': 0, 'z/4': 9 });
   assert.deepEqual(holes, []);
 });
 
-test('offsets that a repair could not read are found, between records and at the end', () => {
-  const { holes } = surveyLog(
+test('offsets that a repair could not read are found, between records and at the end', async () => {
+  const { holes } = await surveyLog(
     logOf(
       [
         [
@@ -76,22 +82,21 @@ test('offsets that a repair could not read are found, between records and at the
   ]);
 });
 
-test('a log is refused with the remedy, if its zones cannot be copied', () => {
-  assert.throws(
-    () =>
-      surveyLog(
-        logOf([
-          [
-            [0, 'z/1', 1, 2],
-            [6, 'z/1', 5, 1],
-          ],
-        ]),
-        shardOf,
-      ),
+test('a log is refused with the remedy, if its zones cannot be copied', async () => {
+  await assert.rejects(
+    surveyLog(
+      logOf([
+        [
+          [0, 'z/1', 1, 2],
+          [6, 'z/1', 5, 1],
+        ],
+      ]),
+      shardOf,
+    ),
     /lacks the events 3 to 4 of z\/1/,
   );
-  assert.throws(() => surveyLog(logOf([[[0, 'z/1', 1, 2]]], { 'z/1': 4 }), shardOf), /lacks the events 3 to 4 of z\/1/);
-  assert.throws(() => surveyLog(logOf([[[0, 'z/1', 1, 1]], [[0, 'y/1', 1, 1]]]), shardOf), {
+  await assert.rejects(surveyLog(logOf([[[0, 'z/1', 1, 2]]], { 'z/1': 4 }), shardOf), /lacks the events 3 to 4 of z\/1/);
+  await assert.rejects(surveyLog(logOf([[[0, 'z/1', 1, 1]], [[0, 'y/1', 1, 1]]]), shardOf), {
     message: /shard 1 would get zones of several partitions/,
     remedy: /multiple of 4/,
   });

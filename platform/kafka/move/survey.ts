@@ -2,6 +2,9 @@ import { UserError } from '@millrace/base/user-error';
 import { lastSeqOf, type ZoneAddress } from '@millrace/kernel';
 import type { StoredLog } from '@millrace/log';
 
+/** Batches between two calls of `onProgress`. */
+const PROGRESS_BATCHES = 10_000;
+
 /** Offsets that a log lacks between others: a repair could not read them. */
 interface Hole {
   readonly partition: number;
@@ -12,7 +15,7 @@ interface Hole {
 /** What a copy of a log needs to know before it begins. */
 export interface LogSurvey {
   readonly events: number;
-  /** By shard of the copy: the partition that has the events of its zones, and how many. Shards without zones are missing. */
+  /** By shard of the copy: the partition that has, or had, the events of its zones, and how many it has. Shards that never had a zone are missing. */
   readonly shards: ReadonlyMap<number, { readonly partition: number; readonly events: number }>;
   /** Newest seq of each zone before its oldest event in the log. */
   readonly headsBefore: ReadonlyMap<ZoneAddress, number>;
@@ -21,15 +24,21 @@ export interface LogSurvey {
 
 /**
  * Reads a log as a whole.
+ * @param onProgress called with the number of events that were read
  * @throws UserError when it cannot be copied: events of a zone are missing, or zones of one shard are in several partitions
  */
-export function surveyLog(from: StoredLog, shardOf: (zone: ZoneAddress) => number): LogSurvey {
+export async function surveyLog(
+  from: StoredLog,
+  shardOf: (zone: ZoneAddress) => number,
+  onProgress: (events: number) => void = () => {},
+): Promise<LogSurvey> {
   const heads = new Map<ZoneAddress, number>();
   const headsBefore = new Map<ZoneAddress, number>();
   const shards = new Map<number, { partition: number; events: number }>();
-  const partitionOf = new Map<ZoneAddress, number>();
   const holes: Hole[] = [];
   let total = 0;
+  let batches = 0;
+  let reported = 0;
   for (const [partition, { start, end }] of from.partitions.entries()) {
     let due = start;
     for (const { offset, next, batch } of from.batches(partition)) {
@@ -40,13 +49,17 @@ export function surveyLog(from: StoredLog, shardOf: (zone: ZoneAddress) => numbe
       if (head === undefined) headsBefore.set(zone, firstSeq - 1);
       else if (firstSeq > head + 1) throw gapOf(zone, head + 1, firstSeq - 1);
       heads.set(zone, lastSeqOf(batch));
-      partitionOf.set(zone, partition);
       noteShard(shards, shardOf(zone), partition).events += events.length;
       total += events.length;
+      if (++batches % PROGRESS_BATCHES > 0) continue;
+      onProgress(total - reported);
+      reported = total;
+      await new Promise((resolve) => setImmediate(resolve));
     }
     if (due < end) holes.push({ partition, from: due, to: end });
   }
   for (const [zone, seq] of from.heads) {
+    noteShard(shards, shardOf(zone), from.partitionOf(zone));
     const found = heads.get(zone);
     if (found === undefined) headsBefore.set(zone, seq);
     else if (found < seq) throw gapOf(zone, found + 1, seq);

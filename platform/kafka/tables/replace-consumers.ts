@@ -1,7 +1,7 @@
-import type { Transaction } from '@millrace/database';
+import type { Database, Transaction } from '@millrace/database';
 import type { ConsumerGap, DeadEvent, OpenDeadLetter } from '@millrace/log';
 import { eq, sql } from 'drizzle-orm';
-import { encodeBatch } from './table-dead-letters.ts';
+import { encodeBatch, textOf } from './table-dead-letters.ts';
 import { deadEvents, deadLetters, logConsumers, logGaps } from './tables.ts';
 
 /** Rows of an insert at a time. A statement has at most 65,535 parameters. */
@@ -24,9 +24,8 @@ export async function replaceConsumers(transaction: Transaction, topic: string, 
   }
   for (const rows of chunksOf(dead.deadLetters))
     await transaction.insert(deadLetters).values(
-      // PostgreSQL has no NUL in texts.
       rows.map(({ deadLetter: { id: _id, reason, ...letter }, batch }) => ({
-        ...{ topic, ...letter, reason: reason.replaceAll('\0', '\ufffd'), batch: encodeBatch(batch) },
+        ...{ topic, ...letter, reason: textOf(reason), batch: encodeBatch(batch) },
       })),
     );
   for (const rows of chunksOf(dead.deadEvents)) {
@@ -36,6 +35,12 @@ export async function replaceConsumers(transaction: Transaction, topic: string, 
       select ${topic}, * from unnest(${columnOf(({ group }) => group)}::text[], ${columnOf(({ zone }) => zone)}::text[], ${columnOf(({ seq }) => seq)}::bigint[],
         ${columnOf(({ partition }) => partition)}::integer[], ${columnOf(({ offset }) => offset)}::bigint[])`);
   }
+}
+
+/** The consumer groups of all topics in Kafka. */
+export async function groupsInTables({ drizzle }: Pick<Database, 'drizzle'>): Promise<string[]> {
+  const rows = await drizzle.selectDistinct({ group: logConsumers.group }).from(logConsumers);
+  return rows.map(({ group }) => group);
 }
 
 function* chunksOf<T>(rows: readonly T[]): Generator<readonly T[]> {

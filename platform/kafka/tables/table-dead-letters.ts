@@ -102,9 +102,9 @@ export class TableDeadLetters implements DeadLetterBox {
     await transaction.execute(sql`select pg_advisory_xact_lock(${PUT_LOCK}::integer, hashtext(${this.#topic}))`);
     if ((await countOf(transaction, this.#topic)) >= this.#max)
       throw new Error(`${this.#max} dead letters wait, the maximum. Replay or delete some (GET /api/v1/dead-letters lists them).`);
-    // PostgreSQL has no NUL in texts. An error message may have one, from a value that it names.
-    const reason = deadLetter.reason.replaceAll('\0', '\ufffd');
-    await transaction.insert(deadLetters).values({ ...deadLetter, topic: this.#topic, reason, batch: encodeBatch(batch) });
+    await transaction
+      .insert(deadLetters)
+      .values({ ...deadLetter, topic: this.#topic, reason: textOf(deadLetter.reason), batch: encodeBatch(batch) });
     const last = batch.firstSeq + batch.events.length - 1;
     await transaction.execute(sql`
       insert into ${deadEvents} (topic, consumer_group, zone, seq, log_partition, log_offset)
@@ -147,6 +147,11 @@ function addTo(seqs: DeadSeqs, zone: string, seq: number): void {
 async function countOf(statements: Pick<Transaction, 'select'>, topic: string): Promise<number> {
   const [row] = await statements.select({ n: count() }).from(deadLetters).where(eq(deadLetters.topic, topic));
   return row?.n ?? 0;
+}
+
+/** A text for PostgreSQL, which has no NUL in texts. An error message may have one, from a value that it names. */
+export function textOf(reason: string): string {
+  return reason.replaceAll('\0', '\ufffd');
 }
 
 export function encodeBatch(batch: EventBatch): Buffer {

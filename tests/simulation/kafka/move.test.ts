@@ -15,7 +15,6 @@ import {
   Interrupted,
   identityOf,
   interruptedAfter,
-  partitionOf,
   requireSameReads,
   SHARDS,
   shardOf,
@@ -31,14 +30,14 @@ import { RunningKafka } from './running-kafka.ts';
 
 const NO_DEAD_LETTERS = { prune: async () => {} } as unknown as DeadLetterBox & { prune(): Promise<void> };
 
-async function copied(from: StoredLog, target: CopyTarget): Promise<CopiedPlaces> {
-  const survey = surveyLog(from, shardOf);
+async function copied(from: StoredLog, target: CopyTarget, eventsAfterManifest?: number): Promise<CopiedPlaces> {
+  const survey = await surveyLog(from, shardOf);
   await copyLog(from, target, survey);
   const ends = from.partitions.map(
     ({ start }, partition) => new Set(from.groups.map(({ offsets }) => offsets[partition] ?? 0).filter((offset) => offset >= start)),
   );
   const events = from.partitions.map((_bounds, partition) => new Set([...from.batches(partition)].map(({ offset }) => offset)));
-  return compareLogs(from, target, survey, { ends, events });
+  return compareLogs(from, target, survey, { ends, events }, eventsAfterManifest === undefined ? {} : { eventsAfterManifest });
 }
 
 describe('a log that is copied to Kafka', () => {
@@ -53,7 +52,8 @@ describe('a log that is copied to Kafka', () => {
         histories,
         fc.array(fc.integer({ min: 1, max: 120 }), { maxLength: 3 }),
         faults,
-        async (history, interruptions, withFaults) => {
+        fc.constantFrom(0, 1, 5, 100_000),
+        async (history, interruptions, withFaults, eventsAfterManifest) => {
           const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
           const kafka = new RunningKafka(SHARDS);
           let names = 0;
@@ -69,7 +69,7 @@ describe('a log that is copied to Kafka', () => {
               await copied(from, target(interruptedAfter(kafka.broker, requests))).catch((error) =>
                 assert.ok(error instanceof Interrupted, error),
               );
-            const places = await copied(from, target(kafka.broker));
+            const places = await copied(from, target(kafka.broker), eventsAfterManifest);
             kafka.setFaults({ lostRequests: 0, lostResponses: 0, repeatedRequests: 0 });
             await requireSame({ folder, from, kafka, places });
             await from.close();
@@ -111,6 +111,28 @@ describe('a log that is copied to Kafka', () => {
   });
 });
 
+test('an offset of a group at which no batch begins is refused with the remedy', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
+  const kafka = new RunningKafka(SHARDS);
+  const target: CopyTarget = { broker: kafka.broker, clock: kafka.client, shards: SHARDS, shardOf };
+  try {
+    await written(folder, { rounds: [{ batches: [{ zone: 0, events: 3, isLoss: false }], reads: [], isCut: false, isClaimed: false }] });
+    const from = openStoredLog(folder);
+    const survey = await surveyLog(from, shardOf);
+    await copyLog(from, target, survey);
+    const none = from.partitions.map(() => new Set<number>());
+    const ends = from.partitions.map(({ end }) => new Set(end === 3 ? [1, 3] : []));
+    await assert.rejects(compareLogs(from, target, survey, { ends, events: none }), {
+      message: /at offset 1, where no batch begins/,
+      remedy: /skip/,
+    });
+    await from.close();
+  } finally {
+    kafka.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 interface Moved {
   readonly folder: string;
   readonly from: StoredLog;
@@ -129,7 +151,7 @@ async function requireSame({ folder, from, kafka, places }: Moved): Promise<void
   try {
     for (const { group, offsets } of from.groups) {
       const moved = Array.from({ length: SHARDS }, (_none, shard) => {
-        const partition = partitionOf(from, shard);
+        const partition = shard % from.partitions.length;
         const offset = offsets[partition] ?? 0;
         return offset === 0 ? 0 : (places.ends[partition]?.get(offset)?.get(shard)?.offset ?? 0);
       });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -123,6 +123,11 @@ describe('a server on three brokers', { skip: missing ?? false }, () => {
       await refused({ ...onKafka(), MILLRACE_LOG__TOPIC_PREFIX: 'other.' }),
       /"test\.market"[\s\S]*"other\.market"[\s\S]*Set log\.topicPrefix back/,
     );
+    const marker = join(data, 'log-in-kafka');
+    const own = readFileSync(marker);
+    writeFileSync(marker, 'test.market\n2b3c0000-0000-4000-8000-000000000000\n');
+    assert.match(await refused(onKafka()), /was deleted, and another one has its name[\s\S]*and the database from one backup/);
+    writeFileSync(marker, own);
     assert.match(await refused({ ...onKafka(), MILLRACE_LOG__SHARDS: '4' }), /it has 3 partitions, but 4 are configured/);
     assert.match(await refused({ ...onKafka(), MILLRACE_LOG__BROKERS: '["127.0.0.1:9"]' }), /cannot be opened[\s\S]*127\.0\.0\.1:9/);
     assert.match(await refused({ ...onKafka(), MILLRACE_LOG__BROKERS: '[]' }), /log\.brokers/);

@@ -172,8 +172,11 @@ async function work(): Promise<void> {
     counts.pass += count('pass');
     counts.fail += count('fail') + count('cancelled');
     counts.skipped += count('skipped') + count('todo');
+    // A suite that is skipped as a whole has no tests.
+    const isSkipped = count('tests') === 0 && /^﹣ /m.test(output);
+    if (isSkipped) counts.skipped++;
     // A file without any test counts as failed.
-    const passed = code === 0 && count('tests') > 0;
+    const passed = code === 0 && (count('tests') > 0 || isSkipped);
     if (!passed) {
       failed.push(job.name);
       // The file ended before it reported a failed test.
@@ -184,7 +187,7 @@ async function work(): Promise<void> {
       process.stdout.write(output + errors);
     }
     console.log(
-      `${passed ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
+      `${passed ? (isSkipped ? 'skip' : 'ok  ') : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
   }
 }

@@ -9,6 +9,9 @@ import { folderOf } from './database.ts';
 /** Brokers of the Kafka that `npm test -- --kafka` started, as JSON; undefined for embedded logs. */
 const BROKERS = process.env.TEST_KAFKA;
 
+/** Whether the logs of servers under test are in Kafka. */
+export const IS_ON_KAFKA = BROKERS !== undefined;
+
 /** Environment variables that select the log of a server with these arguments. */
 export function logOf(cwd: string, args: readonly string[]): Record<string, string> {
   if (BROKERS === undefined) return {};

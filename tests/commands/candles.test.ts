@@ -30,6 +30,13 @@ test('doctor --candles compares stored candles with stored trades and reports di
     async () => ((await contentOf(await fetch(`${server.url}/api/v1/sources`))) as Source[]).every(({ state }) => state === 'live'),
     'the past has been made up',
   );
+  await until(
+    async () =>
+      ((await contentOf(await fetch(`${server.url}/api/v1/consumer-groups`))) as { lag: number; applied: number }[]).every(
+        ({ lag, applied }) => lag === 0 && applied > 0,
+      ),
+    'the past is stored',
+  );
   await server.stop();
 
   const sound = await doctor();

@@ -2,7 +2,7 @@ import { ACCEPTED_WINDOW, type Player, type SeenObject, type WorldEvent, ZONE_SI
 import type { World } from '@millrace/worlds';
 import { type Belief, isCounted, REPEATED } from './client-model.ts';
 import type { SimulatedPlayer } from './player.ts';
-import type { SimulatedLog } from './simulated-log.ts';
+import type { ZoneLog } from './zone-log.ts';
 
 /*
  * Compares the frames of clients with the log and the zones.
@@ -18,7 +18,7 @@ interface Accepted {
 }
 
 /** Accepted commands according to the log, by session. */
-function acceptedBySession({ batches }: SimulatedLog): Map<string, Accepted> {
+function acceptedBySession({ batches }: ZoneLog): Map<string, Accepted> {
   const accepted = new Map<string, Accepted>();
   const sessions = new Map<string, string>();
   const note = (session: string | undefined, n: number) => {
@@ -60,7 +60,7 @@ function acceptedBySession({ batches }: SimulatedLog): Map<string, Accepted> {
  * host are duplicated or reordered, one copy of a command may be refused and the other accepted; links between processes keep the order.
  */
 export function checkAnswers(
-  log: SimulatedLog,
+  log: ZoneLog,
   players: readonly SimulatedPlayer[],
   { areFramesLost }: { readonly areFramesLost: boolean },
   mistakes: string[],

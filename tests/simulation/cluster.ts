@@ -1,18 +1,21 @@
 import { Coordinator } from '@millrace/cluster';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
-import { ConsumerGroup, openSpools } from '@millrace/log';
+import { ConsumerGroup, type EventLog, openSpools } from '@millrace/log';
 import { openFileSnapshots } from '@millrace/snapshots';
 import { createLogger } from '@millrace/telemetry';
 import { EMBEDDED } from '@millrace/topics';
 import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
-import { WORLD_PLACEMENT } from '@millrace/worlds/placement';
+import { shardsOf, WORLD_PLACEMENT } from '@millrace/worlds/placement';
 import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
 import { ZoneCoverage } from '../../apps/server/zone-coverage.ts';
+import type { SimulatedKafka } from './kafka/simulated-kafka.ts';
+import { SimulatedTopic } from './kafka/simulated-topic.ts';
 import { Network } from './network.ts';
 import { Machine, type Scheduler } from './scheduler.ts';
 import { SimulatedLog } from './simulated-log.ts';
 import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedTable } from './simulated-stores.ts';
+import type { ZoneLog } from './zone-log.ts';
 
 const LEASE_MS = 1_000;
 const RESTART_MS = 500;
@@ -35,6 +38,13 @@ interface Host {
   throws: 'nothing' | 'zones' | 'observers';
 }
 
+export interface ClusterOptions {
+  /** Whether each zone has a standby host. */
+  readonly hasStandbys?: boolean;
+  /** Whether the log is in Kafka. */
+  readonly isOnKafka?: boolean;
+}
+
 /** The whole world on simulated machines: the real parts, composed like in the server. */
 export class Cluster {
   readonly scheduler: Scheduler;
@@ -42,7 +52,9 @@ export class Cluster {
   readonly server: Machine;
   readonly reader: Machine;
   readonly hosts: Host[];
-  readonly log = new SimulatedLog(WORLD_PLACEMENT.shardOf);
+  readonly log: ZoneLog;
+  /** The brokers of the log, if it is in Kafka: one group of three for each zone. */
+  readonly kafkas: readonly SimulatedKafka[];
   readonly hot = new SimulatedHotStore();
   readonly files: SimulatedFiles;
   readonly table = new SimulatedTable();
@@ -58,10 +70,12 @@ export class Cluster {
 
   readonly #standbys: boolean;
 
-  /** @param standbys whether each zone has a standby host */
-  constructor(scheduler: Scheduler, hosts: number, standbys: boolean) {
+  constructor(scheduler: Scheduler, hosts: number, { hasStandbys = false, isOnKafka = false }: ClusterOptions = {}) {
     this.scheduler = scheduler;
-    this.#standbys = standbys;
+    this.#standbys = hasStandbys;
+    const topic = isOnKafka ? new SimulatedTopic(scheduler, shardsOf(PLAN), WORLD_PLACEMENT.shardOf) : null;
+    this.log = topic ?? new SimulatedLog(WORLD_PLACEMENT.shardOf);
+    this.kafkas = topic?.kafkas ?? [];
     this.#snapshotTimes = { hotEveryMs: scheduler.pick([400, 1_500, 5_000]), coldEveryMs: scheduler.pick([1_000, 4_000, 60_000]) };
     this.network = new Network(scheduler);
     this.files = new SimulatedFiles(scheduler);
@@ -156,7 +170,7 @@ export class Cluster {
         },
         {
           stores: {
-            log: this.log.for(machine, owner),
+            log: this.log.journal(machine, owner),
             hot: this.hot.for(machine),
             cold: openFileSnapshots('cold', this.files.for(machine)),
             close: async () => {},
@@ -211,7 +225,17 @@ export class Cluster {
 
   startReader(): void {
     this.reader.start();
-    const consumer = new ConsumerGroup(this.log.for(this.reader, 'reader'), this.table.for(this.reader), this.reader);
+    const opened = this.log.open(this.reader);
+    if (!(opened instanceof Promise)) return this.#read(opened);
+    const { life } = this.reader;
+    void opened.then(
+      (log) => this.reader.life === life && this.#read(log),
+      () => this.reader.after(500, () => this.startReader()),
+    );
+  }
+
+  #read(log: EventLog): void {
+    const consumer = new ConsumerGroup(log, this.table.for(this.reader), this.reader);
     // An operator sees that the group was overtaken by retention, and resumes it.
     const look = () => {
       if (consumer.stats().overtaken.length > 0) void consumer.skipDropped().catch(() => {});
@@ -226,9 +250,9 @@ export class Cluster {
     const { log, hot, files, server } = this;
     if (!server.isUp) return;
     const stores = { hot: hot.for(server), cold: openFileSnapshots('cold', files.for(server)) };
-    const topic = { name: 'worlds', log: log.for(server, 'retention'), stores, host: null, kinds: [worldZone] };
+    const topic = { name: 'worlds', log: log.journal(server, 'retention'), stores, host: null, kinds: [worldZone] };
     const coverage = new ZoneCoverage(topic, { logger: createLogger('silent'), clock: server, stopping: new AbortController().signal });
-    await log.dropCovered((zone, seq) => coverage.covers(zone, seq));
+    await log.dropCovered(server, (zone, seq) => coverage.covers(zone, seq));
   }
 
   drain(host: Host): void {

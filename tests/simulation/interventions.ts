@@ -141,7 +141,7 @@ export class Interventions {
     const { gateway, log, hot, files, server } = this.#cluster;
     if (!gateway || !server.isUp) return null;
     return {
-      log: log.for(server, 'operators', { isWhole: false }),
+      log: log.history(server),
       hot: hot.for(server),
       cold: openFileSnapshots('cold', files.for(server)),
       clock: server,

@@ -8,6 +8,7 @@ const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|n
   --faults  ${FAULT_NAMES.join(', ')} (all)
   --reactors  simulates a reactor between two topics instead of the world; it has faults of its own
   --shards    simulates owners of a shard on brokers of Kafka instead; it has faults of its own
+  --kafka     the log of the world is in a topic on simulated brokers, which have faults, too
   --hosts     simulates zone hosts on such brokers; it has faults of its own
   --stop    ends with the first seed that fails; with --for TEXT, the first with a mistake that matches this regular expression
 
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     reactors: { type: 'boolean', default: false },
     shards: { type: 'boolean', default: false },
     hosts: { type: 'boolean', default: false },
+    kafka: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -74,7 +76,7 @@ async function run(seed: number): Promise<{ mistakes: readonly string[]; summary
     return { mistakes, summary: JSON.stringify(figures), story: [] };
   }
   const { simulate } = await import('./simulate.ts');
-  const { mistakes, story, stats, fingerprint } = await simulate(seed, names as FaultName[]);
+  const { mistakes, story, stats, fingerprint } = await simulate(seed, names as FaultName[], { isOnKafka: values.kafka });
   const summary = `${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`;
   return { mistakes, summary, story };
 }

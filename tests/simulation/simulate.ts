@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto';
 import { checkWorld } from './checks.ts';
 import { Cluster } from './cluster.ts';
-import { FAULTS, type FaultName } from './faults.ts';
+import { FAULTS, type FaultName as ServiceFaultName } from './faults.ts';
 import { Interventions } from './interventions.ts';
+import { BROKER_FAULT_NAMES, BROKER_FAULTS, type BrokerFaultName } from './kafka/world-faults.ts';
 import { Operator } from './operator.ts';
 import { checkPast, checkRefusals } from './past-checks.ts';
 import { SimulatedPlayer } from './player.ts';
 import { Scheduler } from './scheduler.ts';
+
+type FaultName = ServiceFaultName | BrokerFaultName;
+
+const ALL_FAULTS = { ...FAULTS, ...BROKER_FAULTS };
 
 /** Duration of faults, and of the recovery after them, ms. */
 const TROUBLED_MS = 20_000;
@@ -54,11 +59,14 @@ function someOf(all: readonly FaultName[], scheduler: Scheduler): FaultName[] {
 /** Every how many seeds hosts keep standby copies of the zones of other hosts. */
 const STANDBYS_EVERY = 5;
 
-/** Runs the world with faults of the kinds that the seed selects from `names`. */
-export async function simulate(seed: number, all: readonly FaultName[]): Promise<Outcome> {
+/**
+ * Runs the world with faults of the kinds that the seed selects.
+ * @param isOnKafka whether its log is a topic on simulated brokers, which have faults of their own, too, unless `faults` is empty
+ */
+export async function simulate(seed: number, faults: readonly ServiceFaultName[], { isOnKafka = false } = {}): Promise<Outcome> {
   const scheduler = new Scheduler(seed);
-  const names = someOf(all, scheduler);
-  const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]), seed % STANDBYS_EVERY === 0);
+  const names = someOf(isOnKafka && faults.length > 0 ? [...faults, ...BROKER_FAULT_NAMES] : faults, scheduler);
+  const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]), { hasStandbys: seed % STANDBYS_EVERY === 0, isOnKafka });
   const access = { server: cluster.server, gateway: () => cluster.gateway };
   const operator = new Operator(cluster);
   const interventions = new Interventions(cluster);
@@ -78,7 +86,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
       if (scheduler.now >= TROUBLED_MS) return;
       strike();
       const name = scheduler.pick(names);
-      const end = FAULTS[name](cluster, players, interventions);
+      const end = ALL_FAULTS[name](cluster, players, interventions);
       cluster.note(`fault ${name}`);
       if (!end) return;
       const recover = () => {

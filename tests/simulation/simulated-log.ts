@@ -24,6 +24,7 @@ import {
 } from '@millrace/log';
 import type { Machine } from './scheduler.ts';
 import { asked, askedToChange, never, noFaults } from './service-faults.ts';
+import type { WrittenBatch, ZoneLog } from './zone-log.ts';
 
 const PARTITIONS = 2;
 const IN_FLIGHT_MAX = 8;
@@ -43,10 +44,10 @@ interface Owner {
 const NOBODY: Owner = { epoch: 0, name: '', by: '' };
 
 /** The log as a service of all machines. It accepts batches of the newest owner of a shard. */
-export class SimulatedLog {
+export class SimulatedLog implements ZoneLog {
   readonly faults = noFaults();
   /** Accepted batches, in order, with who wrote them under which epoch of the shard. */
-  readonly batches: { readonly batch: EventBatch; readonly by: string; readonly epoch: number }[] = [];
+  readonly batches: WrittenBatch[] = [];
   /** A paused machine that holds the writers’ lock: nobody else can write until it continues or crashes. */
   holder: Machine | null = null;
   /** The claimer of each epoch of each shard, as `shard epoch`. */
@@ -114,6 +115,18 @@ export class SimulatedLog {
       }),
       close: async () => {},
     };
+  }
+
+  journal(machine: Machine, owner: string): EventLog {
+    return this.for(machine, owner);
+  }
+
+  open(machine: Machine): EventLog {
+    return this.for(machine, machine.name);
+  }
+
+  history(machine: Machine): EventLog {
+    return this.for(machine, 'operators', { isWhole: false });
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
@@ -238,7 +251,7 @@ export class SimulatedLog {
    * Retention by age: drops the oldest batches of each partition that every group has read and a snapshot covers, but not the newest batch. Owners of zones
    * cannot read them any more.
    */
-  async dropCovered(covers: (zone: ZoneAddress, seq: number) => Promise<boolean>): Promise<void> {
+  async dropCovered(_machine: Machine, covers: (zone: ZoneAddress, seq: number) => Promise<boolean>): Promise<void> {
     for (const [partition, all] of this.#partitions.entries())
       for (let oldest = all[0]; oldest && all.length > 1; oldest = all[0]) {
         const { batch, next } = oldest;

@@ -7,6 +7,7 @@ import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, Problem, Wire, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { openLmdbLog } from '@millrace/log';
+import { IS_ON_KAFKA } from '../log-engine.ts';
 import { Random } from '../market-law/random.ts';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
@@ -34,7 +35,10 @@ interface Seen {
 
 const objectsOf = ({ players, monsters, items, inTransit }: ZonePointInTime) => JSON.stringify({ players, monsters, items, inTransit });
 
-describe('queries of the past of a zone whose log was shortened by retention', () => {
+// Retention of a log in Kafka is a fault of the simulated world, which asks for the past, too.
+const SKIPPED = IS_ON_KAFKA && 'shortens the log in LMDB';
+
+describe('queries of the past of a zone whose log was shortened by retention', { skip: SKIPPED }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-questions-'));
   const seen: Seen[] = [];
   let server: ServerProcess;

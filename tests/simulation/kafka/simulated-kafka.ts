@@ -114,6 +114,12 @@ export class SimulatedKafka {
     return recordsOf(batches).filter(({ offset }) => offset >= start && offset < highWatermark);
   }
 
+  /** Replicated records from an offset on, oldest first. */
+  replicatedFrom(from: number): { offset: number; value: Buffer }[] {
+    const { batches, highWatermark } = this.#replicas[this.#leader] as Replica;
+    return recordsFrom(batches, from).filter(({ offset }) => offset >= from && offset < highWatermark);
+  }
+
   /** The brokers as one client sees them. */
   for(client: Machine): ShardBroker {
     return {
@@ -215,7 +221,7 @@ export class SimulatedKafka {
       if (!replica.isLeader) throw new BrokerError('refused', 'not the leader');
       const { highWatermark, start, batches } = replica;
       if (offset < start) throw new BrokerError('out-of-range', `the oldest record has offset ${start}`);
-      const records = recordsOf(batches).filter((record) => record.offset >= offset && record.offset < highWatermark);
+      const records = recordsFrom(batches, offset).filter((record) => record.offset >= offset && record.offset < highWatermark);
       if (records.length > 0 || this.#scheduler.now >= until) return { records: records.slice(0, 200), highWatermark, start };
       await new Promise<void>((resolve) => void replica.machine.after(5, resolve));
     }
@@ -235,11 +241,14 @@ export class SimulatedKafka {
     if (!isReachable(leader) || !leader.isLeader) return;
     for (const [index, replica] of this.#replicas.entries()) {
       if (replica === leader || !isReachable(replica) || replica.isLeader || this.#scheduler.chance(0.2)) continue;
-      const has = new Set(leader.batches);
-      const firstForeign = replica.batches.findIndex((batch) => !has.has(batch));
-      if (firstForeign >= 0) replica.batches.splice(firstForeign);
+      if (!isPrefix(replica, leader)) {
+        const has = new Set(leader.batches);
+        const firstForeign = replica.batches.findIndex((batch) => !has.has(batch));
+        if (firstForeign >= 0) replica.batches.splice(firstForeign);
+      }
+      const end = endOf(replica);
       const missing = leader.batches
-        .filter(({ offset }) => offset >= endOf(replica))
+        .slice(leader.batches.findLastIndex(({ offset }) => offset < end) + 1)
         .slice(0, 1 + Math.floor(this.#scheduler.between(0, 5)));
       replica.batches.push(...missing);
       if (endOf(replica) >= endOf(leader)) {
@@ -316,8 +325,26 @@ function endOf({ batches, start }: Replica): number {
 
 /** Offset up to which two replicas have the same batches: what a follower has of an earlier leader does not count as replicated. */
 function commonEnd(leader: Replica, replica: Replica): number {
+  if (isPrefix(replica, leader)) return endOf(replica);
   const firstOther = replica.batches.findIndex((batch, place) => batch !== leader.batches[place]);
   return firstOther < 0 ? endOf(replica) : (replica.batches[firstOther] as Stored).offset;
+}
+
+/** Whether a replica has the first batches of the leader and nothing else. Quickly: all replicas drop the same oldest batches, and append in order. */
+function isPrefix({ batches }: Replica, leader: Replica): boolean {
+  return batches.length === 0 || leader.batches[batches.length - 1] === batches.at(-1);
+}
+
+/** The records of the batches that may have some from an offset on. */
+function recordsFrom(batches: readonly Stored[], offset: number): { offset: number; value: Buffer }[] {
+  return recordsOf(
+    batches.slice(
+      Math.max(
+        0,
+        batches.findLastIndex((batch) => batch.offset <= offset),
+      ),
+    ),
+  );
 }
 
 function recordsOf(batches: readonly Stored[]): { offset: number; value: Buffer }[] {

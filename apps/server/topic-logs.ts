@@ -161,7 +161,7 @@ export function noteInKafka(folder: string, topic: string, id: string): void {
   writeDurably(join(folder, MARKER), `${topic}\n${id}\n`);
 }
 
-/** Whether the log of the topic in this folder is in Kafka. */
+/** Whether the log of the topic in this folder is in Kafka. @throws UserError when the file that tells so is empty */
 export function isInKafka(folder: string): boolean {
-  return existsSync(join(folder, MARKER));
+  return knownTopic(folder) !== null;
 }

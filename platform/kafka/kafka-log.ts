@@ -62,6 +62,7 @@ export class KafkaLog implements EventLog {
       const watch = await TopicWatch.open(parts.broker, parts.clock, parts.shards);
       return new KafkaLog(parts, watch, await parts.broker.id());
     } catch (error) {
+      await parts.index?.close();
       await parts.broker.close();
       throw error;
     }
@@ -183,9 +184,9 @@ export class KafkaLog implements EventLog {
     return total <= bytesMax ? [] : sizes.map((size) => size * (1 - bytesMax / total));
   }
 
-  /** Processes need not take turns to open this log. */
+  /** Processes need not take turns to open this log, only to open its index on this machine. */
   async pauseWrites(work: () => Promise<void>): Promise<void> {
-    await work();
+    await (this.#parts.index?.pauseWrites(work) ?? work());
   }
 
   stats(): LogStats {

@@ -49,12 +49,7 @@ export class SharedReads {
   }
 
   /** The batches of a zone with events after `afterSeq`, in order, from a position on, up to the offset `end`. @throws BrokerError */
-  async *read(
-    zone: ZoneAddress,
-    afterSeq: number,
-    from: LogPosition | null,
-    end = Number.POSITIVE_INFINITY,
-  ): AsyncGenerator<EventBatch> {
+  async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null, end = Number.POSITIVE_INFINITY): AsyncGenerator<EventBatch> {
     const read: ZoneRead = {
       ...{ zone, afterSeq, from, end, found: [], isTaking: false, isLeft: false, isDone: false, failure: null },
       changed: Promise.withResolvers(),

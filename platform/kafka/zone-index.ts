@@ -47,6 +47,8 @@ export interface ZoneIndexStore {
   add(shard: number, entries: IndexEntries): Promise<void>;
   /** Deletes what is before an offset: first from the ranges. */
   forgetBefore(shard: number, offset: number): Promise<void>;
+  /** Blocks writes of every process while `work` runs. Another process may open the store only during that time. */
+  pauseWrites(work: () => Promise<void>): Promise<void>;
   /** Deletes everything. */
   clear(): Promise<void>;
   close(): Promise<void>;
@@ -146,6 +148,11 @@ export class ZoneIndex {
     this.#cancelWrite = null;
     this.#writing = this.#writing.then(() => this.#write());
     await this.#writing;
+  }
+
+  /** See `ZoneIndexStore`. */
+  pauseWrites(work: () => Promise<void>): Promise<void> {
+    return this.#parts.store.pauseWrites(work);
   }
 
   async close(): Promise<void> {
@@ -285,7 +292,7 @@ function isRecordBefore(record: ShardRecord, { nonce, index }: Cursor): boolean 
 
 /** Mixes the bits of a number (the finalizer of MurmurHash3): zones that append in turn would otherwise all have places, or none. */
 function scattered(offset: number): number {
-  let bits = offset % 2 ** 32 | 0;
+  let bits = (offset % 2 ** 32) | 0;
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
   return (bits ^ (bits >>> 16)) >>> 0;

@@ -174,7 +174,8 @@ export class IndexedTopic {
   /** Compares a read of the owner, or of the process that only reads, with the records. */
   async requireSameRead(by: 'owner' | 'reader', zone: string, afterSeq: number, from: LogPosition | null): Promise<void> {
     const read: EventBatch[] = [];
-    for await (const batch of this.process(by === 'owner' ? (this.#owner?.process ?? READER) : READER).log.read(zone, afterSeq, from)) read.push(batch);
+    for await (const batch of this.process(by === 'owner' ? (this.#owner?.process ?? READER) : READER).log.read(zone, afterSeq, from))
+      read.push(batch);
     const expected = this.expected(zone, afterSeq, from);
     // An owner may still have deleted batches in memory.
     const deleted = this.#wasCut() ? Math.max(0, read.length - expected.length) : 0;
@@ -226,6 +227,7 @@ function refusing(store: LmdbZoneIndex, failing: { isOn: boolean }): ZoneIndexSt
     find: (...of) => store.find(...of),
     add: (...of) => unlessFailing(() => store.add(...of)),
     forgetBefore: (...of) => unlessFailing(() => store.forgetBefore(...of)),
+    pauseWrites: (work) => store.pauseWrites(work),
     clear: () => store.clear(),
     close: async () => {},
   };

@@ -12,7 +12,15 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ claim: process }) },
   { weight: 2, arbitrary: fc.record({ zombie: zone, counts }) },
   { weight: 2, arbitrary: fc.record({ consume: fc.nat(OWNERS) }) },
-  { weight: 3, arbitrary: fc.record({ read: zone, by: fc.constantFrom('owner' as const, 'reader' as const), afterSeq: fc.nat(12), from: fc.option(fc.nat()) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      read: zone,
+      by: fc.constantFrom('owner' as const, 'reader' as const),
+      afterSeq: fc.nat(12),
+      from: fc.option(fc.nat()),
+    }),
+  },
   fc.record({ retain: process }),
   { weight: 2, arbitrary: fc.record({ ms: fc.constantFrom(500, 2_500) }) },
   { weight: 2, arbitrary: fc.record({ write: process }) },
@@ -96,7 +104,8 @@ describe('the index of the zones of a shard', () => {
       topic.replaceLog();
       await topic.open();
       for (const one of ZONES) await topic.append(one, [1, 1]);
-      for (const one of ZONES) await topic.requireSameRead('reader', one, 0, null);
+      // The index has no batch of the first of them, so without a check all records would be skipped.
+      for (const one of [...ZONES].reverse()) await topic.requireSameRead('reader', one, 0, null);
       assert.ok(topic.process(2).index.refused > 0);
     } finally {
       await topic.close();

@@ -47,6 +47,7 @@ export class LmdbZoneIndex implements ZoneIndexStore {
 
   async find(shard: number, zone: ZoneAddress, seq: number) {
     await this.#ready;
+    // biome-ignore lint/correctness/useHookAtTopLevel: no hook of React, but a read transaction of LMDB.
     const transaction = this.#entries.useReadTransaction();
     try {
       const [place] = this.#entries.getRange({

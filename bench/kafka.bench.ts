@@ -1,6 +1,15 @@
 import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
-import { KafkaJournal, LmdbZoneIndex, MemoryManifests, openKafkaTopic, SHARD_START, ShardTail, ShardWriter, ZoneIndex } from '@millrace/kafka';
+import {
+  KafkaJournal,
+  LmdbZoneIndex,
+  MemoryManifests,
+  openKafkaTopic,
+  SHARD_START,
+  ShardTail,
+  ShardWriter,
+  ZoneIndex,
+} from '@millrace/kafka';
 import { kafkaMissing, openBareProducer, openTestKafka } from '@millrace/kafka/testing';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
 import { alternated, inFolder, median, paired, quantile, rate, report } from './measure.ts';

@@ -5,6 +5,9 @@ import { readShard, shardStart } from './shard-reader.ts';
 import type { ZoneIndex } from './zone-index.ts';
 
 const READ_BYTES_MAX = 4 * 2 ** 20;
+const READ_BYTES_MIN = 2 ** 16;
+/** Size of a record, bytes, to request no more than the records that are wanted. Larger ones take more requests. */
+const RECORD_BYTES = 2 ** 10;
 
 /** A read of the batches of one zone. */
 interface ZoneRead {
@@ -115,7 +118,9 @@ export class SharedReads {
     for (let cursor = this.#nextWanted(null); cursor !== null; cursor = this.#nextWanted(cursor)) {
       this.#cursor = cursor;
       this.#hasJoined = false;
-      const { batches, next, lag, range } = await readShard(this.#broker, this.#shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
+      const end = this.#endWanted();
+      const maxBytes = Math.min(READ_BYTES_MAX, Math.max(READ_BYTES_MIN, (end - cursor.offset) * RECORD_BYTES));
+      const { batches, next, lag, range } = await readShard(this.#broker, this.#shard, cursor, { maxBytes, waitMs: 0, end });
       this.#index?.passed(this.#shard, batches, range);
       this.#leaveSlow(cursor);
       this.#give(batches);
@@ -138,6 +143,13 @@ export class SharedReads {
         } else if (next === null || wanted.offset < next.offset) next = wanted;
       }
     return next;
+  }
+
+  /** Offset up to which some read in the pass wants the log. */
+  #endWanted(): number {
+    let most = 0;
+    for (const ofZone of this.#inPass.values()) for (const { end } of ofZone) most = Math.max(most, end);
+    return most;
   }
 
   /** Gives batches to the reads of their zones. */

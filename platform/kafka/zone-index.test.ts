@@ -120,9 +120,14 @@ describe('the index of the zones', () => {
     const reasons: string[] = [];
     const index = await filled(shardOf(['zone/a']), store, { onFailure: (reason) => reasons.push(reason) });
     assert.deepEqual(await index.partsOf(0, 'zone/a', 0, null), whole());
+    let isDone = false;
+    await index.pauseWrites(async () => {
+      isDone = true;
+    });
+    assert.ok(isDone);
     index.noteStart(0, 1);
     await index.close();
-    assert.deepEqual([reasons, index.failures], [['no space left on device'], 3]);
+    assert.deepEqual([reasons, index.failures], [['no space left on device'], 4]);
   });
 
   test('forgets what is before the start of the shard, in the ranges first', async () => {

@@ -87,8 +87,9 @@ class WaitingEntries implements IndexEntries {
  * of it exists, a read gives the same batches as without it.
  */
 export class ZoneIndex {
-  /** Failures of the store, and entries that the log did not have. */
+  /** Failures of the store. */
   failures = 0;
+  /** Entries that the log did not have. */
   refused = 0;
   readonly #parts: ZoneIndexParts;
   readonly #waiting = new Map<number, WaitingEntries>();
@@ -137,7 +138,7 @@ export class ZoneIndex {
     try {
       return await this.#partsOf(shard, zone, afterSeq, typeof from === 'number' ? null : from);
     } catch (error) {
-      if (!(error instanceof BrokerError)) this.#noteFailure(error);
+      this.#noteFailure(error);
       return [{ from, end: Number.POSITIVE_INFINITY }];
     }
   }
@@ -150,9 +151,20 @@ export class ZoneIndex {
     await this.#writing;
   }
 
-  /** See `ZoneIndexStore`. */
-  pauseWrites(work: () => Promise<void>): Promise<void> {
-    return this.#parts.store.pauseWrites(work);
+  /** See `ZoneIndexStore`. Runs the work in any case. */
+  async pauseWrites(work: () => Promise<void>): Promise<void> {
+    let hasBegun = false;
+    const begun = () => {
+      hasBegun = true;
+      return work();
+    };
+    try {
+      await this.#parts.store.pauseWrites(begun);
+    } catch (error) {
+      if (hasBegun) throw error;
+      this.#noteFailure(error);
+      await work();
+    }
   }
 
   async close(): Promise<void> {
@@ -223,6 +235,7 @@ export class ZoneIndex {
   }
 
   #noteFailure(error: unknown): void {
+    if (error instanceof BrokerError) return;
     this.failures++;
     if (this.failures === 1) this.#parts.onFailure?.(messageOf(error));
   }

@@ -1,3 +1,4 @@
+import type { EventBatch } from '@millrace/kernel';
 import { afterRecord, type Cursor } from './reader-rule.ts';
 import type { ShardRecord } from './shard-records.ts';
 
@@ -8,6 +9,12 @@ const RANGES_MAX = 8;
 export interface IndexedRange {
   readonly from: number;
   readonly to: Cursor;
+}
+
+/** A batch with the place of its record. */
+export interface ReadBatch {
+  readonly at: Cursor;
+  readonly batch: EventBatch;
 }
 
 /** Records that a reader has passed without a gap. */

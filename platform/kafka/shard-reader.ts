@@ -1,15 +1,8 @@
-import type { EventBatch } from '@millrace/kernel';
-import { PassedRange } from './indexed-ranges.ts';
+import { PassedRange, type ReadBatch } from './indexed-ranges.ts';
 import { type Cursor, cursorAtStart, SHARD_START } from './reader-rule.ts';
 import type { ShardBroker } from './shard-broker.ts';
 import { decodeRecord } from './shard-records.ts';
 import { readFetched } from './shard-tail.ts';
-
-/** A batch with the place of its record. */
-export interface ReadBatch {
-  readonly at: Cursor;
-  readonly batch: EventBatch;
-}
 
 /** What a read gives: valid batches only, and where to continue. `lag` is the number of records after `next`, those that are not valid included. */
 export interface ShardRead {

@@ -1,8 +1,7 @@
 import { type Clock, type EventBatch, lastSeqOf, type ZoneAddress } from '@millrace/kernel';
-import { PassedRange } from './indexed-ranges.ts';
+import { PassedRange, type ReadBatch } from './indexed-ranges.ts';
 import { afterRecord, type Cursor, isValid } from './reader-rule.ts';
 import { BrokerError, type Fetched, type ShardBroker } from './shard-broker.ts';
-import type { ReadBatch } from './shard-reader.ts';
 import { type DataRecord, decodeRecord, type ShardRecord } from './shard-records.ts';
 
 const FETCH_BYTES_MAX = 4 * 2 ** 20;

@@ -1,8 +1,7 @@
 import { type Clock, type LogPosition, messageOf, type ZoneAddress } from '@millrace/kernel';
-import { type IndexedRange, type PassedRange, withRange } from './indexed-ranges.ts';
+import { type IndexedRange, type PassedRange, type ReadBatch, withRange } from './indexed-ranges.ts';
 import type { Cursor } from './reader-rule.ts';
 import { BrokerError, type ShardBroker } from './shard-broker.ts';
-import type { ReadBatch } from './shard-reader.ts';
 import { decodeRecord, type ShardRecord } from './shard-records.ts';
 
 /** Batches of which one is a place in the index, on average. */
@@ -23,7 +22,7 @@ export interface ZonePlace {
 }
 
 /** What the index has of a shard for one read of a zone. */
-export interface IndexedZone {
+interface IndexedZone {
   /** The newest place at or before the wanted seq; null without any. */
   readonly place: ZonePlace | null;
   /** Offset of the newest batch in the ranges, or a later one; null when they have none. */

@@ -1,12 +1,22 @@
+import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
-import { openKafkaTopic, SHARD_START, ShardTail, ShardWriter } from '@millrace/kafka';
+import {
+  KafkaJournal,
+  LmdbZoneIndex,
+  MemoryManifests,
+  openKafkaTopic,
+  SHARD_START,
+  ShardTail,
+  ShardWriter,
+  ZoneIndex,
+} from '@millrace/kafka';
 import { kafkaMissing, openBareProducer, openTestKafka } from '@millrace/kafka/testing';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
-import { alternated, paired, quantile, rate, report } from './measure.ts';
+import { alternated, inFolder, median, paired, quantile, rate, report } from './measure.ts';
 
 /*
  * Appends to a shard on three real brokers, in-sync replicas included, alternately with the idempotent producer of the same client library, which sends
- * records of the same size.
+ * records of the same size. And a read of one zone by a process that does not own it, with and without the index of the zones.
  */
 
 const ROUNDS = 7;
@@ -15,6 +25,11 @@ const IN_FLIGHT = 5;
 const ZONES = 10;
 const EVENTS = 50;
 const SINGLE_APPENDS = 300;
+/** A zone with few events, and records of other zones after them. */
+const FEW = 10;
+const OTHERS = 200_000;
+const OTHERS_PER_APPEND = 2_000;
+const READS = 15;
 
 const missing = await kafkaMissing();
 if (missing) {
@@ -103,5 +118,40 @@ report({
 });
 await producer.close();
 await topic.close();
+await inFolder(readsOfOneZone);
+
+async function readsOfOneZone(folder: string): Promise<void> {
+  const broker = await openKafkaTopic(connection, { name: 'one-zone', shards: 1 });
+  const parts = { broker, clock: systemClock, manifests: new MemoryManifests(), shards: 1, shardOf: () => 0 };
+  const index = new ZoneIndex({ broker, clock: systemClock, store: new LmdbZoneIndex(join(folder, 'index'), await broker.id()) });
+  const owner = await new KafkaJournal({ ...parts, index }).own(0, { lease, onPrevious: () => {} });
+  const batchOf = (zone: ZoneAddress, firstSeq: number): EventBatch => ({
+    ...{ zone, epoch: owner.epoch, firstSeq, version: 1, time: 0, metas: null },
+    events: [{ type: 'TradeRecorded', price: '30123.45', quantity: '0.0123', id: firstSeq } as { type: string }],
+  });
+  for (let seq = 1; seq <= FEW; seq++) await owner.append([batchOf('counter/few', seq)]);
+  for (let seq = 1; seq <= OTHERS / OTHERS_PER_APPEND; seq++)
+    await owner.append(Array.from({ length: OTHERS_PER_APPEND }, (_none, zone) => batchOf(`counter/${zone}`, seq)));
+  await index.written();
+  const [withIndex, without] = [new KafkaJournal({ ...parts, index }), new KafkaJournal(parts)];
+  const read = async (journal: KafkaJournal) => {
+    let events = 0;
+    for await (const batch of journal.read('counter/few', 0, null)) events += batch.events.length;
+    if (events !== FEW) throw new Error(`${events} events were read`);
+  };
+  const times = await alternated(READS, { ours: () => read(withIndex), bare: () => read(without) });
+  report({
+    what: `all events of a zone with ${FEW}, read by a process that does not own it, before ${OTHERS.toLocaleString('en')} records of other zones`,
+    ours: median(times.ours),
+    bare: median(times.bare),
+    unit: 'ms',
+    budget: { kind: '<=', value: 0.1 },
+    note: 'bare: without the index of the zones',
+  });
+  await owner.release();
+  await index.close();
+  await broker.close();
+}
+
 await kafka.close();
 process.exit();

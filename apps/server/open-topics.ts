@@ -30,7 +30,10 @@ export async function openTopics(
       const planned = { folder: path, log: topicLogOf(settings, name, shards?.(settings)[name]), placement: placements[name] };
       const orUserError = (error: unknown) => Promise.reject(asUserError(name, planned.log, error));
       const log = await boundLog(name, planned).catch(orUserError);
-      const place: TopicPlace = { ...planned, log, database: database.connection };
+      const place: TopicPlace = {
+        ...{ ...planned, log, database: database.connection },
+        onIndexFailure: (reason) => logger.warn({ topic: name, reason }, 'the index of zones cannot be used: reads of zones take longer'),
+      };
       const kinds = zones.filter(({ topic }) => topic === name).map(({ definition }) => definition(settings));
       const most = zonesMax?.(settings);
       const options = {

@@ -11,7 +11,7 @@ import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAs
 const LISTED_MAX = 20;
 
 /**
- * Creates a new log from the readable records of each damaged one, and renames damaged hot snapshots. Prints the result. Damaged files are kept.
+ * Creates a new log from the readable records of each damaged one, renames damaged hot snapshots, and removes a damaged index. Prints the result. Other damaged files are kept.
  * @throws UserError while a server uses the data folder
  */
 export async function repairStores(settings: Settings): Promise<void> {
@@ -24,6 +24,10 @@ export async function repairStores(settings: Settings): Promise<void> {
     // Snapshots first: the repair of a log uses intact ones.
     for (const store of damaged.filter(({ kind }) => kind === 'hot snapshots'))
       console.log(`${store.name}: renamed to ${setAside(store.folder)}. Zones recover from the log and the cold snapshots.`);
+    for (const store of damaged.filter(({ kind }) => kind === 'index')) {
+      rmSync(store.folder, { recursive: true, force: true });
+      console.log(`${store.name}: removed. It is built again from what is read.`);
+    }
     for (const store of damaged.filter(({ kind }) => kind === 'log')) await repairOne(store);
   } finally {
     await series.close();

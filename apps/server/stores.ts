@@ -19,8 +19,8 @@ const CHECK_AGAIN_MS = 200;
 export interface LmdbStore {
   readonly name: string;
   readonly folder: string;
-  /** Hot snapshots can be deleted without loss: the log and the cold snapshots have the same data. */
-  readonly kind: 'log' | 'hot snapshots';
+  /** Hot snapshots and indexes can be deleted without loss: the log and the cold snapshots have the same data. */
+  readonly kind: 'log' | 'hot snapshots' | 'index';
 }
 
 /** Folders of the topics of some modules, below the data folder. */
@@ -32,7 +32,9 @@ export function topicFolders(contracts: readonly ModuleContract[]): string[] {
 export function lmdbStores(data: string, contracts: readonly ModuleContract[] = CONTRACTS): LmdbStore[] {
   return topicFolders(contracts).flatMap((part) => {
     const store = (kind: LmdbStore['kind'], ...path: string[]) => ({ name: join(part, ...path), folder: join(data, part, ...path), kind });
-    return [store('log', STORE_FOLDERS.log), store('hot snapshots', STORE_FOLDERS.hot)];
+    const index = store('index', STORE_FOLDERS.index);
+    // Only a log in Kafka has one.
+    return [store('log', STORE_FOLDERS.log), store('hot snapshots', STORE_FOLDERS.hot), ...(existsSync(index.folder) ? [index] : [])];
   });
 }
 
@@ -43,7 +45,7 @@ interface Starting {
 
 /**
  * Checks every LMDB store before it is opened: on a damaged page LMDB kills the process with a signal, without a message. Damaged hot snapshots
- * are renamed and created again from the log and the cold snapshots.
+ * are renamed and created again from the log and the cold snapshots. A damaged index is removed.
  * @throws UserError when a log is damaged
  */
 export async function requireSoundStores(
@@ -61,6 +63,11 @@ export async function requireSoundStores(
         `the ${store.name} of the data folder ${data} is damaged: ${damage}`,
         `"npm run millrace -- doctor --repair --data ${data}" creates a new log from the readable records, and keeps the damaged one.`,
       );
+    if (store.kind === 'index') {
+      rmSync(store.folder, { recursive: true, force: true });
+      logger.error({ store: store.name, damage }, 'a damaged index of zones was removed; it is built again from what is read');
+      continue;
+    }
     const kept = setAside(store.folder);
     logger.error(
       { store: store.name, damage, kept },

@@ -18,6 +18,7 @@ import { shardStart } from './shard-reader.ts';
 import { ShardTail } from './shard-tail.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { cursorFrom, SharedReads } from './shared-reads.ts';
+import type { ZoneIndex } from './zone-index.ts';
 
 /** Appends to a shard that may wait at a time: the requests in flight, and as many more. */
 const IN_FLIGHT_MAX = 10;
@@ -52,6 +53,8 @@ export interface KafkaJournalParts {
   readonly shardOf: (zone: ZoneAddress) => number;
   /** Names a new owner; no two have the same name. Default: random. */
   readonly newName?: () => string;
+  /** Shortens reads of zones. It is filled by what is read and appended. */
+  readonly index?: ZoneIndex | undefined;
   /** Called with the offset after each append that is durable. */
   readonly onAppended?: (shard: number, end: number) => void;
   /** Interval at which an owner writes a head, and saves its manifest, ms. Brokers forget producers that write nothing. */
@@ -84,10 +87,14 @@ export class KafkaJournal implements Journal {
   }
 
   async own(shard: number, { lease, onPrevious }: ShardClaim): Promise<OwnedShard> {
-    const { broker, clock, newName = randomUUID, beatMs = BEAT_MS, onAppended = () => {} } = this.#parts;
+    const { broker, clock, index, newName = randomUUID, beatMs = BEAT_MS, onAppended = () => {} } = this.#parts;
     const from = await this.#manifestOf(shard);
     const recent = new RecentBatches(from.heads);
-    const tail = new ShardTail({ broker, shard, clock, cursor: from.at, heads: from.heads, onBatch: (batch) => recent.add(batch) });
+    const tail = new ShardTail({
+      ...{ broker, shard, clock, cursor: from.at, heads: from.heads },
+      onBatch: (batch) => recent.add(batch),
+      onPassed: (batches, range) => index?.passed(shard, batches, range),
+    });
     const nonce = newName();
     const claim = { broker, shard, lease, clock, tail, nonce, onPrevious: (previous: string) => onPrevious(nonce, previous) };
     const writer = await ShardWriter.own(claim).finally(() => this.#noteRead(shard, manifestAt(tail)));
@@ -161,14 +168,17 @@ export class KafkaJournal implements Journal {
     const owned = this.#owned.get(shard);
     const recent = owned?.recentOf(zone, afterSeq);
     if (recent) return yield* recent;
-    const reads = this.#reads.get(shard) ?? new SharedReads(this.#parts.broker, shard);
+    const { broker, index } = this.#parts;
+    const reads = this.#reads.get(shard) ?? new SharedReads(broker, shard, index);
     this.#reads.set(shard, reads);
-    for await (const batch of reads.read(zone, afterSeq, from)) {
-      yield batch;
-      // The claim has read the rest.
-      const rest = owned?.recentOf(zone, lastSeqOf(batch));
-      if (rest) return yield* rest;
-    }
+    const parts = (await index?.partsOf(shard, zone, afterSeq, from)) ?? [{ from, end: Number.POSITIVE_INFINITY }];
+    for (const part of parts)
+      for await (const batch of reads.read(zone, afterSeq, part.from, part.end)) {
+        yield batch;
+        // The claim has read the rest.
+        const rest = owned?.recentOf(zone, lastSeqOf(batch));
+        if (rest) return yield* rest;
+      }
   }
 }
 

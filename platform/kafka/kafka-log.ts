@@ -15,6 +15,7 @@ import { ShardCursors, type StoredCursors } from './shard-cursors.ts';
 import { readShard } from './shard-reader.ts';
 import { aboutBytesOf, cutOf, type ShardRetention } from './shard-retention.ts';
 import { TopicWatch } from './topic-watch.ts';
+import type { ZoneIndex } from './zone-index.ts';
 
 /** Size of a read: about as much as a consumer group applies at a time, bytes. */
 const READ_BYTES_MAX = 2 ** 20;
@@ -34,6 +35,8 @@ export interface KafkaLogParts {
   /** Number of shards of the topic. */
   readonly shards: number;
   readonly shardOf: (zone: ZoneAddress) => number;
+  /** See `KafkaJournal`. It is closed with the log. */
+  readonly index?: ZoneIndex | undefined;
   /** See `KafkaJournal`. */
   readonly beatMs?: number;
   readonly manifestRecords?: number;
@@ -59,6 +62,7 @@ export class KafkaLog implements EventLog {
       const watch = await TopicWatch.open(parts.broker, parts.clock, parts.shards);
       return new KafkaLog(parts, watch, await parts.broker.id());
     } catch (error) {
+      await parts.index?.close();
       await parts.broker.close();
       throw error;
     }
@@ -102,10 +106,11 @@ export class KafkaLog implements EventLog {
     if (offset >= this.#watch.endOf(partition)) return { batches: [], next: offset };
     try {
       const from = await this.#cursors.at(partition, offset);
-      const { batches, next } = await readShard(this.#parts.broker, partition, from, {
+      const { batches, next, range } = await readShard(this.#parts.broker, partition, from, {
         maxBytes: Math.min(READ_BYTES_MAX, eventsMax * EVENT_BYTES),
         waitMs: 0,
       });
+      this.#parts.index?.passed(partition, batches, range);
       this.#cursors.keep(partition, next);
       return {
         batches: batches.map(({ at, batch }): LoggedBatch => ({ partition, offset: at.offset, next: at.offset + 1, batch })),
@@ -155,13 +160,14 @@ export class KafkaLog implements EventLog {
 
   /** Deletes the oldest records of a shard. @returns number of deleted events */
   async #cut(shard: number, retention: Omit<ShardRetention, 'manifestAt'>): Promise<number> {
-    const { broker, manifests } = this.#parts;
+    const { broker, manifests, index } = this.#parts;
     const manifest = await manifests.load(shard);
     if (manifest === null) return 0;
     const { offset, events } = await cutOf(broker, shard, { ...retention, manifestAt: manifest.at.offset });
     if (offset <= this.#watch.startOf(shard)) return 0;
     await broker.deleteBefore(shard, offset);
     this.#watch.noteStart(shard, offset);
+    index?.noteStart(shard, offset);
     await this.#cursors.forgetBefore(shard, offset);
     return events;
   }
@@ -178,9 +184,9 @@ export class KafkaLog implements EventLog {
     return total <= bytesMax ? [] : sizes.map((size) => size * (1 - bytesMax / total));
   }
 
-  /** Processes need not take turns to open this log. */
+  /** Processes need not take turns to open this log, only to open its index on this machine. */
   async pauseWrites(work: () => Promise<void>): Promise<void> {
-    await work();
+    await (this.#parts.index?.pauseWrites(work) ?? work());
   }
 
   stats(): LogStats {
@@ -190,6 +196,7 @@ export class KafkaLog implements EventLog {
 
   async close(): Promise<void> {
     this.#watch.close();
+    await this.#parts.index?.close();
     await this.#parts.broker.close();
   }
 

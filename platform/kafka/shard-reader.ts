@@ -1,19 +1,15 @@
-import type { EventBatch } from '@millrace/kernel';
+import { PassedRange, type ReadBatch } from './indexed-ranges.ts';
 import { type Cursor, cursorAtStart, SHARD_START } from './reader-rule.ts';
 import type { ShardBroker } from './shard-broker.ts';
 import { decodeRecord } from './shard-records.ts';
 import { readFetched } from './shard-tail.ts';
 
-/** A batch with the place of its record. */
-interface ReadBatch {
-  readonly at: Cursor;
-  readonly batch: EventBatch;
-}
-
 /** What a read gives: valid batches only, and where to continue. `lag` is the number of records after `next`, those that are not valid included. */
 export interface ShardRead {
   readonly batches: readonly ReadBatch[];
   readonly next: Cursor;
+  /** The records that were read. */
+  readonly range: PassedRange;
   readonly lag: number;
 }
 
@@ -31,10 +27,13 @@ export async function readShard(
   const response = await broker.fetch(shard, from.offset, limits);
   const fetched = { ...response, records: response.records.filter(({ offset }) => offset < end) };
   const batches: ReadBatch[] = [];
+  const range = new PassedRange(from);
   const next = readFetched(from, fetched, (record, at) => {
+    range.note(record, at);
     if (record.kind === 'data') batches.push({ at, batch: record.batch });
   });
-  return { batches, next, lag: Math.max(0, fetched.highWatermark - next.offset) };
+  range.end = next;
+  return { batches, next, range, lag: Math.max(0, fetched.highWatermark - next.offset) };
 }
 
 /** The place of the oldest record of a shard. @throws Error when a reader cannot begin there: something else has deleted records */

@@ -1,4 +1,5 @@
 import { type Clock, type EventBatch, lastSeqOf, type ZoneAddress } from '@millrace/kernel';
+import { PassedRange, type ReadBatch } from './indexed-ranges.ts';
 import { afterRecord, type Cursor, isValid } from './reader-rule.ts';
 import { BrokerError, type Fetched, type ShardBroker } from './shard-broker.ts';
 import { type DataRecord, decodeRecord, type ShardRecord } from './shard-records.ts';
@@ -35,6 +36,7 @@ export class ShardTail {
   readonly #clock: Clock;
   readonly #heads: Map<ZoneAddress, number>;
   readonly #onBatch: (batch: EventBatch) => void;
+  readonly #onPassed: (batches: readonly ReadBatch[], range: PassedRange) => void;
 
   constructor(parts: {
     readonly broker: ShardBroker;
@@ -45,6 +47,8 @@ export class ShardTail {
     readonly heads: ReadonlyMap<ZoneAddress, number>;
     /** Called for each valid batch that was read. */
     readonly onBatch?: (batch: EventBatch) => void;
+    /** Called for records that the cursor has passed, with the valid batches among them. */
+    readonly onPassed?: (batches: readonly ReadBatch[], range: PassedRange) => void;
   }) {
     this.#broker = parts.broker;
     this.#shard = parts.shard;
@@ -52,6 +56,7 @@ export class ShardTail {
     this.cursor = parts.cursor;
     this.#heads = new Map(parts.heads);
     this.#onBatch = parts.onBatch ?? (() => {});
+    this.#onPassed = parts.onPassed ?? (() => {});
   }
 
   /** Newest recorded seq of a zone; 0 without any. */
@@ -86,19 +91,33 @@ export class ShardTail {
 
   /** Notes records that are known to stand at the cursor. */
   passed(records: readonly ShardRecord[]): void {
+    const range = new PassedRange(this.cursor);
+    const batches: ReadBatch[] = [];
     for (const record of records) {
-      if (record.kind === 'data') this.#note(record);
+      if (record.kind === 'data') {
+        this.#note(record);
+        batches.push({ at: this.cursor, batch: record.batch });
+      }
+      range.note(record, this.cursor);
       this.cursor = afterRecord(record, this.cursor);
     }
+    range.end = this.cursor;
+    this.#onPassed(batches, range);
   }
 
   async #fetch(waitMs: number): Promise<Fetched> {
     const fetched = await this.#broker.fetch(this.#shard, this.cursor.offset, { maxBytes: FETCH_BYTES_MAX, waitMs });
-    this.cursor = readFetched(this.cursor, fetched, (record) => {
+    const range = new PassedRange(this.cursor);
+    const batches: ReadBatch[] = [];
+    this.cursor = readFetched(this.cursor, fetched, (record, at) => {
+      range.note(record, at);
       if (record.kind !== 'data') return;
       this.#note(record);
       this.#onBatch(record.batch);
+      batches.push({ at, batch: record.batch });
     });
+    range.end = this.cursor;
+    this.#onPassed(batches, range);
     return fetched;
   }
 

@@ -116,6 +116,26 @@ describe('reads of zones of one shard at the same time', () => {
     assert.deepEqual(await seqsOf(reads, 'a', 28), [29, 30]);
   });
 
+  test('end where their reader wants, and a pass leaves out what no read wants', async () => {
+    const shard = new Shard();
+    for (let round = 0; round < 60; round++) shard.append('a');
+    const cursors = await shard.cursors();
+    shard.fetches = 0;
+    const reads = new SharedReads(shard.broker, 0);
+    const upToOffset = async (from: LogPosition | null, end: number) => {
+      const seqs: number[] = [];
+      for await (const { firstSeq } of reads.read('a', 0, from, end)) seqs.push(firstSeq);
+      return seqs;
+    };
+    const [first, last, none] = await Promise.all([
+      upToOffset(null, 5),
+      seqsOf(reads, 'a', 0, cursors[56] ?? null),
+      upToOffset(cursors[30] ?? null, 30),
+    ]);
+    assert.deepEqual([first, last, none], [upTo(4), upTo(60, 55), []]);
+    assert.ok(shard.fetches <= 5, `${shard.fetches} requests`);
+  });
+
   test('all fail with a pass that fails, and later ones do not', async () => {
     const shard = new Shard();
     for (const zone of 'ab') shard.append(zone);

@@ -2,14 +2,20 @@ import { type EventBatch, type LogPosition, lastSeqOf, type ZoneAddress } from '
 import type { Cursor } from './reader-rule.ts';
 import type { ShardBroker } from './shard-broker.ts';
 import { readShard, shardStart } from './shard-reader.ts';
+import type { ZoneIndex } from './zone-index.ts';
 
 const READ_BYTES_MAX = 4 * 2 ** 20;
+const READ_BYTES_MIN = 2 ** 16;
+/** Size of a record, bytes, to request no more than the records that are wanted. Larger ones take more requests. */
+const RECORD_BYTES = 2 ** 10;
 
 /** A read of the batches of one zone. */
 interface ZoneRead {
   readonly zone: ZoneAddress;
   readonly afterSeq: number;
   from: LogPosition | null;
+  /** Offset up to which it wants the log. */
+  readonly end: number;
   /** Batches that the reader has not begun to take. */
   found: EventBatch[];
   /** Whether the reader still takes earlier batches. */
@@ -28,6 +34,7 @@ interface ZoneRead {
 export class SharedReads {
   readonly #broker: ShardBroker;
   readonly #shard: number;
+  readonly #index: Pick<ZoneIndex, 'passed' | 'noteStart'> | undefined;
   /** Reads of the pass in progress, by zone. */
   readonly #inPass = new Map<ZoneAddress, Set<ZoneRead>>();
   /** Reads of the next pass. */
@@ -38,15 +45,16 @@ export class SharedReads {
   /** Whether reads have joined the pass since its last request. */
   #hasJoined = false;
 
-  constructor(broker: ShardBroker, shard: number) {
+  constructor(broker: ShardBroker, shard: number, index?: Pick<ZoneIndex, 'passed' | 'noteStart'>) {
     this.#broker = broker;
+    this.#index = index;
     this.#shard = shard;
   }
 
-  /** The batches of a zone with events after `afterSeq`, in order, from a position on. @throws BrokerError */
-  async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncGenerator<EventBatch> {
+  /** The batches of a zone with events after `afterSeq`, in order, from a position on, up to the offset `end`. @throws BrokerError */
+  async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null, end = Number.POSITIVE_INFINITY): AsyncGenerator<EventBatch> {
     const read: ZoneRead = {
-      ...{ zone, afterSeq, from, found: [], isTaking: false, isLeft: false, isDone: false, failure: null },
+      ...{ zone, afterSeq, from, end, found: [], isTaking: false, isLeft: false, isDone: false, failure: null },
       changed: Promise.withResolvers(),
     };
     this.#begin(read);
@@ -101,17 +109,19 @@ export class SharedReads {
       for (const read of this.#waiting.splice(0)) end(read, error);
       throw error;
     });
-    let cursor: Cursor | null = null;
+    this.#index?.noteStart(this.#shard, start.offset);
     for (const read of this.#waiting.splice(0)) {
       const from = cursorFrom(start, read.from);
       read.from = from;
       this.#join(read);
-      if (cursor === null || from.offset < cursor.offset) cursor = from;
     }
-    while (cursor !== null && this.#inPass.size > 0) {
+    for (let cursor = this.#nextWanted(null); cursor !== null; cursor = this.#nextWanted(cursor)) {
       this.#cursor = cursor;
       this.#hasJoined = false;
-      const { batches, next, lag } = await readShard(this.#broker, this.#shard, cursor, { maxBytes: READ_BYTES_MAX, waitMs: 0 });
+      const end = this.#endWanted();
+      const maxBytes = Math.min(READ_BYTES_MAX, Math.max(READ_BYTES_MIN, (end - cursor.offset) * RECORD_BYTES));
+      const { batches, next, lag, range } = await readShard(this.#broker, this.#shard, cursor, { maxBytes, waitMs: 0, end });
+      this.#index?.passed(this.#shard, batches, range);
       this.#leaveSlow(cursor);
       this.#give(batches);
       cursor = next;
@@ -120,12 +130,34 @@ export class SharedReads {
     }
   }
 
+  /** Ends the reads that have everything up to a cursor. @returns the cursor, or the first one after it that a read in the pass wants; null without any */
+  #nextWanted(cursor: Cursor | null): Cursor | null {
+    let next: Cursor | null = null;
+    for (const ofZone of [...this.#inPass.values()])
+      for (const read of [...ofZone]) {
+        const from = read.from as Cursor;
+        const wanted = cursor && from.offset <= cursor.offset ? cursor : from;
+        if (wanted.offset >= read.end) {
+          this.#leave(read);
+          end(read, null);
+        } else if (next === null || wanted.offset < next.offset) next = wanted;
+      }
+    return next;
+  }
+
+  /** Offset up to which some read in the pass wants the log. */
+  #endWanted(): number {
+    let most = 0;
+    for (const ofZone of this.#inPass.values()) for (const { end } of ofZone) most = Math.max(most, end);
+    return most;
+  }
+
   /** Gives batches to the reads of their zones. */
   #give(batches: readonly { readonly batch: EventBatch; readonly at: Cursor }[]): void {
     const given = new Set<ZoneRead>();
     for (const { batch, at } of batches)
       for (const read of this.#inPass.get(batch.zone) ?? []) {
-        if (at.offset < (read.from as Cursor).offset || lastSeqOf(batch) <= read.afterSeq) continue;
+        if (at.offset < (read.from as Cursor).offset || at.offset >= read.end || lastSeqOf(batch) <= read.afterSeq) continue;
         // Readers change what they get.
         read.found.push(this.#inPass.get(batch.zone)?.size === 1 ? batch : structuredClone(batch));
         given.add(read);

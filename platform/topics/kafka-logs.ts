@@ -1,10 +1,21 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
 import { seedOf } from '@millrace/base/random';
 import type { Database } from '@millrace/database';
-import { KafkaJournal, KafkaLog, openKafkaTopic, requireNoRecords, type ShardManifests, type TopicBroker } from '@millrace/kafka';
+import {
+  KafkaJournal,
+  KafkaLog,
+  LmdbZoneIndex,
+  openKafkaTopic,
+  requireNoRecords,
+  type ShardManifests,
+  type TopicBroker,
+  ZoneIndex,
+} from '@millrace/kafka';
 import type { CopyTarget } from '@millrace/kafka/move';
 import { TableConsumers, TableCursors, TableDeadLetters } from '@millrace/kafka/tables';
-import type { SnapshotStore, ZoneAddress } from '@millrace/kernel';
+import { messageOf, type SnapshotStore, type ZoneAddress } from '@millrace/kernel';
 import type { ShardPlacement } from '@millrace/log';
 import { StoredManifests } from './manifests.ts';
 import type { KafkaTopicLog } from './topic-log.ts';
@@ -13,6 +24,13 @@ interface LogParts {
   /** Store of the manifests. */
   readonly manifests: SnapshotStore;
   readonly placement: ShardPlacement | undefined;
+}
+
+/** Where the index of the zones is. */
+interface IndexPlace {
+  readonly folder: string;
+  /** Called for the first failure. It only makes reads slower. */
+  readonly onFailure: (reason: string) => void;
 }
 
 /** The topic of Kafka that the log of a topic is moved to. */
@@ -29,13 +47,14 @@ export interface MoveTarget extends CopyTarget {
 /** Opens a topic of Kafka as the event log. Creates it if it does not exist. @throws BrokerError, TopicUnsafe */
 export async function openKafkaLog(
   log: KafkaTopicLog,
-  { manifests, placement, database }: LogParts & { readonly database: Pick<Database, 'drizzle'> },
+  { manifests, placement, database, index: at }: LogParts & { readonly database: Pick<Database, 'drizzle'>; readonly index?: IndexPlace },
 ): Promise<KafkaLog> {
   const { topic } = log;
   const opened = await open(log, placement);
   return KafkaLog.open({
     ...opened,
     clock: systemClock,
+    index: at && openIndex(at, opened),
     manifests: new StoredManifests(manifests, systemClock),
     // Cursors are valid for the records of this topic only, not of a later one of this name.
     cursors: new TableCursors(database, `${topic}/${opened.topicId}`),
@@ -59,14 +78,40 @@ export async function createKafkaTopic(log: KafkaTopicLog, placement: ShardPlace
   }
 }
 
-/** Opens a topic of Kafka for a process with zones. @throws BrokerError, TopicUnsafe */
+/**
+ * Opens a topic of Kafka for a process with zones, and the index that the server has created.
+ * @param mayOpen called before the index is opened
+ * @throws BrokerError, TopicUnsafe
+ */
 export async function openKafkaJournal(
   log: KafkaTopicLog,
-  { manifests, placement }: LogParts,
+  { manifests, placement, index: at }: LogParts & { readonly index: IndexPlace },
+  mayOpen: () => Promise<void>,
 ): Promise<{ readonly journal: KafkaJournal; readonly close: () => Promise<void> }> {
   const opened = await open(log, placement);
-  const journal = new KafkaJournal({ ...opened, clock: systemClock, manifests: new StoredManifests(manifests, systemClock) });
-  return { journal, close: () => opened.broker.close() };
+  await mayOpen();
+  // The server waits for this only if the files exist.
+  const index = existsSync(join(at.folder, 'data.mdb')) ? openIndex(at, opened) : undefined;
+  const journal = new KafkaJournal({ ...opened, index, clock: systemClock, manifests: new StoredManifests(manifests, systemClock) });
+  const close = async () => {
+    await index?.close();
+    await opened.broker.close();
+  };
+  return { journal, close };
+}
+
+/** @returns undefined when it cannot be opened: it is removed, and the next start creates it again */
+function openIndex(
+  { folder, onFailure }: IndexPlace,
+  { broker, topicId }: { readonly broker: TopicBroker; readonly topicId: string },
+): ZoneIndex | undefined {
+  try {
+    return new ZoneIndex({ store: new LmdbZoneIndex(folder, topicId), broker, clock: systemClock, onFailure });
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    onFailure(messageOf(error));
+    return undefined;
+  }
 }
 
 /** Opens a topic of Kafka that a log is moved to. @throws BrokerError, TopicUnsafe */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { openedBy } from '@millrace/lmdb';
 import type { EventLog } from '@millrace/log';
@@ -21,7 +22,7 @@ export class StoreOpenings {
   readonly #data: string;
   readonly #stores: SharedStores;
   readonly #onFailure: (error: unknown) => void;
-  /** Whether the log is on this machine, so that processes must open it one by one. */
+  /** Whether the log is on this machine. If not, its index is, which only processes with zones open. */
   readonly #isLogLocal: boolean;
   /** Resolves when the last queued process has opened its stores. */
   #lastOpening: Promise<void> = Promise.resolve();
@@ -40,10 +41,12 @@ export class StoreOpenings {
   next(pid: number, which: 'log' | 'log and hot', mayOpen: () => void): void {
     const { log, hot } = this.#stores;
     const openLog = async () => {
-      if (!this.#isLogLocal) return mayOpen();
-      await log.pauseWrites(() => {
+      if (!this.#isLogLocal && which === 'log') return mayOpen();
+      await log.pauseWrites(async () => {
+        const store = this.#isLogLocal ? STORE_FOLDERS.log : STORE_FOLDERS.index;
+        const isThere = existsSync(join(this.#data, store, 'data.mdb'));
         mayOpen();
-        return this.#opened(pid, STORE_FOLDERS.log);
+        if (isThere) await this.#opened(pid, store);
       });
     };
     const openBoth = () =>

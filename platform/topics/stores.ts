@@ -8,7 +8,7 @@ import { requireRecorded } from './earlier-snapshots.ts';
 import type { KafkaTopicLog, TopicLog } from './topic-log.ts';
 
 /** Folders of the LMDB stores of a topic, below the folder of the topic. */
-export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;
+export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot'), index: 'index' } as const;
 
 /** Folder of the manifests of the shards of a topic in Kafka, below the folder of the topic. */
 const MANIFESTS = join('snapshots', 'shards');
@@ -39,6 +39,8 @@ export interface TopicPlace {
   readonly placement?: ShardPlacement | undefined;
   /** Has the consumer groups and dead letters of a log that is not on this machine. A process with zones only needs none. */
   readonly database?: Pick<Database, 'drizzle'>;
+  /** Called for the first failure of the index of zones that a log in Kafka has on this machine. */
+  readonly onIndexFailure?: (reason: string) => void;
 }
 
 /** Opens the stores of a topic in its folder; they are created when they do not exist. */
@@ -54,16 +56,20 @@ export function openStores(folder: string, placement?: ShardPlacement): Embedded
 export async function openTopicStores(place: TopicPlace): Promise<LocalStores> {
   const { folder, log, placement } = place;
   if (log.engine === 'lmdb') return openStores(folder, placement);
-  const opened = await openTopicLog(place);
+  const opened = await openLog(place, indexOf(place));
   return { log: opened, ...openSnapshots(folder, opened) };
 }
 
-/** Opens the log of a topic without its snapshots. @throws BrokerError, TopicUnsafe */
-export async function openTopicLog({ folder, log, placement, database }: TopicPlace): Promise<EventLog> {
+/** Opens the log of a topic without its snapshots and its index. @throws BrokerError, TopicUnsafe */
+export function openTopicLog(place: TopicPlace): Promise<EventLog> {
+  return openLog(place);
+}
+
+async function openLog({ folder, log, placement, database }: TopicPlace, index?: ReturnType<typeof indexOf>): Promise<EventLog> {
   if (log.engine === 'lmdb') return openLmdbLog(join(folder, STORE_FOLDERS.log), placement);
   if (!database) throw new TypeError(`the topic "${log.topic}" needs the database`);
   const { openKafkaLog } = await import('./kafka-logs.ts');
-  return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database });
+  return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database, ...(index && { index }) });
 }
 
 /**
@@ -83,16 +89,20 @@ export async function createTopicInKafka(folder: string, log: KafkaTopicLog, pla
  * @param mayOpen called before the stores on this machine are opened, which processes do one by one
  * @throws BrokerError, TopicUnsafe
  */
-export async function openZoneStores({ folder, log, placement }: TopicPlace, mayOpen: () => Promise<void>): Promise<ZoneStores> {
+export async function openZoneStores(place: TopicPlace, mayOpen: () => Promise<void>): Promise<ZoneStores> {
+  const { folder, log, placement } = place;
   if (log.engine === 'lmdb') {
     await mayOpen();
     return openStores(folder, placement);
   }
   const { openKafkaJournal } = await import('./kafka-logs.ts');
-  const { journal, close } = await openKafkaJournal(log, { manifests: manifestsIn(folder), placement });
-  await mayOpen();
+  const { journal, close } = await openKafkaJournal(log, { manifests: manifestsIn(folder), placement, index: indexOf(place) }, mayOpen);
   const snapshots = openSnapshots(folder, { read: journal.read.bind(journal), close });
   return { log: journal, ...snapshots };
+}
+
+function indexOf({ folder, onIndexFailure = () => {} }: TopicPlace) {
+  return { folder: join(folder, STORE_FOLDERS.index), onFailure: onIndexFailure };
 }
 
 function openSnapshots(folder: string, log: Pick<EventLog, 'read' | 'close'>): Omit<LocalStores, 'log'> {

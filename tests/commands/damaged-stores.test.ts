@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -103,6 +115,18 @@ describe('fault 23: a damaged store', { skip: IS_ON_KAFKA && 'damages the log in
     const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
     assert.match(server.errors(), /damaged hot snapshots were set aside/);
     assert.ok(readdirSync(join(data, 'snapshots')).some((name) => name.startsWith('hot.damaged-')));
+    await server.stop();
+  });
+
+  test('a damaged index of zones is reported by doctor, and removed by a start', async () => {
+    const data = join(folder, 'index');
+    cpSync(join(folder, 'sound'), data, { recursive: true });
+    cpSync(join(data, 'snapshots', 'hot'), join(data, 'index'), { recursive: true });
+    garbage(join(data, 'index', 'data.mdb'));
+    assert.match((await run('doctor', '--port', '0', '--data', data)).output, /FAIL {2}index .*a start creates them again/);
+    const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
+    assert.match(server.errors(), /a damaged index of zones was removed/);
+    assert.ok(!existsSync(join(data, 'index')));
     await server.stop();
   });
 });

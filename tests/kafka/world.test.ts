@@ -7,6 +7,7 @@ import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, World, WorldHostStatus } from '@millrace/contracts';
 import { kafkaMissing, openTestKafka, type TestKafka } from '@millrace/kafka/testing';
+import { openedBy } from '@millrace/lmdb';
 import { until } from '@millrace/testing';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
@@ -57,6 +58,8 @@ describe('a world whose log is on three brokers', { skip: missing ?? false }, ()
     assert.ok(killed);
     process.kill(killed.pid, 'SIGKILL');
     await until(async () => (await hosts()).some(({ id, pid }) => id === killed.id && pid !== killed.pid), 'it is started anew');
+    const index = join(folder, 'data', 'worlds', 'index');
+    for (const { pid } of await hosts()) assert.ok(await openedBy(pid, index), 'the hosts share the index of zones');
     await everyonePlays();
     const recovered = server
       .errors()

@@ -49,7 +49,9 @@ async function start(orders: Begin): Promise<void> {
 
 async function open(orders: Begin): Promise<RunningZoneHost> {
   const send = (reply: FromHost) => link.send(reply);
-  const stores = await openZoneStores({ folder: orders.data, log: orders.log, placement: WORLD_PLACEMENT }, () => {
+  const onIndexFailure = (message: string) => send({ type: 'failure', kind: 'index', zone: null, message });
+  const place = { folder: orders.data, log: orders.log, placement: WORLD_PLACEMENT, onIndexFailure };
+  const stores = await openZoneStores(place, () => {
     link.send({ type: 'wants-to-open' });
     return permit.promise;
   });

@@ -31,6 +31,11 @@ export class RunningKafka {
     for (const kafka of this.#kafkas) Object.assign(kafka.faults, faults);
   }
 
+  /** Records of a shard that are replicated now, oldest first. */
+  replicated(shard: number): { offset: number; value: Buffer }[] {
+    return this.#kafkas[shard]?.replicated() ?? [];
+  }
+
   readonly broker: TopicBroker = {
     initProducer: (shard) => this.#at(shard).initProducer(shard),
     produce: (shard, request) => this.#at(shard).produce(shard, request),

@@ -19,4 +19,4 @@ export { readShard, shardStart } from './shard-reader.ts';
 export type { StoredRecord } from './shard-records.ts';
 export { ShardTail } from './shard-tail.ts';
 export { ShardWriter } from './shard-writer.ts';
-export { ZoneIndex, type ZoneIndexParts, type ZoneIndexStore } from './zone-index.ts';
+export { ZoneIndex, type ZoneIndexParts, type ZoneIndexStore, type ZonePlace } from './zone-index.ts';

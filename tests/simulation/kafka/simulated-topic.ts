@@ -1,4 +1,13 @@
-import { BrokerError, KafkaJournal, KafkaLog, MemoryCursors, MemoryManifests, type ShardBroker, type TopicBroker } from '@millrace/kafka';
+import {
+  BrokerError,
+  KafkaJournal,
+  KafkaLog,
+  MemoryCursors,
+  MemoryManifests,
+  type ShardBroker,
+  type TopicBroker,
+  ZoneIndex,
+} from '@millrace/kafka';
 import type { Clock, EventBatch, Journal, ZoneAddress } from '@millrace/kernel';
 import type { ConsumerGap, DeadLetterBox, EventLog } from '@millrace/log';
 import { MemoryConsumers } from '@millrace/log/testing';
@@ -6,6 +15,7 @@ import { unpack } from 'msgpackr';
 import type { Machine, Scheduler } from '../scheduler.ts';
 import { noFaults, type ServiceFaults } from '../service-faults.ts';
 import type { WrittenBatch, ZoneLog } from '../zone-log.ts';
+import { MemoryZoneIndex } from './memory-zone-index.ts';
 import { SimulatedKafka } from './simulated-kafka.ts';
 
 /** Interval at which the valid records are read, for the checks, ms. */
@@ -28,6 +38,7 @@ export class SimulatedTopic implements ZoneLog {
   readonly #manifests = new MemoryManifests();
   readonly #consumers = new NotedConsumers();
   readonly #views: ShardView[];
+  readonly #indexes = new Map<string, MemoryZoneIndex>();
   #names = 0;
 
   constructor(scheduler: Scheduler, shards: number, shardOf: (zone: ZoneAddress) => number) {
@@ -45,15 +56,17 @@ export class SimulatedTopic implements ZoneLog {
   }
 
   journal(machine: Machine, owner: string): Journal {
+    const broker = this.#brokerFor(machine);
     return new KafkaJournal({
-      ...{
-        broker: this.#brokerFor(machine),
-        clock: machine,
-        manifests: this.#manifests,
-        shards: this.kafkas.length,
-        shardOf: this.shardOf,
-      },
-      ...{ newName: () => `${owner}#${++this.#names}`, beatMs: BEAT_MS, manifestRecords: MANIFEST_RECORDS },
+      broker,
+      index: this.#indexFor(machine, broker),
+      clock: machine,
+      manifests: this.#manifests,
+      shards: this.kafkas.length,
+      shardOf: this.shardOf,
+      newName: () => `${owner}#${++this.#names}`,
+      beatMs: BEAT_MS,
+      manifestRecords: MANIFEST_RECORDS,
     });
   }
 
@@ -91,10 +104,25 @@ export class SimulatedTopic implements ZoneLog {
   }
 
   #opened(machine: Machine, clock: Clock): Promise<KafkaLog> {
+    const broker = this.#brokerFor(machine);
     return KafkaLog.open({
-      ...{ broker: this.#brokerFor(machine), clock, manifests: this.#manifests, cursors: new MemoryCursors(), consumers: this.#consumers },
+      ...{
+        broker,
+        index: this.#indexFor(machine, broker),
+        clock,
+        manifests: this.#manifests,
+        cursors: new MemoryCursors(),
+        consumers: this.#consumers,
+      },
       ...{ deadLetters: NO_DEAD_LETTERS, shards: this.kafkas.length, shardOf: this.shardOf },
     });
+  }
+
+  /** A process has an index of its own, and all of a machine have one store. */
+  #indexFor(machine: Machine, broker: ShardBroker): ZoneIndex {
+    const store = this.#indexes.get(machine.name) ?? new MemoryZoneIndex(machine);
+    this.#indexes.set(machine.name, store);
+    return new ZoneIndex({ store, broker, clock: machine, savedRecordsMin: 4, batchesPerPlace: 4 });
   }
 
   /** The brokers as a machine sees them, with the faults of the log. */

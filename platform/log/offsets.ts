@@ -54,9 +54,14 @@ export function unknownEnds(group: string, partitions: readonly number[]): strin
   return `${which} not known, so that they are not read: the store of ${group} may be ahead of the log`;
 }
 
-/** Number of events in the log from the offsets of a group on, over all partitions whose ends are known. */
-export function lagOf(log: Pick<EventLog, 'stats'>, offsets: readonly number[]): number {
-  return log.stats().partitions.reduce((sum, { end }, partition) => sum + Math.max(0, end - (offsets[partition] ?? 0)), 0);
+/** Number of events in the log from the offsets of a group on, over all partitions that count and whose ends are known. */
+export function lagOf(
+  log: Pick<EventLog, 'stats'>,
+  offsets: readonly number[],
+  isCounted: (partition: number) => boolean = () => true,
+): number {
+  const lag = (end: number, partition: number) => (isCounted(partition) ? Math.max(0, end - (offsets[partition] ?? 0)) : 0);
+  return log.stats().partitions.reduce((sum, { end }, partition) => sum + lag(end, partition), 0);
 }
 
 /** The ends of the log. Waits until they can be read. @returns null when the reader is stopped before */

@@ -1,3 +1,4 @@
+import type { ReadRange } from '@millrace/base/offsets';
 import type { DeadLetter } from '@millrace/contracts';
 import type { EventBatch, Journal, ZoneAddress } from '@millrace/kernel';
 import type { GroupMembership } from './membership.ts';
@@ -108,6 +109,12 @@ export interface ConsumerRegistry {
    * @throws StaleGeneration when one of them was assigned again
    */
   note(group: string, offsets: readonly number[], held?: ReadonlyMap<number, number>): Promise<void>;
+  /**
+   * For a group whose only store is the registry: moves its offsets from the starts of ranges to their ends, all or none.
+   * @param initial offsets of a group that has saved none
+   * @throws OffsetsChanged when a saved offset is not the start of its range
+   */
+  advance(group: string, read: readonly ReadRange[], initial: readonly number[]): Promise<void>;
   /** Unregisters a group: retention no longer waits for it. */
   remove(group: string): Promise<void>;
   groups(): Promise<readonly KnownGroup[]>;

@@ -21,7 +21,7 @@ export { type GroupStore, LeasedMembership } from './leased-membership.ts';
 export { LmdbLog, openLmdbLog } from './lmdb-log.ts';
 export type { ShardPlacement } from './lmdb-owners.ts';
 export { type GroupMember, type GroupMembership, type HeldPartition, type JoinedGroup, StaleGeneration } from './membership.ts';
-export { lagOf } from './offsets.ts';
+export { advancedOffsets, lagOf } from './offsets.ts';
 export { CannotApply, type Projection } from './projection.ts';
 export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';
 export { type RepairReport, type RepairSources, repairLog } from './repair.ts';

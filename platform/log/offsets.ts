@@ -1,3 +1,4 @@
+import { type ReadRange, requireOffsets } from '@millrace/base/offsets';
 import { type Clock, within } from '@millrace/kernel';
 import { type EventLog, OffsetBeyondEnd } from './event-log.ts';
 import type { Projection } from './projection.ts';
@@ -44,6 +45,18 @@ export async function storedOffsets(
     if (end !== null) throw new OffsetBeyondEnd(name, partition, offsets[partition] ?? 0, end);
   const unknown = ends.flatMap((end, partition) => (end === null && (offsets[partition] ?? 0) > 0 ? [partition] : []));
   return { offsets, unknown };
+}
+
+/**
+ * The offsets of a group after ranges were read.
+ * @param initial offsets of a group that has saved none
+ * @throws OffsetsChanged when an offset is not the start of its range
+ */
+export function advancedOffsets(group: string, saved: readonly number[], read: readonly ReadRange[], initial: readonly number[]): number[] {
+  const offsets = new Map((saved.length > 0 ? saved : initial).entries());
+  requireOffsets(group, offsets, read);
+  for (const { partition, next } of read) offsets.set(partition, next);
+  return Array.from({ length: Math.max(-1, ...offsets.keys()) + 1 }, (_none, partition) => offsets.get(partition) ?? 0);
 }
 
 /** Why a group does not read some partitions; null without any. */

@@ -1,11 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { systemClock } from '@millrace/base/clock';
 import { seedOf } from '@millrace/base/random';
 import type { Database } from '@millrace/database';
 import { KafkaJournal, KafkaLog, openKafkaTopic, requireNoRecords, type ShardManifests, type TopicBroker } from '@millrace/kafka';
 import type { CopyTarget } from '@millrace/kafka/move';
-import { TableConsumers, TableCursors, TableDeadLetters } from '@millrace/kafka/tables';
+import { TableConsumers, TableCursors, TableDeadLetters, TableGroups } from '@millrace/kafka/tables';
 import type { SnapshotStore, ZoneAddress } from '@millrace/kernel';
-import type { ShardPlacement } from '@millrace/log';
+import { LeasedMembership, type ShardPlacement } from '@millrace/log';
 import { StoredManifests } from './manifests.ts';
 import type { KafkaTopicLog } from './topic-log.ts';
 
@@ -39,6 +40,12 @@ export async function openKafkaLog(
     cursors: new TableCursors(database, `${topic}/${opened.topicId}`),
     consumers: new TableConsumers(database, topic),
     deadLetters: new TableDeadLetters(database, topic),
+    membership: new LeasedMembership({
+      store: new TableGroups(database, topic),
+      clock: systemClock,
+      partitions: opened.shards,
+      newMember: randomUUID,
+    }),
   });
 }
 

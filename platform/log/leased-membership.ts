@@ -57,6 +57,8 @@ class LeasedMember implements JoinedGroup {
   /** Partitions that the member is giving up, and those that it has given up and the store does not know that yet. */
   #ending: HeldPartition[] = [];
   #released: HeldPartition[] = [];
+  /** Revocations that have not ended. */
+  readonly #revoking = new Set<Promise<void>>();
   #beating: Promise<void> | null = null;
   #isDue = false;
   #hasLeft = false;
@@ -141,7 +143,9 @@ class LeasedMember implements JoinedGroup {
   #release(held: readonly HeldPartition[]): void {
     this.#ending = [...this.#ending, ...held];
     const had = held.map(({ partition }) => partition).filter((partition) => this.#has.has(partition));
-    void this.#revoke(had).then(() => {
+    void this.#revoke(had);
+    // Also those from the end of an earlier lease.
+    void Promise.all(this.#revoking).then(() => {
       this.#ending = this.#ending.filter((one) => !held.includes(one));
       this.#released = [...this.#released, ...held];
       this.#beatNow();
@@ -153,8 +157,12 @@ class LeasedMember implements JoinedGroup {
   }
 
   async #revoke(partitions: readonly number[]): Promise<void> {
+    if (partitions.length === 0) return;
     for (const partition of partitions) this.#has.delete(partition);
-    if (partitions.length > 0) await this.#member.revoked(partitions).catch((error) => this.#member.failed(error));
+    const revoked = this.#member.revoked(partitions).catch((error) => this.#member.failed(error));
+    this.#revoking.add(revoked);
+    await revoked;
+    this.#revoking.delete(revoked);
   }
 }
 

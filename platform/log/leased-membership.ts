@@ -97,10 +97,11 @@ class LeasedMember implements JoinedGroup {
   #beatNow(): void {
     this.#isDue = this.#beating !== null;
     if (this.#beating || this.#hasLeft) return;
+    const report = (error: unknown) => this.#hasLeft || this.#member.failed(error);
     this.#beating = this.#beat()
       .then(
-        () => this.#member.failed(null),
-        (error) => this.#member.failed(error),
+        () => void report(null),
+        (error) => void report(error),
       )
       .finally(() => {
         this.#beating = null;
@@ -148,7 +149,8 @@ class LeasedMember implements JoinedGroup {
     void Promise.all(this.#revoking).then(() => {
       this.#ending = this.#ending.filter((one) => !held.includes(one));
       this.#released = [...this.#released, ...held];
-      this.#beatNow();
+      // What it did not read can wait for the next heartbeat.
+      if (had.length > 0) this.#beatNow();
     });
   }
 

@@ -6,7 +6,19 @@ import { FAULTS_MS, type GroupAction, MEMBERS, simulateGroup } from './consumer-
 const RUNS = process.env.TEST_ALL ? 150 : 40;
 const MS_MAX = 12_000;
 
-const kinds = fc.constantFrom<GroupAction['kind']>('start', 'start', 'start', 'stop', 'crash', 'pause', 'pause', 'database', 'slow', 'cut', 'cut');
+const kinds = fc.constantFrom<GroupAction['kind']>(
+  'start',
+  'start',
+  'start',
+  'stop',
+  'crash',
+  'pause',
+  'pause',
+  'database',
+  'slow',
+  'cut',
+  'cut',
+);
 const actions = fc.array(
   fc.record({ at: fc.nat(FAULTS_MS - 1), member: fc.nat(MEMBERS - 1), kind: kinds, ms: fc.integer({ min: 100, max: MS_MAX }) }),
   { minLength: 4, maxLength: 30 },

@@ -109,7 +109,8 @@ export class SharedGroup {
     const { machine } = run;
     const requireHeld = (read: readonly ReadRange[]) => {
       for (const { partition } of read)
-        if (isRunning(run) && !run.has.has(partition)) this.mistakes.push(`${run.name} writes for partition ${partition}, which it has given up`);
+        if (isRunning(run) && !run.has.has(partition))
+          this.mistakes.push(`${run.name} writes for partition ${partition}, which it has given up`);
     };
     const apply = (batches: readonly EventBatch[], read: readonly ReadRange[]) => {
       requireHeld(read);

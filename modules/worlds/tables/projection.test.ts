@@ -200,6 +200,25 @@ for (const engine of ENGINES)
       }
     });
 
+    test('tell what the zones are, when two processes apply the events of different partitions at the same time', async () => {
+      for (const seed of [21, 22, 23]) {
+        await clear();
+        const { batches, zones } = await played(seed, 200);
+        const names = [...new Set(batches.map(({ zone }) => zone))];
+        const apply = async (partition: number) => {
+          const projection = worldProjection(database);
+          let from = 0;
+          for (const batch of batches.filter(({ zone }) => names.indexOf(zone) % 2 === partition)) {
+            const read = [{ partition, from, next: from + batch.events.length }];
+            await projection.apply([batch], read);
+            from += batch.events.length;
+          }
+        };
+        await Promise.all([apply(0), apply(1)]);
+        assert.deepEqual(await rows(), truthOf(zones), `seed ${seed}`);
+      }
+    });
+
     // The embedded engine is part of this process here.
     const testCrash = engine.name === 'PGlite' ? () => {} : test;
     testCrash('fault 42: have every event once, whatever a crash of the database has lost', async () => {

@@ -5,14 +5,14 @@ import type { HeldPartition } from './membership.ts';
  * only after its owner has released it, or the lease of its owner has ended.
  */
 
-export interface MemberLease {
+interface MemberLease {
   /** End of the lease by the clock of the store, epoch ms. */
   readonly until: number;
   /** Number of partitions that the member knows. Others may know more, while a log with more partitions is introduced. */
   readonly partitions: number;
 }
 
-export interface PartitionOwner {
+interface PartitionOwner {
   readonly owner: string | null;
   /** Generation in which it got the partition, or lost it if there is none. */
   readonly generation: number;

@@ -31,7 +31,7 @@ const LOST = 0.05;
 /** Maximum number of batches of a read, so that a group has much to do. */
 const READ_BATCHES_MAX = 3;
 
-export const partitionOf = (zone: ZoneAddress): number => ZONES.indexOf(zone) % PARTITIONS;
+const partitionOf = (zone: ZoneAddress): number => ZONES.indexOf(zone) % PARTITIONS;
 /** Whether a batch can never be applied. */
 export const isPoison = ({ firstSeq }: EventBatch): boolean => firstSeq % 6 === 0;
 

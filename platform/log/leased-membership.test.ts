@@ -130,6 +130,23 @@ describe('a member of a group with leases', () => {
     );
   });
 
+  test('leaves only when it has given up everything, also what it was giving up before', async () => {
+    const done = Promise.withResolvers<void>();
+    let hasLeft = false;
+    leave = async () => {
+      hasLeft = true;
+    };
+    replies = [reply(1, held(1, 0)), reply(1, held(1, 0), [0])];
+    const joined = await join(undefined, () => done.promise);
+    await clock.advance(1_000);
+    const leaving = joined.leave();
+    await clock.advance(500);
+    assert.equal(hasLeft, false);
+    done.resolve();
+    await leaving;
+    assert.equal(hasLeft, true);
+  });
+
   test('a leave ends also when the store does not respond, and nothing is told after it', async () => {
     replies = [reply(1, held(1, 0)), () => new Promise(() => {})];
     leave = () => new Promise(() => {});

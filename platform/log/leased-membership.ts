@@ -85,7 +85,8 @@ class LeasedMember implements JoinedGroup {
     this.#cancelEnd();
     // A heartbeat that takes effect after the leave would be one of a member that does not exist.
     await within(clock, LEAVE_MS_MAX, 'the heartbeat', this.#beating ?? Promise.resolve()).catch(() => {});
-    await this.#revokeAll();
+    void this.#revokeAll();
+    await Promise.all(this.#revoking);
     await within(clock, LEAVE_MS_MAX, 'the leave', store.leave(this.#group, this.#name)).catch(() => {});
   }
 

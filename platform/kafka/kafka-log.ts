@@ -3,6 +3,7 @@ import {
   type ConsumerRegistry,
   type DeadLetterBox,
   type EventLog,
+  type GroupMembership,
   type LoggedBatch,
   type LogRead,
   type LogStats,
@@ -28,6 +29,8 @@ export interface KafkaLogParts {
   readonly manifests: ShardManifests;
   readonly cursors: StoredCursors;
   readonly consumers: ConsumerRegistry;
+  /** Missing where one process runs each consumer group. */
+  readonly membership?: GroupMembership;
   readonly deadLetters: DeadLetterBox & {
     /** Forgets the events before the start of their shard. */
     prune(starts: readonly number[]): Promise<void>;
@@ -48,6 +51,7 @@ export class KafkaLog implements EventLog {
   readonly inFlightMax: number;
   readonly consumers: ConsumerRegistry;
   readonly deadLetters: KafkaLogParts['deadLetters'];
+  readonly membership?: GroupMembership;
   readonly #parts: KafkaLogParts;
   readonly #topicId: string;
   readonly #journal: KafkaJournal;
@@ -78,6 +82,7 @@ export class KafkaLog implements EventLog {
     this.inFlightMax = this.#journal.inFlightMax;
     this.consumers = parts.consumers;
     this.deadLetters = parts.deadLetters;
+    if (parts.membership) this.membership = parts.membership;
   }
 
   shardOf(zone: ZoneAddress): number {

@@ -3,16 +3,12 @@ import { type Clock, type EventBatch, messageOf, within } from '@millrace/kernel
 import { Backoff } from '@millrace/resilience';
 import { CaughtUpWaiters } from './caught-up.ts';
 import { storeDeadLetter } from './dead-letters.ts';
-import {
-  type ConsumerGap,
-  type ConsumerStats,
-  type EventLog,
-  type KnownGroup,
-  type LoggedBatch,
-  type LogRead,
-  OffsetOutOfRange,
-} from './event-log.ts';
+import { DroppedRanges } from './dropped-ranges.ts';
+import { type ConsumerGap, type ConsumerStats, type EventLog, type LoggedBatch, type LogRead, OffsetOutOfRange } from './event-log.ts';
+import { GroupPositions } from './group-positions.ts';
+import { soleMembership } from './membership.ts';
 import { lagOf, READ_MS_MAX, readEnds, storedOffsets, unknownEnds } from './offsets.ts';
+import { OwnMembership } from './own-membership.ts';
 import { Pause } from './pause.ts';
 import { CannotApply, type Projection } from './projection.ts';
 import { Replays } from './replays.ts';
@@ -28,20 +24,21 @@ const RETRY_MOST_MS = 5_000;
 /** Interval at which skipped offsets are saved to the table, and the group’s offsets to the log, ms. */
 const NOTED_EVERY_MS = 1_000;
 
-/** Reads the log for one projection until it is stopped. New events of all partitions are applied together, because the cost of a write hardly depends on its size. */
+/**
+ * Reads the log for one projection until it is stopped: the partitions that are assigned to this process. New events of all of them are applied together,
+ * because the cost of a write hardly depends on its size.
+ */
 export class ConsumerGroup {
   readonly #log: EventLog;
   readonly #projection: Projection;
   readonly #clock: Clock;
   readonly #onFailure: (message: string) => void;
   readonly #reasonOf: (error: unknown) => string;
-  #offsets: number[] = [];
-  /** What the log knew of this group at the start, with the gaps since. */
-  #known: Pick<KnownGroup, 'offsets' | 'gaps'> = { offsets: [], gaps: [] };
-  /** Stored offsets; behind `#offsets` where events were skipped. */
-  #stored: number[] = [];
-  /** Partitions of which it is not known whether the store is ahead. They are not read. */
-  #unknown: ReadonlySet<number> = new Set();
+  readonly #membership: OwnMembership;
+  readonly #positions = new GroupPositions();
+  readonly #ranges: DroppedRanges;
+  /** Offsets that the log knew at the start. */
+  #knownOffsets: readonly number[] = [];
   /** Partition that the next read begins with. */
   #first = 0;
   #applied = 0;
@@ -57,11 +54,7 @@ export class ConsumerGroup {
   /** The wait of `#gather`, and before a retry. */
   readonly #pause: Pause;
   #unsubscribe: (() => void) | null = null;
-  /** Offsets by partition up to which events were skipped, and that are not saved to the table yet. */
-  readonly #skipped = new Map<number, number>();
   #notedAt = 0;
-  /** By partition, the range that retention dropped before the group read it. */
-  readonly #overtaken = new Map<number, ConsumerGap>();
   readonly #replays: Replays;
   readonly #awaiting = new CaughtUpWaiters();
 
@@ -75,14 +68,24 @@ export class ConsumerGroup {
   ) {
     this.#log = log;
     this.#projection = projection;
-    this.#replays = new Replays(log, projection);
+    this.#membership = new OwnMembership({
+      membership: (projection.isShared ? log.membership : undefined) ?? soleMembership(log.partitions),
+      group: projection.name,
+      positions: this.#positions,
+      reasonOf,
+      onChanged: this.#assignmentChanged,
+    });
+    this.#replays = new Replays(log, projection, (partition) => this.#membership.mayWrite(partition));
+    this.#ranges = new DroppedRanges({ log, projection, positions: this.#positions, clock, onFailure });
     this.#clock = clock;
     this.#pause = new Pause(clock);
     this.#onFailure = onFailure;
     this.#reasonOf = reasonOf;
   }
 
-  /** Starts reading. Resolves when the stored offsets are read, which is tried until it succeeds, or when the group is stopped before. */
+  /**
+   * Joins the group and starts reading. Resolves when the stored offsets are read, which is tried until it succeeds, or when the group is stopped before.
+   */
   start(): Promise<void> {
     this.#stopped = false;
     const begun = Promise.withResolvers<void>();
@@ -95,91 +98,90 @@ export class ConsumerGroup {
   async #begin(): Promise<void> {
     // From now on retention waits for this group, whether its store can be read or not.
     const known = await this.#log.consumers.find(this.#projection.name);
-    if (known) this.#known = known;
-    else void this.#register();
-    const { offsets: stored, unknown } = await storedOffsets(this.#projection, this.#log, this.#clock);
-    this.#offsets = [...stored];
-    this.#stored = stored;
-    this.#unknown = new Set(unknown);
-    this.#checkFailure = unknownEnds(this.#projection.name, unknown);
-    this.#skipped.clear();
-    this.#overtaken.clear();
-    this.#checkedAt = this.#clock.elapsed();
+    if (known) {
+      this.#knownOffsets = known.offsets;
+      this.#ranges.gaps = known.gaps;
+    } else void this.#register();
+    await this.#membership.join();
+    await this.#goOnFromStored();
     await this.#register();
     this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
   }
 
   /** Saves the group’s offsets to the log. If the log cannot be written now, they are saved later. */
   async #register(): Promise<void> {
-    await this.#log.consumers
-      .note(this.#projection.name, this.#offsets)
-      .catch((error) => this.#onFailure(`${this.#projection.name} could not be registered with the log: ${this.#reasonOf(error)}`));
+    await this.#noteOffsets().catch((error) =>
+      this.#onFailure(`${this.#projection.name} could not be registered with the log: ${this.#reasonOf(error)}`),
+    );
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#wake?.();
-    this.#pause.end();
+    this.#wakeUp();
     await this.#running;
     this.#unsubscribe?.();
     await this.#noteProgress().catch((error) =>
       this.#onFailure(`${this.#projection.name} could not store its offsets and will read events again: ${this.#reasonOf(error)}`),
     );
+    await this.#membership.leave();
+  }
+
+  readonly #assignmentChanged = (partitions: readonly number[], isAssigned: boolean): void => {
+    this.#ranges.forget(partitions);
+    // Another process may have put some.
+    if (isAssigned) this.#log.deadLetters.reload?.(this.#projection.name);
+    this.#wakeUp();
+  };
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#pause.end();
   }
 
   /**
-   * Skips the events that retention dropped before the group read them. Records the gap first.
+   * Skips the events that retention dropped before the group read them, in the partitions of this process. Records the gap first.
    * @returns the gaps; none when no events were dropped
    */
-  async skipDropped(): Promise<ConsumerGap[]> {
-    const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
-    const { gaps: known } = this.#known;
-    for (const gap of gaps) {
-      // A skip that failed has recorded it.
-      if (known.some(({ partition, from, to }) => partition === gap.partition && from === gap.from && to === gap.to)) continue;
-      await this.#log.consumers.recordGap(this.#projection.name, gap);
-      this.#known = { ...this.#known, gaps: [...this.#known.gaps, gap] };
-      this.#onFailure(`${this.#projection.name} skipped offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
-    }
-    const read = gaps.map(({ partition, to }) => this.#rangeTo(partition, to));
-    await this.#projection.apply([], read);
-    this.#noteStored(read);
-    for (const { partition, to } of gaps) {
-      this.#offsets[partition] = to;
-      this.#overtaken.delete(partition);
-    }
+  skipDropped(): Promise<ConsumerGap[]> {
+    return this.#membership.doing(this.#skipDropped());
+  }
+
+  async #skipDropped(): Promise<ConsumerGap[]> {
+    const gaps = await this.#ranges.skip();
     if (gaps.length > 0) this.#failure = null;
-    this.#wake?.();
-    this.#pause.end();
+    this.#wakeUp();
     return gaps;
   }
 
-  /** Resolves when all events that the log has now are applied; at once while the group is stopped, by a caller or by dropped events. */
+  /**
+   * Resolves when all events that the log has now are applied, of the partitions that this process has: it does not wait for those of other processes.
+   * At once while the group is stopped, by a caller or by dropped events.
+   */
   async caughtUp(): Promise<void> {
     const ends = await readEnds(this.#log, this.#clock, () => this.#stopped);
-    if (!ends || this.#stopped || this.#hasStopped() || this.#hasReached(ends)) return;
+    if (!ends || this.#stopped || this.#ranges.areStopping || this.#hasReached(ends)) return;
     const reached = this.#awaiting.add(ends);
-    this.#wake?.();
-    this.#pause.end();
+    this.#wakeUp();
     return reached;
   }
 
   /** Applies a dead letter again. See `Replays`. */
   replay(id: number): Promise<boolean> {
-    return this.#replays.replay(id);
+    return this.#membership.doing(this.#replays.replay(id));
   }
 
   stats(): ConsumerStats {
-    const offsets = this.#offsets.length > 0 ? this.#offsets : this.#known.offsets;
+    const offsets = this.#positions.offsets.length > 0 ? this.#positions.offsets : this.#knownOffsets;
     return {
       group: this.#projection.name,
-      lag: lagOf(this.#log, offsets),
+      lag: lagOf(this.#log, offsets, (partition) => this.#membership.isCounted(partition)),
       applied: this.#applied,
       deadLetters: this.#deadLetters,
-      failure: this.#failure ?? this.#checkFailure ?? this.#noteFailure,
+      failure: this.#failure ?? this.#checkFailure ?? this.#membership.failure ?? this.#noteFailure,
       offsets: [...offsets],
-      overtaken: [...this.#overtaken.values()],
-      gaps: this.#known.gaps,
+      partitions: this.#positions.partitions,
+      overtaken: this.#ranges.list(),
+      gaps: this.#ranges.gaps,
     };
   }
 
@@ -192,7 +194,7 @@ export class ConsumerGroup {
       if (events === null) break;
       if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
         this.#notedAt = this.#clock.elapsed();
-        this.#noteFailure = await this.#noteProgress().then(() => null, this.#reasonOf);
+        this.#noteFailure = await this.#membership.doing(this.#noteProgress()).then(() => null, this.#reasonOf);
       }
       this.#awaiting.resolve(this.#hasReached);
       if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();
@@ -215,7 +217,7 @@ export class ConsumerGroup {
     await this.#pause.wait(GATHER_MS);
   }
 
-  readonly #hasReached = (ends: readonly number[]): boolean => ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
+  readonly #hasReached = (ends: readonly number[]): boolean => this.#membership.isJoined && this.#positions.hasReached(ends);
 
   /** Reads and applies new events. @returns number of events that were read */
   async #readOnce(): Promise<number> {
@@ -223,81 +225,70 @@ export class ConsumerGroup {
     const read: ReadRange[] = [];
     const failures: Error[] = [];
     let events = 0;
-    if (this.#hasStopped()) return 0;
-    if (this.#overtaken.size > 0) await this.skipDropped();
+    if (this.#positions.unread().length > 0) await this.#goOnFromStored();
+    if (this.#ranges.areStopping) return 0;
+    if (!this.#ranges.isEmpty) await this.#skipDropped();
+    const readable = this.#positions.readable();
     for (let turn = 0; turn < this.#log.partitions && events < READ_EVENTS_MAX && !this.#stopped; turn++) {
       const partition = this.#first;
       this.#first = (this.#first + 1) % this.#log.partitions;
-      if (this.#unknown.has(partition)) continue;
-      const offset = this.#offsets[partition] ?? 0;
+      if (!this.#isOurs(readable, partition)) continue;
+      const offset = this.#positions.offsets[partition] ?? 0;
       const { batches, next, failure } = await this.#read(partition, offset, READ_EVENTS_MAX - events);
       if (failure) failures.push(failure);
-      if (next === offset) continue;
+      if (next === offset || !this.#isOurs(readable, partition)) continue;
       // Offsets of Kafka count records.
       events += batches.reduce((sum, { batch }) => sum + batch.events.length, next - offset - batches.length);
       const wanted = this.#projection.wants ? batches.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : batches;
       if (wanted.length > 0) {
         for (const batch of wanted) found.push(batch);
-        read.push(this.#rangeTo(partition, next));
+        read.push(this.#positions.rangeTo(partition, next));
       } else {
-        this.#skipped.set(partition, next);
+        this.#positions.noteSkipped(partition, next);
         this.#advance(partition, next);
       }
     }
     if (read.length > 0) {
-      if (!(await this.#applyAll(found, read))) return 0;
-      this.#noteStored(read);
-      for (const { partition, next } of read) this.#advance(partition, next);
+      const applied = await this.#applyAll(found, read, readable);
+      if (!applied) return 0;
+      this.#positions.noteStored(applied);
+      for (const { partition, next } of applied) this.#advance(partition, next);
     }
     // A partition that cannot be read does not hold up the others.
     if (failures[0]) throw failures[0];
     return events;
   }
 
-  #rangeTo(partition: number, next: number): ReadRange {
-    return { partition, from: this.#stored[partition] ?? 0, next };
-  }
-
-  #noteStored(read: readonly ReadRange[]): void {
-    for (const { partition, next } of read) {
-      this.#stored[partition] = next;
-      if ((this.#skipped.get(partition) ?? 0) <= next) this.#skipped.delete(partition);
-    }
+  /** Whether a partition is still assigned as it was. */
+  #isOurs(readable: ReadonlyMap<number, number>, partition: number): boolean {
+    return readable.has(partition) && this.#positions.isHeld(partition, readable.get(partition));
   }
 
   /** Checks the stored offsets. If they differ from the expected ones, continues from them. */
   async #check(): Promise<void> {
-    try {
-      await this.#goOnFromStored();
-      this.#checkFailure = unknownEnds(this.#projection.name, [...this.#unknown]);
-    } catch (error) {
+    await this.#goOnFromStored().catch((error) => {
       this.#checkFailure = this.#reasonOf(error);
-    }
+    });
     this.#checkedAt = this.#clock.elapsed();
   }
 
   async #goOnFromStored(): Promise<void> {
-    const { offsets: stored, unknown } = await storedOffsets(this.#projection, this.#log, this.#clock);
-    // Up to where the group has read, the log has the events.
-    this.#unknown = new Set(unknown.filter((one) => this.#unknown.has(one) || stored[one] !== this.#stored[one]));
-    for (const [partition, next] of stored.entries()) {
-      const believed = this.#stored[partition] ?? 0;
-      if (next === believed) continue;
+    const asked = this.#positions.unread();
+    const { offsets, unknown } = await storedOffsets(this.#projection, this.#log, this.#clock);
+    for (const { partition, expected, stored } of this.#positions.adopt(offsets, unknown, asked)) {
       this.#onFailure(
-        next < believed
-          ? `the store of ${this.#projection.name} has lost partition ${partition} from offset ${next} to ${believed - 1}; it is read again`
-          : `the store of ${this.#projection.name} has partition ${partition} up to offset ${next - 1}, not ${believed - 1}`,
+        stored < expected
+          ? `the store of ${this.#projection.name} has lost partition ${partition} from offset ${stored} to ${expected - 1}; it is read again`
+          : `the store of ${this.#projection.name} has partition ${partition} up to offset ${stored - 1}, not ${expected - 1}`,
       );
-      this.#stored[partition] = next;
-      this.#offsets[partition] = next;
-      this.#skipped.delete(partition);
-      this.#overtaken.delete(partition);
+      this.#ranges.forget([partition]);
     }
+    this.#checkFailure = unknownEnds(this.#projection.name, this.#positions.unknown);
+    this.#checkedAt = this.#clock.elapsed();
   }
 
   #advance(partition: number, next: number): void {
-    this.#applied += next - (this.#offsets[partition] ?? 0);
-    this.#offsets[partition] = next;
+    this.#applied += this.#positions.advance(partition, next);
   }
 
   /** Reads the log from an offset. Empty when retention has dropped what is there, or it cannot be read. */
@@ -312,16 +303,13 @@ export class ConsumerGroup {
   }
 
   /** Stops the group at a gap until an operator skips it, unless its projection skips gaps by itself. */
-  async #dropped({ partition, offset, start, message }: OffsetOutOfRange): Promise<void> {
-    this.#overtaken.set(partition, { partition, from: offset, to: start, at: this.#clock.now() });
-    this.#failure = message;
-    this.#onFailure(`${this.#projection.name} has stopped: ${message}`);
-    if (!this.#hasStopped()) return void (await this.skipDropped());
+  async #dropped(error: OffsetOutOfRange): Promise<void> {
+    if (!this.#positions.has(error.partition)) return;
+    this.#ranges.add(error);
+    this.#failure = error.message;
+    this.#onFailure(`${this.#projection.name} has stopped: ${error.message}`);
+    if (!this.#ranges.areStopping) return void (await this.#skipDropped());
     this.#awaiting.resolve(() => true);
-  }
-
-  #hasStopped(): boolean {
-    return this.#overtaken.size > 0 && this.#projection.onOutOfRange !== 'skip';
   }
 
   #note(message: string, error: unknown): void {
@@ -334,8 +322,8 @@ export class ConsumerGroup {
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
     while (!this.#stopped) {
       try {
-        const result = await work();
-        if (this.#overtaken.size === 0) this.#failure = null;
+        const result = await this.#membership.doing(work());
+        if (this.#ranges.isEmpty) this.#failure = null;
         return result;
       } catch (error) {
         const waitMs = backoff.next();
@@ -349,38 +337,54 @@ export class ConsumerGroup {
   /** Saves skipped offsets to the table, and the group’s offsets to the log. */
   async #noteProgress(): Promise<void> {
     // Before the stored offsets are read, those in the log are right.
-    if (this.#offsets.length === 0) return;
-    if (this.#skipped.size > 0) await this.#reportSkipped();
-    await this.#log.consumers.note(this.#projection.name, this.#offsets);
+    if (this.#positions.offsets.length === 0) return;
+    const skipped = this.#positions.skipped();
+    if (skipped.length > 0) {
+      await this.#projection.apply([], skipped);
+      this.#positions.noteStored(skipped);
+    }
+    await this.#noteOffsets();
   }
 
-  async #reportSkipped(): Promise<void> {
-    const skipped = [...this.#skipped].map(([partition, next]) => this.#rangeTo(partition, next));
-    await this.#projection.apply([], skipped);
-    this.#noteStored(skipped);
+  #noteOffsets(): Promise<void> {
+    return this.#log.consumers.note(this.#projection.name, this.#positions.offsets, this.#membership.held);
   }
 
-  /** Applies batches. @returns false when the group was stopped before, or the stored offsets have changed */
-  async #applyAll(found: readonly LoggedBatch[], read: readonly ReadRange[]): Promise<boolean> {
+  /**
+   * Applies batches, except those of partitions that were revoked meanwhile.
+   * @returns the ranges that were applied; null when the group was stopped before, or the stored offsets have changed
+   */
+  async #applyAll(
+    found: readonly LoggedBatch[],
+    read: readonly ReadRange[],
+    readable: ReadonlyMap<number, number>,
+  ): Promise<readonly ReadRange[] | null> {
+    const isOurs = ({ partition }: { readonly partition: number }) => this.#isOurs(readable, partition);
     let left = found;
     while (!this.#stopped) {
+      left = left.filter(isOurs);
+      const ranges = read.filter(isOurs);
+      if (ranges.length === 0) return ranges;
       try {
         await this.#projection.apply(
           left.map(({ batch }) => batch),
-          read,
+          ranges,
         );
         this.#failure = null;
-        return true;
+        return ranges;
       } catch (error) {
-        if (error instanceof OffsetsChanged && (await this.#isMoved())) return false;
+        if (error instanceof OffsetsChanged && (await this.#isMoved())) return null;
         const failed = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
         if (!(error instanceof CannotApply) || !failed) throw error;
-        const { isNew, rest } = await storeDeadLetter(this.#log.deadLetters, this.#projection.name, failed, error, this.#clock.now());
+        const { isNew, rest } = await storeDeadLetter(this.#log.deadLetters, this.#projection.name, failed, error, {
+          createdAt: this.#clock.now(),
+          generation: this.#membership.held && readable.get(failed.partition),
+        });
         if (isNew) this.#noteDeadLetter(failed.batch, error);
         left = left.flatMap((one) => (one === failed ? rest : [one]));
       }
     }
-    return false;
+    return null;
   }
 
   /** Reads the stored offsets again. @returns false when that fails; then the write is retried */

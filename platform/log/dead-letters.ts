@@ -11,13 +11,15 @@ export async function storeDeadLetter(
   group: string,
   failed: LoggedBatch,
   { message: reason, only }: CannotApply,
-  createdAt: number,
+  /** Time, epoch ms; and the generation in which this process has the partition, if processes share the group. */
+  { createdAt, generation }: { readonly createdAt: number; readonly generation?: number | undefined },
 ): Promise<{ readonly isNew: boolean; readonly rest: readonly LoggedBatch[] }> {
   const { dead, rest } = only === undefined ? { dead: failed, rest: [] } : splitAt(failed, only.index);
   const { partition, offset, batch } = dead;
   const { zone, firstSeq: seq } = batch;
   const isNew = !(await box.has(group, zone, seq));
-  if (isNew) await box.put({ group, partition, offset, zone, seq, reason, createdAt, ...(only && { resumeFrom: only.command }) }, batch);
+  const deadLetter = { group, partition, offset, zone, seq, reason, createdAt, ...(only && { resumeFrom: only.command }) };
+  if (isNew) await box.put(deadLetter, batch, generation);
   return { isNew, rest };
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { OffsetsChanged } from '@millrace/base/offsets';
 import type { EventBatch } from '@millrace/kernel';
 import { type EventLog, OffsetOutOfRange } from './event-log.ts';
 import { appendTo } from './testing/index.ts';
@@ -174,6 +175,20 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       await reopen();
       assert.deepEqual(await log.consumers.find('g'), { group: 'g', offsets: [1, 9], gaps: [gap], beyondEnd: [] });
       assert.equal(await log.consumers.find('other'), undefined);
+    });
+
+    test('moves the offsets of a group that has no other store, if they are the expected ones', async () => {
+      const advance = (...read: { partition: number; from: number; next: number }[]) => log.consumers.advance('g', read, [4, 5]);
+      await assert.rejects(advance({ partition: 0, from: 0, next: 7 }), OffsetsChanged);
+      await log.consumers.note('g', []);
+      await advance({ partition: 0, from: 4, next: 7 });
+      await assert.rejects(advance({ partition: 1, from: 5, next: 6 }, { partition: 0, from: 4, next: 8 }), OffsetsChanged);
+      const results = await Promise.allSettled([8, 9].map((next) => advance({ partition: 1, from: 5, next })));
+      assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+      await reopen();
+      const [first, second] = (await log.consumers.find('g'))?.offsets ?? [];
+      assert.equal(first, 7);
+      assert.equal(second, results[0]?.status === 'fulfilled' ? 8 : 9);
     });
 
     test('does not take a dead letter of another zone or group for a removed one whose id it has', async () => {

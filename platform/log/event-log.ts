@@ -1,5 +1,7 @@
+import type { ReadRange } from '@millrace/base/offsets';
 import type { DeadLetter } from '@millrace/contracts';
 import type { EventBatch, Journal, ZoneAddress } from '@millrace/kernel';
+import type { GroupMembership } from './membership.ts';
 
 /**
  * A batch with its position. Offsets count the events of the partition in LMDB, and the records in Kafka, where other records are between batches; `next` is
@@ -63,15 +65,18 @@ export interface ConsumerGap {
   readonly at: number;
 }
 
-/** Progress of a consumer group. */
+/** Progress of a consumer group in one process. */
 export interface ConsumerStats {
   readonly group: string;
-  /** Unread events in the log, over all partitions. */
+  /** Unread events in the log, over the partitions of this process; over all partitions before it has joined the group. */
   readonly lag: number;
   readonly applied: number;
   readonly deadLetters: number;
   readonly failure: string | null;
+  /** By partition. Of partitions of other processes some seconds old. */
   readonly offsets: readonly number[];
+  /** Partitions of this process. */
+  readonly partitions: readonly number[];
   /** Ranges that retention dropped before the group read them. While there are any, the group reads nothing. See `skipDropped`. */
   readonly overtaken: readonly ConsumerGap[];
   /** Ranges that the group has skipped. */
@@ -97,8 +102,19 @@ export interface KnownGroup {
 
 /** The groups that read the log. Retention waits for all of them, whether they run or not. */
 export interface ConsumerRegistry {
-  /** Saves the offsets of a group, and registers a new group. The group’s own store is authoritative; this copy may lag behind it. */
-  note(group: string, offsets: readonly number[]): Promise<void>;
+  /**
+   * Saves the offsets of a group, and registers a new group. The group’s own store is authoritative; this copy may lag behind it.
+   * @param held if processes share the group: the partitions of this process with the generations of their assignments. Only their offsets are saved, and
+   *   those of partitions without one
+   * @throws StaleGeneration when one of them was assigned again
+   */
+  note(group: string, offsets: readonly number[], held?: ReadonlyMap<number, number>): Promise<void>;
+  /**
+   * For a group whose only store is the registry: moves its offsets from the starts of ranges to their ends, all or none.
+   * @param initial offsets of a group that has saved none
+   * @throws OffsetsChanged when a saved offset is not the start of its range
+   */
+  advance(group: string, read: readonly ReadRange[], initial: readonly number[]): Promise<void>;
   /** Unregisters a group: retention no longer waits for it. */
   remove(group: string): Promise<void>;
   groups(): Promise<readonly KnownGroup[]>;
@@ -150,6 +166,8 @@ export interface EventLog extends Journal {
   pauseWrites(work: () => Promise<void>): Promise<void>;
   readonly deadLetters: DeadLetterBox;
   readonly consumers: ConsumerRegistry;
+  /** Divides the partitions among the processes that run a group. Missing where a log has one process for each group. */
+  readonly membership?: GroupMembership;
   /** From memory. For a log on other machines it may be a second old. */
   stats(): LogStats;
   close(): Promise<void>;
@@ -157,7 +175,11 @@ export interface EventLog extends Journal {
 
 /** Dead letters: events that a consumer could not apply, with the reason, until they are replayed or removed. */
 export interface DeadLetterBox {
-  put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
+  /**
+   * @param generation if processes share the group: that in which this process got the partition
+   * @throws StaleGeneration when the partition was assigned again
+   */
+  put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch, generation?: number): Promise<void>;
   list(group?: string): Promise<readonly DeadLetter[]>;
   /** Whether a dead letter of a group that begins with the event waits. */
   has(group: string, zone: string, seq: number): Promise<boolean>;
@@ -169,6 +191,8 @@ export interface DeadLetterBox {
   remove(id: number): Promise<void>;
   /** Whether the event was ever a dead letter of a group, including replayed and removed ones, until retention deletes the event. */
   wasPut(group: string, zone: string, seq: number): Promise<boolean>;
+  /** Makes `wasPut` know what other processes have put. Call it when the process gets partitions of the group. Missing where it always does. */
+  reload?(group: string): void;
 }
 
 /** A dead letter with its events. */

@@ -16,9 +16,12 @@ export {
   type OpenDeadLetter,
   type RetentionRule,
 } from './event-log.ts';
+export { EMPTY_GROUP, type GroupState, type Heartbeat, type HeartbeatReply, heartbeat, withoutMember } from './group-state.ts';
+export { type GroupStore, LeasedMembership } from './leased-membership.ts';
 export { LmdbLog, openLmdbLog } from './lmdb-log.ts';
 export type { ShardPlacement } from './lmdb-owners.ts';
-export { lagOf } from './offsets.ts';
+export { type GroupMember, type GroupMembership, type HeldPartition, type JoinedGroup, StaleGeneration } from './membership.ts';
+export { advancedOffsets, lagOf } from './offsets.ts';
 export { PARTITIONS } from './partitions.ts';
 export { CannotApply, type Projection } from './projection.ts';
 export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';

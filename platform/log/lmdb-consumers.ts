@@ -1,7 +1,9 @@
+import type { ReadRange } from '@millrace/base/offsets';
 import { partOfCommit, type StoreWriter } from '@millrace/lmdb/commit';
 import { inTransaction } from '@millrace/lmdb/open-shared';
 import type { Database, RootDatabase } from 'lmdb';
 import type { ConsumerGap, ConsumerRegistry, KnownGroup } from './event-log.ts';
+import { advancedOffsets } from './offsets.ts';
 
 /** What the log stores of a consumer group. `beyondEnd` is missing unless the store of the group was ahead of the log. */
 export type StoredGroup = Omit<KnownGroup, 'group' | 'beyondEnd'> & Partial<Pick<KnownGroup, 'beyondEnd'>>;
@@ -25,6 +27,10 @@ export class LmdbConsumers implements ConsumerRegistry {
     // Unchanged offsets need no write.
     if (known && String(known.offsets) === String(offsets)) return;
     await this.#change(group, (known) => ({ ...known, offsets: [...offsets] }));
+  }
+
+  async advance(group: string, read: readonly ReadRange[], initial: readonly number[]): Promise<void> {
+    await this.#change(group, (known) => ({ ...known, offsets: advancedOffsets(group, known.offsets, read, initial) }));
   }
 
   async remove(group: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { type ReadRange, requireOffsets } from '@millrace/base/offsets';
 import { type Clock, within } from '@millrace/kernel';
 import { type EventLog, OffsetBeyondEnd } from './event-log.ts';
 import type { Projection } from './projection.ts';
@@ -46,6 +47,18 @@ export async function storedOffsets(
   return { offsets, unknown };
 }
 
+/**
+ * The offsets of a group after ranges were read.
+ * @param initial offsets of a group that has saved none
+ * @throws OffsetsChanged when an offset is not the start of its range
+ */
+export function advancedOffsets(group: string, saved: readonly number[], read: readonly ReadRange[], initial: readonly number[]): number[] {
+  const offsets = new Map((saved.length > 0 ? saved : initial).entries());
+  requireOffsets(group, offsets, read);
+  for (const { partition, next } of read) offsets.set(partition, next);
+  return Array.from({ length: Math.max(-1, ...offsets.keys()) + 1 }, (_none, partition) => offsets.get(partition) ?? 0);
+}
+
 /** Why a group does not read some partitions; null without any. */
 export function unknownEnds(group: string, partitions: readonly number[]): string | null {
   if (partitions.length === 0) return null;
@@ -54,9 +67,14 @@ export function unknownEnds(group: string, partitions: readonly number[]): strin
   return `${which} not known, so that they are not read: the store of ${group} may be ahead of the log`;
 }
 
-/** Number of events in the log from the offsets of a group on, over all partitions whose ends are known. */
-export function lagOf(log: Pick<EventLog, 'stats'>, offsets: readonly number[]): number {
-  return log.stats().partitions.reduce((sum, { end }, partition) => sum + Math.max(0, end - (offsets[partition] ?? 0)), 0);
+/** Number of events in the log from the offsets of a group on, over all partitions that count and whose ends are known. */
+export function lagOf(
+  log: Pick<EventLog, 'stats'>,
+  offsets: readonly number[],
+  isCounted: (partition: number) => boolean = () => true,
+): number {
+  const lag = (end: number, partition: number) => (isCounted(partition) ? Math.max(0, end - (offsets[partition] ?? 0)) : 0);
+  return log.stats().partitions.reduce((sum, { end }, partition) => sum + lag(end, partition), 0);
 }
 
 /** The ends of the log. Waits until they can be read. @returns null when the reader is stopped before */

@@ -13,6 +13,11 @@ export interface Projection {
    * The gap is recorded in both cases.
    */
   readonly onOutOfRange?: 'stop' | 'skip';
+  /**
+   * Whether the processes that run the group have one store. If the log has a membership, they then share its partitions, and `apply` is called by several
+   * processes at the same time. Default: each process has its own store, and reads all partitions.
+   */
+  readonly isShared?: boolean;
   /** True if it needs the events of a zone. Default: it needs all. */
   wants?(zone: ZoneAddress): boolean;
   /** Next offset of each partition; missing or 0 for a partition that was not read yet. */

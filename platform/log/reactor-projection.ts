@@ -62,6 +62,7 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
   const { reactor } = parts;
   return {
     name: reactor.name,
+    isShared: true,
     wants: (zone) => reactor.wants(zone),
     offsets: () => parts.offsets(),
     apply: async (batches, read, resumeFrom) => {

@@ -5,15 +5,21 @@ import type { Projection } from './projection.ts';
 export class Replays {
   readonly #log: Pick<EventLog, 'deadLetters'>;
   readonly #projection: Projection;
+  readonly #isOurs: (partition: number) => boolean;
   /** Running replays, by id. */
   readonly #running = new Map<number, Promise<boolean>>();
 
-  constructor(log: Pick<EventLog, 'deadLetters'>, projection: Projection) {
+  /** @param isOurs whether this process has a partition of the group */
+  constructor(log: Pick<EventLog, 'deadLetters'>, projection: Projection, isOurs: (partition: number) => boolean) {
     this.#log = log;
     this.#projection = projection;
+    this.#isOurs = isOurs;
   }
 
-  /** Applies a dead letter again, and removes it. False for an unknown id. Throws the errors of the projection. A concurrent call shares the replay. */
+  /**
+   * Applies a dead letter again, and removes it. False for an unknown id. A concurrent call shares the replay.
+   * @throws the errors of the projection; an error when another process has the partition: two of them would both apply it
+   */
   replay(id: number): Promise<boolean> {
     const replay = this.#running.get(id) ?? this.#replay(id).finally(() => this.#running.delete(id));
     this.#running.set(id, replay);
@@ -23,6 +29,11 @@ export class Replays {
   async #replay(id: number): Promise<boolean> {
     const dead = await this.#log.deadLetters.open(id);
     if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
+    const { group, partition } = dead.deadLetter;
+    if (!this.#isOurs(partition))
+      throw new Error(
+        `partition ${partition} of ${group} is read by another process now. Replay the dead letter at the server that reads it`,
+      );
     await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeFrom);
     await this.#log.deadLetters.remove(id);
     return true;

@@ -43,7 +43,10 @@ export function consumerOf(group: ConsumerGroup, topic: string, log: EventLog): 
 }
 
 /** Statistics of a consumer group as the API shows them. */
-export function consumerStatus({ offsets, overtaken, gaps, ...stats }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
+export function consumerStatus(
+  { offsets, partitions: _partitions, overtaken, gaps, ...stats }: ConsumerStats,
+  isPaused: boolean,
+): ConsumerGroupStatus {
   const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
   return { ...stats, state, offsets: [...offsets], overtaken: overtaken.map(gapOf), gaps: gaps.map(gapOf) };
 }

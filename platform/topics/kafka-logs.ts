@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
 import { systemClock } from '@millrace/base/clock';
 import { seedOf } from '@millrace/base/random';
 import type { Database } from '@millrace/database';
@@ -14,9 +16,9 @@ import {
   ZoneIndex,
 } from '@millrace/kafka';
 import type { CopyTarget } from '@millrace/kafka/move';
-import { TableConsumers, TableCursors, TableDeadLetters } from '@millrace/kafka/tables';
+import { TableConsumers, TableCursors, TableDeadLetters, TableGroups } from '@millrace/kafka/tables';
 import { messageOf, type SnapshotStore, type ZoneAddress } from '@millrace/kernel';
-import type { ShardPlacement } from '@millrace/log';
+import { LeasedMembership, type ShardPlacement } from '@millrace/log';
 import { StoredManifests } from './manifests.ts';
 import type { KafkaTopicLog } from './topic-log.ts';
 
@@ -24,6 +26,13 @@ interface LogParts {
   /** Store of the manifests. */
   readonly manifests: SnapshotStore;
   readonly placement: ShardPlacement | undefined;
+}
+
+interface OpenedParts extends LogParts {
+  readonly database: Pick<Database, 'drizzle'>;
+  /** Folder of the topic. */
+  readonly folder: string;
+  readonly index?: IndexPlace;
 }
 
 /** Where the index of the zones is. */
@@ -47,7 +56,7 @@ export interface MoveTarget extends CopyTarget {
 /** Opens a topic of Kafka as the event log. Creates it if it does not exist. @throws BrokerError, TopicUnsafe */
 export async function openKafkaLog(
   log: KafkaTopicLog,
-  { manifests, placement, database, index: at }: LogParts & { readonly database: Pick<Database, 'drizzle'>; readonly index?: IndexPlace },
+  { manifests, placement, database, folder, index: at }: OpenedParts,
 ): Promise<KafkaLog> {
   const { topic } = log;
   const opened = await open(log, placement);
@@ -60,6 +69,14 @@ export async function openKafkaLog(
     cursors: new TableCursors(database, `${topic}/${opened.topicId}`),
     consumers: new TableConsumers(database, topic),
     deadLetters: new TableDeadLetters(database, topic),
+    membership: new LeasedMembership({
+      store: new TableGroups(database, topic),
+      clock: systemClock,
+      partitions: opened.shards,
+      newMember: randomUUID,
+      // One server at a time uses a folder.
+      place: `${hostname()}:${resolve(folder)}`,
+    }),
   });
 }
 

@@ -69,7 +69,7 @@ async function openLog({ folder, log, placement, database }: TopicPlace, index?:
   if (log.engine === 'lmdb') return openLmdbLog(join(folder, STORE_FOLDERS.log), placement);
   if (!database) throw new TypeError(`the topic "${log.topic}" needs the database`);
   const { openKafkaLog } = await import('./kafka-logs.ts');
-  return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database, ...(index && { index }) });
+  return openKafkaLog(log, { manifests: manifestsIn(folder), placement, database, folder, ...(index && { index }) });
 }
 
 /**

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerToken, World, WorldHostStatus } from '@millrace/contracts';
+import type { ConsumerGroupStatus, PlayerToken, World, WorldHostStatus } from '@millrace/contracts';
 import { kafkaMissing, openTestKafka, type TestKafka } from '@millrace/kafka/testing';
 import { openedBy } from '@millrace/lmdb';
 import { until } from '@millrace/testing';
@@ -51,6 +51,13 @@ describe('a world whose log is on three brokers', { skip: missing ?? false }, ()
   const hosts = () => api<WorldHostStatus[]>('/world/hosts');
   const everyonePlays = () =>
     Promise.all(clients.map((client, index) => until(async () => (await client.say('here')).ok, `player ${index} plays`)));
+
+  test('writes its tables from all shards, as the only member of their group', async () => {
+    await until(async () => {
+      const groups = await api<ConsumerGroupStatus[]>('/consumer-groups');
+      return groups.some(({ group, applied, lag, failure }) => group === 'world-history' && applied > 0 && lag === 0 && failure === null);
+    }, 'the tables have everything');
+  });
 
   test('continues on the standby copies of the other host when a host is killed, and has copies of all zones again', async () => {
     await until(async () => (await hosts()).every(({ standbyZones }) => standbyZones === 2), 'each has a copy of two zones');

@@ -38,7 +38,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['reader-crash', 'database-slow'],
   },
   'a store that has lost its newest writes is believed to have them': {
-    file: 'platform/log/consumer.ts',
+    file: 'platform/log/group-positions.ts',
     from: '      const believed = this.#stored[partition] ?? 0;\n',
     to: '      const believed = next;\n',
     violates: TABLE,
@@ -174,7 +174,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   'a reader that was overtaken goes on in silence': {
     file: 'platform/log/consumer.ts',
     from: '      await this.#dropped(error);\n',
-    to: '      this.#offsets[partition] = error.start;\n',
+    to: '      this.#positions.offsets[partition] = error.start;\n',
     violates: TABLE,
     seed: 1,
     faults: ['log-retention', 'reader-crash', 'database-unavailable'],

@@ -13,6 +13,7 @@ import {
   type ZoneAddress,
 } from '@millrace/kernel';
 import {
+  advancedOffsets,
   type ConsumerGap,
   type ConsumerRegistry,
   type DeadLetterBox,
@@ -304,6 +305,8 @@ export class SimulatedLog implements ZoneLog {
     const known = (group: string): KnownGroup => ({ group, ...groupOf(group), beyondEnd: beyondEnds.get(group) ?? [] });
     return {
       note: async (group, offsets) => void this.#groups.set(group, { ...groupOf(group), offsets: [...offsets] }),
+      advance: async (group, read, initial) =>
+        void this.#groups.set(group, { ...groupOf(group), offsets: advancedOffsets(group, groupOf(group).offsets, read, initial) }),
       remove: async (group) => void this.#groups.delete(group),
       groups: async () => [...this.#groups.keys()].map(known),
       find: async (group) => (this.#groups.has(group) ? known(group) : undefined),

@@ -23,7 +23,7 @@ export function projectorStatus(
   if (stats && failure === null) return consumerStatus(stats, isPaused);
   const { applied = 0, deadLetters = 0, overtaken = [] } = stats ?? {};
   const status = consumerStatus(
-    { group: WORLD_HISTORY, lag: lagOf(log, offsets), applied, deadLetters, failure, offsets, overtaken, gaps },
+    { group: WORLD_HISTORY, lag: lagOf(log, offsets), applied, deadLetters, failure, offsets, partitions: [], overtaken, gaps },
     isPaused,
   );
   return { ...status, state: isPaused ? 'paused' : 'unavailable' };

@@ -9,7 +9,7 @@ import { Random } from '@millrace/base/random';
 import type { Handover, PlayerHistoryEntry, WorldCommand, WorldEvent } from '@millrace/contracts';
 import { connectDatabase, type Database, migrateDatabase, offsetsOf } from '@millrace/database';
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
-import type { EventBatch } from '@millrace/kernel';
+import { type EventBatch, keyOf } from '@millrace/kernel';
 import { newHost } from '@millrace/kernel/testing';
 import { CannotApply, ConsumerGroup, openLmdbLog } from '@millrace/log';
 import { appendTo } from '@millrace/log/testing';
@@ -152,6 +152,10 @@ for (const engine of ENGINES)
       database.drizzle.execute(
         sql`truncate projection_marks, projection_offsets, players, movements, item_history, sessions, player_changes`,
       );
+    const isBlocked = async () => {
+      const { rows: found } = await database.drizzle.execute(sql`select from pg_stat_activity where wait_event_type = 'Lock'`);
+      return found.length > 0;
+    };
     const rows = async () =>
       (await allPlayers(database))
         .map(({ id, zone, x, y, health, awake, violations, bag }) => ({ id, zone, x, y, health, awake, violations, bag }))
@@ -198,6 +202,63 @@ for (const engine of ENGINES)
           zones.reduce((sum, { awake }) => sum + awake, 0),
         );
       }
+    });
+
+    test('tell what the zones are, when two processes apply the events of different partitions at the same time', async () => {
+      for (const seed of [21, 22, 23]) {
+        await clear();
+        const { batches, zones } = await played(seed, 200);
+        const names = [...new Set(batches.map(({ zone }) => zone))];
+        const apply = async (partition: number) => {
+          const projection = worldProjection(database);
+          let from = 0;
+          for (const batch of batches.filter(({ zone }) => names.indexOf(zone) % 2 === partition)) {
+            const read = [{ partition, from, next: from + batch.events.length }];
+            await projection.apply([batch], read);
+            from += batch.events.length;
+          }
+        };
+        await Promise.all([apply(0), apply(1)]);
+        assert.deepEqual(await rows(), truthOf(zones), `seed ${seed}`);
+      }
+    });
+
+    /** Applies a batch of the first zone while another process writes the row of a player who has arrived in the second. @returns zones by player */
+    async function applyDuring(batch: EventBatch, write: (transaction: Pick<Database['drizzle'], 'execute'>) => Promise<unknown>) {
+      let applying: Promise<void> = Promise.resolve();
+      await database.drizzle.transaction(async (transaction) => {
+        await write(transaction);
+        applying = worldProjection(database).apply([batch], [{ partition: 0, from: 0, next: 1 }]);
+        // The embedded engine runs one transaction after the other.
+        if (engine.name === 'PostgreSQL') await until(isBlocked, 'it waits for the row');
+      });
+      await applying;
+      return new Map((await allPlayers(database)).map(({ id, zone }) => [id, zone]));
+    }
+    const [former = '', next = ''] = ZONES.map(keyOf);
+    const insertPlayer = (id: string, zone: string, arrivedAt: number) => sql`
+      insert into players (id, name, zone, x, y, health, awake, suspicion, bag, first_seen_at, arrived_at, changed_at)
+      values (${id}, 'p', ${zone}, 0, 0, 100, true, 0, '[]', 1, ${arrivedAt}, ${arrivedAt})`;
+
+    test('keep a player whose arrival another process writes while the former zone forgets them', async () => {
+      await clear();
+      await database.drizzle.execute(insertPlayer('p', former, 1));
+      const events = [{ type: 'PlayerForgotten', player: 'p' }];
+      const batch = { zone: ZONES[0] ?? '', epoch: 1, firstSeq: 1, version: worldZone.version, time: 9, events, metas: null };
+      const zones = await applyDuring(batch, (transaction) =>
+        transaction.execute(sql`update players set zone = ${next}, arrived_at = 5 where id = 'p'`),
+      );
+      assert.deepEqual([...zones], [['p', next]]);
+    });
+
+    test('keep the newest arrival of a player whom two processes write for the first time', async () => {
+      await clear();
+      const { batches } = await played(21, 60);
+      const joinedIn = (batch: EventBatch) => (batch.events as unknown as WorldEvent[]).find((event) => event.type === 'PlayerJoined');
+      const batch = batches.find((one) => one.zone === ZONES[0] && joinedIn(one)) as EventBatch;
+      const { id } = (joinedIn(batch) as WorldEvent & { type: 'PlayerJoined' }).player;
+      const zones = await applyDuring(batch, (transaction) => transaction.execute(insertPlayer(id, next, batch.time + 1)));
+      assert.equal(zones.get(id), next);
     });
 
     // The embedded engine is part of this process here.

@@ -56,6 +56,7 @@ export function worldProjection(database: Database): Projection {
 
   return {
     name: WORLD_HISTORY,
+    isShared: true,
     wants: (zone) => kindOf(zone) === worldZone.kind,
     offsets: async () => {
       marks = await marksOf(database, WORLD_HISTORY);
@@ -67,9 +68,11 @@ export function worldProjection(database: Database): Projection {
         await write(batches, read, isReplay);
       } catch (error) {
         if (error instanceof CannotApply || !isAboutTheData(error)) throw error;
+        // Another process may have the partitions by now.
+        const unmoved = read.map(({ partition, from }) => ({ partition, from, next: from }));
         // One of the batches has data that no table accepts. Applied one by one, the others are written and that one is found.
         for (const batch of batches) {
-          await write([batch], [], isReplay).catch((reason) => {
+          await write([batch], unmoved, isReplay).catch((reason) => {
             throw isAboutTheData(reason) ? new CannotApply(batch, messageFrom(reason)) : reason;
           });
         }
@@ -106,7 +109,10 @@ async function applyBatches(
       : await transaction
           .select()
           .from(players)
-          .where(inArray(players.id, [...ids]));
+          .where(inArray(players.id, [...ids]))
+          // Another process may write the same rows, by events of other partitions. The order keeps two of them from waiting for each other.
+          .orderBy(players.id)
+          .for('update');
   const fold = new PlayerFold(known, isReplay);
   const rows: Rows = { movements: [], items: [], changes: [], sessions: new SessionRows() };
   for (const batch of batches) {
@@ -349,7 +355,7 @@ async function insertRows(transaction: Transaction, { movements, items, changes,
 
 async function savePlayers(transaction: Transaction, { changed, forgotten }: PlayerFold): Promise<void> {
   if (forgotten.size > 0) await transaction.delete(players).where(inArray(players.id, [...forgotten]));
-  const rows = [...changed.values()];
+  const rows = [...changed.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
   if (rows.length === 0) return;
   const bags = sql.param(rows.map(({ bag }) => JSON.stringify(bag)));
   await transaction.execute(sql`
@@ -361,5 +367,6 @@ async function savePlayers(transaction: Transaction, { changed, forgotten }: Pla
       as t(id, name, zone, x, y, health, awake, suspicion, bag, first_seen_at, arrived_at, changed_at)
     on conflict (id) do update set name = excluded.name, zone = excluded.zone, x = excluded.x, y = excluded.y, health = excluded.health,
       awake = excluded.awake, suspicion = excluded.suspicion, bag = excluded.bag, arrived_at = excluded.arrived_at,
-      changed_at = excluded.changed_at`);
+      changed_at = excluded.changed_at
+    where players.arrived_at <= excluded.arrived_at`);
 }

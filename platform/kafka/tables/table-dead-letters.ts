@@ -4,6 +4,7 @@ import type { EventBatch } from '@millrace/kernel';
 import type { DeadLetterBox, OpenDeadLetter } from '@millrace/log';
 import { and, count, eq, getTableColumns, sql } from 'drizzle-orm';
 import { Packr } from 'msgpackr';
+import { requireGenerations } from './table-groups.ts';
 import { deadEvents, deadLetters } from './tables.ts';
 
 /** Maximum number of dead letters of a topic. A consumer group that rejects everything stops here, before its dead letters fill the disk. */
@@ -20,8 +21,8 @@ const { topic: _topic, batch: BATCH, ...LETTER } = getTableColumns(deadLetters);
 type DeadSeqs = Map<string, Set<number>>;
 
 /**
- * Dead letters of a topic. Only the process that runs a group may put its dead letters, because `wasPut` answers from memory: an instance is for one run of
- * its groups. Create another one when the process runs a group again that another process ran in between.
+ * Dead letters of a topic. Only the process that has a partition may put its dead letters, because `wasPut` answers from memory. Call `reload` when the
+ * process gets partitions.
  */
 export class TableDeadLetters implements DeadLetterBox {
   readonly #drizzle: Database['drizzle'];
@@ -36,10 +37,14 @@ export class TableDeadLetters implements DeadLetterBox {
     this.#max = max;
   }
 
-  async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
-    const { group, zone } = deadLetter;
+  async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch, generation?: number): Promise<void> {
+    const { group, zone, partition } = deadLetter;
     try {
-      await this.#drizzle.transaction((transaction) => this.#put(transaction, deadLetter, batch));
+      await this.#drizzle.transaction(async (transaction) => {
+        const held = new Map(generation === undefined ? [] : [[partition, generation]]);
+        if (held.size > 0) await requireGenerations(transaction, { topic: this.#topic, group }, held);
+        await this.#put(transaction, deadLetter, batch);
+      });
     } catch (error) {
       // The transaction may be committed although its answer is lost.
       this.#known.delete(group);
@@ -67,6 +72,10 @@ export class TableDeadLetters implements DeadLetterBox {
   async wasPut(group: string, zone: string, seq: number): Promise<boolean> {
     const known = await (this.#known.get(group) ?? this.#load(group));
     return known.get(zone)?.has(seq) ?? false;
+  }
+
+  reload(group: string): void {
+    this.#known.delete(group);
   }
 
   async list(group?: string): Promise<DeadLetter[]> {

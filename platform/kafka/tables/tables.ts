@@ -1,3 +1,4 @@
+import type { GroupState } from '@millrace/log';
 import { bigint, bigserial, customType, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 
 /*
@@ -20,6 +21,19 @@ export const logConsumers = pgTable(
     offsets: jsonb('offsets').$type<readonly number[]>().notNull().default([]),
     /** By partition; empty unless the store of the group is ahead of the log. */
     beyondEnd: jsonb('beyond_end').$type<readonly (number | null)[]>().notNull().default([]),
+  },
+  (table) => [primaryKey({ columns: [table.topic, table.group] })],
+);
+
+/** The processes that run a group, and who has which partition. It stays when the group is unregistered: generations never go back. */
+export const logAssignments = pgTable(
+  'log_assignments',
+  {
+    topic: text('topic').notNull(),
+    group,
+    generation: whole('generation').notNull(),
+    leases: jsonb('leases').$type<GroupState['leases']>().notNull(),
+    partitions: jsonb('partitions').$type<GroupState['partitions']>().notNull(),
   },
   (table) => [primaryKey({ columns: [table.topic, table.group] })],
 );

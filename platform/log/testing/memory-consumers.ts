@@ -1,4 +1,6 @@
+import type { ReadRange } from '@millrace/base/offsets';
 import type { ConsumerGap, ConsumerRegistry, KnownGroup } from '../event-log.ts';
+import { advancedOffsets } from '../offsets.ts';
 
 /** Consumer groups in memory. */
 export class MemoryConsumers implements ConsumerRegistry {
@@ -6,6 +8,10 @@ export class MemoryConsumers implements ConsumerRegistry {
 
   async note(group: string, offsets: readonly number[]): Promise<void> {
     this.#change(group, { offsets });
+  }
+
+  async advance(group: string, read: readonly ReadRange[], initial: readonly number[]): Promise<void> {
+    this.#change(group, { offsets: advancedOffsets(group, this.#groups.get(group)?.offsets ?? [], read, initial) });
   }
 
   async remove(group: string): Promise<void> {

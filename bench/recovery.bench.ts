@@ -5,7 +5,7 @@ import { openNumbers } from '@millrace/kernel/testing';
 import { openLmdbLog, openSpools } from '@millrace/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { Packr } from 'msgpackr';
-import { inFolder, report } from './measure.ts';
+import { alternated, inFolder, median, report } from './measure.ts';
 
 /*
  * Recovery of a zone with 10,000 entities: from a hot snapshot, from a cold snapshot, and by replaying a million events. The baseline is the
@@ -14,6 +14,8 @@ import { inFolder, report } from './measure.ts';
 
 const ENTITIES = 10_000;
 const EVENTS = 1_000_000;
+/** Recoveries of each kind, each by a new host that claims the shard. The median is reported. */
+const ROUNDS = 7;
 const packr = new Packr();
 
 interface Entity {
@@ -79,19 +81,22 @@ await inFolder(async (folder) => {
     { name: 'cold snapshot', stores: { cold }, bare: unpacking, ratioMax: 8 },
     { name: `replay of ${EVENTS.toLocaleString('en')} events`, stores: {}, bare: folding, ratioMax: 2 },
   ]) {
-    const bareStarted = performance.now();
-    bare();
-    const bareMs = performance.now() - bareStarted;
-    const host = hostWith(stores);
-    const started = performance.now();
-    await host.open('field/a');
-    const ms = performance.now() - started;
-    if (JSON.stringify(host.view('field/a')?.state) !== expected)
-      throw new Error(`${name}: the recovered state differs from the live state`);
+    const recovered: ZoneHost[] = [];
+    const { ours, bare: bareMs } = await alternated(ROUNDS, {
+      ours: async () => {
+        const host = hostWith(stores);
+        await host.open('field/a');
+        recovered.push(host);
+      },
+      bare: async () => bare(),
+    });
+    for (const host of recovered)
+      if (JSON.stringify(host.view('field/a')?.state) !== expected)
+        throw new Error(`${name}: the recovered state differs from the live state`);
     report({
       what: `recovery of ${ENTITIES.toLocaleString('en')} entities: ${name}`,
-      ours: ms,
-      bare: bareMs,
+      ours: median(ours),
+      bare: median(bareMs),
       unit: 'ms',
       budget: { kind: '<=', value: ratioMax },
     });

@@ -42,11 +42,14 @@ export function lastSeqOf(batch: EventBatch): number {
 /** The parts of batches that the log lacks. After an append with an unknown outcome, it may have some of them. @param headOf newest seq of a zone in the log */
 export function lackingOf(batches: readonly EventBatch[], headOf: (zone: ZoneAddress) => number): EventBatch[] {
   const heads = new Map<ZoneAddress, number>();
-  return batches.flatMap((batch) => {
+  const lacking: EventBatch[] = [];
+  for (const batch of batches) {
     const head = heads.get(batch.zone) ?? headOf(batch.zone);
-    heads.set(batch.zone, Math.max(head, lastSeqOf(batch)));
-    return after(batch, head) ?? [];
-  });
+    const rest = after(batch, head);
+    if (rest) lacking.push(rest);
+    if (batches.length > 1) heads.set(batch.zone, Math.max(head, lastSeqOf(batch)));
+  }
+  return lacking;
 }
 
 /**

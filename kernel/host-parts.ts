@@ -27,6 +27,6 @@ export function isIsolated({ shard }: Pick<ZoneEntry, 'shard'>, { whenIsolated }
 }
 
 /** Whether the host may decide and reply now. */
-export function hasLease({ lease = ENDLESS }: HostOptions): boolean {
-  return lease.leftMs() > 0;
+export function hasLease({ lease }: HostOptions): boolean {
+  return lease === undefined || lease.leftMs() > 0;
 }

@@ -90,10 +90,11 @@ export class Turns {
       }
       const time = entry.zone.time.at(now, elapsed);
       left -= this.#decide(entry, time, Math.min(left, turnCommandsMax));
+      const batch = this.#takeEvents(entry, time);
       const { outbox } = entry.shard;
-      const batches = decided.get(outbox) ?? [];
-      batches.push(...this.#takeEvents(entry, time));
-      decided.set(outbox, batches);
+      const batches = decided.get(outbox);
+      if (batch && batches) batches.push(batch);
+      else if (batch) decided.set(outbox, [batch]);
       this.schedule(entry);
     }
     for (const [outbox, batches] of decided) outbox.push(batches);
@@ -136,20 +137,21 @@ export class Turns {
     } catch (error) {
       this.#parts.onFailed(entry, error);
     }
-    entry.shard.outbox.push(this.#takeEvents(entry, now));
+    const batch = this.#takeEvents(entry, now);
+    if (batch) entry.shard.outbox.push([batch]);
     this.#parts.observers.notify(({ onTick }) => onTick?.({ zone: entry.zone.address, ms: clock.elapsed() - started, ...delay }));
   }
 
-  /** Publishes the new events of a zone to observers. @returns their batch; nothing without new events */
-  #takeEvents(entry: ZoneEntry, now: number): readonly EventBatch[] {
+  /** Publishes the new events of a zone to observers. @returns their batch; null without new events */
+  #takeEvents(entry: ZoneEntry, now: number): EventBatch | null {
     const { zone } = entry;
     const batch = zone.takeBatch(now);
-    if (!batch) return [];
+    if (!batch) return null;
     const { isSound } = entry;
     this.#parts.observers.publish(entry, ({ onDecided }) => {
       // A batch that was lost before it could be published is not part of the recovered state.
       if (isSound || lastSeqOf(batch) <= entry.recoveredSeq) onDecided?.(batch, zone.state);
     });
-    return [batch];
+    return batch;
   }
 }

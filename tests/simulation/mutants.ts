@@ -78,10 +78,10 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'of a turn only the first batch is recorded': {
     file: 'kernel/turns.ts',
-    from: '      batches.push(...this.#takeEvents(entry, time));\n',
-    to: '      const taken = this.#takeEvents(entry, time);\n      if (decided.size === 0) batches.push(...taken);\n',
+    from: '      else if (batch) decided.set(outbox, [batch]);\n',
+    to: '      else if (batch && decided.size === 0) decided.set(outbox, [batch]);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
-    seed: 148,
+    seed: 27,
     faults: ['host-busy'],
   },
   'a durable command is answered when it is decided': {

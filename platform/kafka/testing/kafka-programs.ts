@@ -15,11 +15,11 @@ export const KAFKA_CLASS_PATH = join(FOLDER, '*');
 
 /**
  * Reason why no Kafka broker can run here; null if one can. Downloads the brokers with Maven once; later calls find them.
- * With MILLRACE_TEST_KAFKA=required it throws the reason instead.
+ * With TEST_KAFKA_REQUIRED=1 it throws the reason instead.
  */
 export async function kafkaMissing(): Promise<string | null> {
   const reason = await reasonOf();
-  if (reason !== null && process.env.MILLRACE_TEST_KAFKA === 'required') throw new Error(reason);
+  if (reason !== null && process.env.TEST_KAFKA_REQUIRED === '1') throw new Error(reason);
   return reason;
 }
 

@@ -122,8 +122,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'what the log has of an append with an unknown outcome is sent again': {
     file: 'kernel/batch.ts',
-    from: 'return after(batch, head) ?? [];',
-    to: 'return batch;',
+    from: 'const rest = after(batch, head);',
+    to: 'const rest = batch;',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE, TWICE),
     seed: 4,
   },

@@ -296,24 +296,31 @@ for (const engine of ENGINES)
       { about: 'steps', player: 'a', from: 0, to: Number.MAX_SAFE_INTEGER, order: 'asc', after: null },
       { about: 'steps', player: 'a', from: 0, to: Number.MAX_SAFE_INTEGER, order: 'desc', after: null },
     ] as const;
-    for (const query of queries)
-      test(`list a player’s ${query.about}${'order' in query ? ` (${query.order})` : ''} page by page, each row once`, async () => {
-        const all = await readPlayer(database, { ...query, limit: 1_000 });
-        assert.ok(all.length > 0 && all.length < 1_000, `${all.length} rows`);
-        const paged: typeof all = [];
-        for (let after: HistoryPlace | StepPlace | null = null; ; ) {
-          const page = await readPlayer(database, { ...query, after, limit: 3 } as PlayerQuery);
-          paged.push(...page);
-          if (page.length < 3) break;
-          after = page.at(-1)?.place as HistoryPlace;
-        }
-        assert.deepEqual(paged, all);
+    describe('after a history', () => {
+      before(async () => {
+        await clear();
+        const { batches } = await played(4, 300);
+        await worldProjection(database).apply(batches, [{ partition: 0, from: 0, next: batches.length }]);
       });
+      for (const query of queries)
+        test(`list a player’s ${query.about}${'order' in query ? ` (${query.order})` : ''} page by page, each row once`, async () => {
+          const all = await readPlayer(database, { ...query, limit: 1_000 });
+          assert.ok(all.length > 0 && all.length < 1_000, `${all.length} rows`);
+          const paged: typeof all = [];
+          for (let after: HistoryPlace | StepPlace | null = null; ; ) {
+            const page = await readPlayer(database, { ...query, after, limit: 3 } as PlayerQuery);
+            paged.push(...page);
+            if (page.length < 3) break;
+            after = page.at(-1)?.place as HistoryPlace;
+          }
+          assert.deepEqual(paged, all);
+        });
 
-    test('name the operator of an edit in a player’s history', async () => {
-      const history = await readPlayer(database, { about: 'history', player: 'a', after: null, limit: 1_000 });
-      const edits = history.map(({ row }) => row as PlayerHistoryEntry).filter(({ type }) => type === 'PlayerEdited');
-      assert.ok(edits.some(({ detail }) => detail.operator === 'kim'));
+      test('name the operator of an edit in a player’s history', async () => {
+        const history = await readPlayer(database, { about: 'history', player: 'a', after: null, limit: 1_000 });
+        const edits = history.map(({ row }) => row as PlayerHistoryEntry).filter(({ type }) => type === 'PlayerEdited');
+        assert.ok(edits.some(({ detail }) => detail.operator === 'kim'));
+      });
     });
 
     test('name the one batch that no table accepts, and accept it once it is repaired', async () => {

@@ -249,8 +249,9 @@ class Server {
     for (const topic of topics.values()) await topic.closeHost();
     await this.modules.stopProjections((caughtUp) => this.#inTime(caughtUp));
     await this.modules.close();
-    await folder.series.close();
     for (const topic of topics.values()) await topic.close();
+    // The lock of the data folder: the next server opens the stores of the topics from now on.
+    await folder.series.close();
     health.close();
     await this.#databaseProbe.close();
     await services.close();

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 /**
  * Replaces a file as a whole: after a crash of the process or the machine it has either the old content or the new one, and once this returns, the new one.
  * Only the user of this process can read it.
- * @throws the error of the file system; the file is unchanged then
+ * @throws the error of the file system; the file has the old content then, or the new one, which may not be durable
  */
 export function writeDurably(path: string, content: string): void {
   const temporary = `${path}.new`;

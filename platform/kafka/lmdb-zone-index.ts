@@ -8,8 +8,12 @@ import type { IndexEntries, ZoneIndexStore } from './zone-index.ts';
 
 /** Version of the format. Another one begins anew. */
 const VERSION = 1;
-/** Entries that are looked at in one transaction, in which no other process can write. */
+/** Entries that are looked at or written in one transaction, in which no other process can write; and what it adds to the file at most, with new pages, bytes. */
 const ENTRIES_PER_TRANSACTION = 1_000;
+const TRANSACTION_BYTES_MAX = 8 * 2 ** 20;
+/** What is before the start of a shard is removed when the start has moved so far: by this many records, and by this share of the indexed ones. */
+const REMOVED_RECORDS_MIN = 100_000;
+const REMOVED_SHARE_MIN = 0.1;
 const ABOUT: Key = ['about'];
 
 type Key = (string | number)[];
@@ -18,6 +22,7 @@ type StoredRange = readonly [from: number, to: StoredCursor];
 
 const rangesKey = (shard: number): Key => [shard, 'ranges'];
 const newestKey = (shard: number, zone = ''): Key => [shard, 'newest', zone];
+const removedKey = (shard: number): Key => [shard, 'removed'];
 const placeKey = (shard: number, zone: ZoneAddress, seq: number): Key => [shard, 'place', zone, seq];
 
 /**
@@ -27,13 +32,16 @@ export class LmdbZoneIndex implements ZoneIndexStore {
   readonly #entries: RootDatabase<unknown, Key>;
   readonly #writer: StoreWriter;
   readonly #ready: Promise<void>;
+  readonly #removedRecordsMin: number;
 
   /**
    * @param folder created if missing
    * @param topicId what the folder has of a topic with another id is deleted
+   * @param removedRecordsMin see `REMOVED_RECORDS_MIN`
    * @throws when there is no store yet, and its creation could fill the disk
    */
-  constructor(folder: string, topicId: string) {
+  constructor(folder: string, topicId: string, removedRecordsMin = REMOVED_RECORDS_MIN) {
+    this.#removedRecordsMin = removedRecordsMin;
     this.#entries = openShared<unknown, Key>(folder);
     this.#writer = new StoreWriter('the index of the zones', folder);
     this.#ready = this.#requireTopic(`${VERSION} ${topicId}`);
@@ -65,30 +73,56 @@ export class LmdbZoneIndex implements ZoneIndexStore {
     }
   }
 
-  async add(shard: number, { ranges, newest, places }: IndexEntries): Promise<void> {
-    await this.#change(() => {
-      let stored = this.#rangesOf(shard);
-      for (const range of ranges) stored = withRange(stored, range);
-      this.#put(
-        rangesKey(shard),
-        stored.map(({ from, to }): StoredRange => [from, storedOf(to)]),
-      );
-      for (const [zone, offset] of newest)
-        if (((this.#entries.get(newestKey(shard, zone)) as number | undefined) ?? -1) < offset) this.#put(newestKey(shard, zone), offset);
-      for (const { zone, place } of places) this.#put(placeKey(shard, zone, place.firstSeq), storedOf(place.at));
-    });
+  async add(entries: readonly IndexEntries[]): Promise<void> {
+    let part: (() => void)[] = [];
+    const store = async () => {
+      const work = part;
+      part = [];
+      await this.#change(() => {
+        for (const one of work) one();
+      });
+    };
+    for (const one of entries) {
+      for (const change of this.#changesOf(one)) {
+        part.push(change);
+        if (part.length >= ENTRIES_PER_TRANSACTION) await store();
+      }
+    }
+    if (part.length > 0) await store();
   }
 
-  async forgetBefore(shard: number, offset: number): Promise<void> {
+  /** The ranges are the last one: before them, the rest changes nothing that a read skips. */
+  *#changesOf({ shard, ranges, newest, places }: IndexEntries): Generator<() => void> {
+    for (const [zone, offset] of newest)
+      yield () => {
+        if (((this.#entries.get(newestKey(shard, zone)) as number | undefined) ?? -1) < offset) this.#put(newestKey(shard, zone), offset);
+      };
+    for (const { zone, place } of places)
+      yield () => {
+        const key = placeKey(shard, zone, place.firstSeq);
+        const known = this.#entries.get(key) as StoredCursor | undefined;
+        // Other processes pass the same places.
+        if (String(known) !== String(storedOf(place.at))) this.#put(key, storedOf(place.at));
+      };
+    yield () => {
+      let stored = this.#rangesOf(shard);
+      for (const range of ranges) stored = withRange(stored, range);
+      this.#putRanges(shard, stored);
+    };
+  }
+
+  async forgetBefore(shard: number, offset: number, isStopping: () => boolean): Promise<void> {
     const before = await this.ranges(shard);
     if (before.length === 0) return;
-    await this.#change(() =>
-      this.#put(
-        rangesKey(shard),
-        rangesFrom(this.#rangesOf(shard), offset).map(({ from, to }): StoredRange => [from, storedOf(to)]),
-      ),
-    );
-    await this.#removeBefore(shard, offset);
+    const end = before.at(-1)?.to.offset ?? 0;
+    const removed = (this.#entries.get(removedKey(shard)) as number | undefined) ?? 0;
+    const isWorthIt = offset - removed >= Math.max(this.#removedRecordsMin, (end - removed) * REMOVED_SHARE_MIN);
+    await this.#change(() => {
+      this.#putRanges(shard, rangesFrom(this.#rangesOf(shard), offset));
+      // By this process: others leave it to this one.
+      if (isWorthIt) this.#put(removedKey(shard), offset);
+    });
+    if (isWorthIt) await this.#removeBefore(shard, offset, isStopping);
   }
 
   async clear(): Promise<void> {
@@ -123,8 +157,8 @@ export class LmdbZoneIndex implements ZoneIndexStore {
   }
 
   /** Removes the places and newest offsets of a shard that are before an offset, in parts. */
-  async #removeBefore(shard: number, offset: number): Promise<void> {
-    for (let start: Key | null = newestKey(shard); start !== null; ) {
+  async #removeBefore(shard: number, offset: number, isStopping: () => boolean): Promise<void> {
+    for (let start: Key | null = newestKey(shard); start !== null && !isStopping(); ) {
       const from: Key = start;
       start = null;
       await this.#change(() => {
@@ -138,7 +172,14 @@ export class LmdbZoneIndex implements ZoneIndexStore {
 
   async #change(work: () => void): Promise<void> {
     await this.#ready;
-    await this.#writer.commit(() => inTransaction(this.#entries, work));
+    await this.#writer.commit(() => inTransaction(this.#entries, work), TRANSACTION_BYTES_MAX);
+  }
+
+  #putRanges(shard: number, ranges: readonly IndexedRange[]): void {
+    this.#put(
+      rangesKey(shard),
+      ranges.map(({ from, to }): StoredRange => [from, storedOf(to)]),
+    );
   }
 
   #put(key: Key, value: unknown): void {

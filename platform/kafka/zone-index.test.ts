@@ -55,7 +55,7 @@ async function filled(
 describe('the index of the zones', () => {
   let folder = '';
   let stores = 0;
-  const newStore = () => new LmdbZoneIndex(join(folder, String(++stores)), 'topic');
+  const newStore = () => new LmdbZoneIndex(join(folder, String(++stores)), 'topic', 1);
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'millrace-index-'));
   });
@@ -98,7 +98,7 @@ describe('the index of the zones', () => {
 
   test('refuses a place at which the log has another record, and is then deleted', async () => {
     const store = newStore();
-    await store.add(0, { ranges: [], newest: new Map(), places: [{ zone: 'zone/a', place: { firstSeq: 1, at: at(3) } }] });
+    await store.add([{ shard: 0, ranges: [], newest: new Map(), places: [{ zone: 'zone/a', place: { firstSeq: 1, at: at(3) } }] }]);
     const index = new ZoneIndex({ broker: shardOf(['zone/a', 'zone/b', 'zone/b']), store, clock: systemClock, savedRecordsMin: 1 });
     assert.deepEqual(await index.partsOf(0, 'zone/a', 0, null), whole());
     assert.equal(index.refused, 1);
@@ -126,6 +126,7 @@ describe('the index of the zones', () => {
     });
     assert.ok(isDone);
     index.noteStart(0, 1);
+    await index.written();
     await index.close();
     assert.deepEqual([reasons, index.failures], [['no space left on device'], 4]);
   });
@@ -146,6 +147,38 @@ describe('the index of the zones', () => {
     await index.close();
   });
 
+  test('removes what is before the start only when that has moved by enough records', async () => {
+    const store = new LmdbZoneIndex(join(folder, String(++stores)), 'topic', 2_000);
+    const index = await filled(shardOf([...Array(2_500).fill('zone/a'), 'zone/b']), store);
+    for (const [start, isLeft] of [
+      [1_500, true],
+      [2_100, false],
+    ] as const) {
+      index.noteStart(0, start);
+      await index.written();
+      assert.deepEqual(await store.ranges(0), [{ from: start, to: at(2_502) }]);
+      assert.equal((await store.find(0, 'zone/a', 1_000)).place !== null, isLeft);
+    }
+    await index.close();
+  });
+
+  test('is neither used nor refused while the leader does not know of the records, or has just deleted them', async () => {
+    const broker = shardOf(['zone/a', 'zone/b', 'zone/b']);
+    const store = newStore();
+    await (await filled(broker, store)).written();
+    for (const fetch of [
+      async () => ({ records: [], highWatermark: 1, start: 0 }),
+      () => Promise.reject(new BrokerError('out-of-range', 'the oldest record has offset 9')),
+    ]) {
+      const index = new ZoneIndex({ broker: { ...broker, fetch }, store, clock: systemClock, savedRecordsMin: 1 });
+      assert.deepEqual(await index.partsOf(0, 'zone/a', 0, null), whole());
+      assert.deepEqual([index.refused, index.failures], [0, 0]);
+    }
+    const index = new ZoneIndex({ broker, store, clock: systemClock, savedRecordsMin: 1 });
+    assert.notDeepEqual(await index.partsOf(0, 'zone/a', 0, null), whole());
+    await index.close();
+  });
+
   test('a place takes less than 500 bytes', async () => {
     const store = newStore();
     const PLACES = 20_000;
@@ -154,7 +187,7 @@ describe('the index of the zones', () => {
       place: { firstSeq: 1 + Math.floor(number / 500) * 64, at: { ...at(number * 64), epoch: 12 } },
     }));
     for (let from = 0; from < PLACES; from += 1_000)
-      await store.add(0, { ranges: [], newest: new Map(), places: places.slice(from, from + 1_000) });
+      await store.add([{ shard: 0, ranges: [], newest: new Map(), places: places.slice(from, from + 1_000) }]);
     const { size } = statSync(join(folder, String(stores), 'data.mdb'));
     assert.ok(size / PLACES < 500, `${size / PLACES} bytes`);
     await store.close();

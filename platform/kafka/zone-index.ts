@@ -9,7 +9,7 @@ const BATCHES_PER_PLACE = 64;
 /** Records that a read must save at least to begin at a place or to skip a range: to check that costs a request. */
 const SAVED_RECORDS_MIN = 1_000;
 /** Time between two writes to the store, ms. */
-const WRITE_MS = 2_000;
+const WRITE_MS = 10_000;
 /** Zones and places that wait for a write, per shard. What is beyond is not indexed. */
 const WAITING_MAX = 50_000;
 /** Readers of a shard at a time whose ranges are continued. */
@@ -32,6 +32,7 @@ interface IndexedZone {
 
 /** What is added to the index of a shard at a time. It is complete in itself: `newest` has every zone with a batch in the ranges. */
 export interface IndexEntries {
+  readonly shard: number;
   readonly ranges: readonly IndexedRange[];
   readonly newest: ReadonlyMap<ZoneAddress, number>;
   readonly places: readonly { readonly zone: ZoneAddress; readonly place: ZonePlace }[];
@@ -42,10 +43,13 @@ export interface ZoneIndexStore {
   ranges(shard: number): Promise<readonly IndexedRange[]>;
   /** Everything is of one moment. */
   find(shard: number, zone: ZoneAddress, seq: number): Promise<IndexedZone>;
-  /** Stores all, or nothing. */
-  add(shard: number, entries: IndexEntries): Promise<void>;
-  /** Deletes what is before an offset: first from the ranges. */
-  forgetBefore(shard: number, offset: number): Promise<void>;
+  /** Stores the ranges of a shard only when everything else of it is stored. */
+  add(entries: readonly IndexEntries[]): Promise<void>;
+  /**
+   * Deletes what is before an offset: from the ranges at once; the rest now and then, because that reads the index of the whole shard.
+   * @param isStopping looked at between the parts of that
+   */
+  forgetBefore(shard: number, offset: number, isStopping: () => boolean): Promise<void>;
   /** Blocks writes of every process while `work` runs. Another process may open the store only during that time. */
   pauseWrites(work: () => Promise<void>): Promise<void>;
   /** Deletes everything. */
@@ -63,7 +67,7 @@ export interface ZoneIndexParts {
   readonly store: ZoneIndexStore;
   readonly broker: ShardBroker;
   readonly clock: Clock;
-  /** Called for the first failure of the store. It only costs time: reads pass more of the log. */
+  /** Called for the first failure of the store, and when the index begins anew. It only costs time: reads pass more of the log. */
   readonly onFailure?: (reason: string) => void;
   /** See `SAVED_RECORDS_MIN`, `BATCHES_PER_PLACE`. */
   readonly savedRecordsMin?: number;
@@ -72,9 +76,14 @@ export interface ZoneIndexParts {
 
 /** What waits to be written, and the readers that continue. */
 class WaitingEntries implements IndexEntries {
+  readonly shard: number;
   ranges: IndexedRange[] = [];
   readonly newest = new Map<ZoneAddress, number>();
   readonly places: { zone: ZoneAddress; place: ZonePlace }[] = [];
+
+  constructor(shard: number) {
+    this.shard = shard;
+  }
 
   get size(): number {
     return this.newest.size + this.places.length + this.ranges.length;
@@ -109,7 +118,7 @@ export class ZoneIndex {
   passed(shard: number, batches: readonly ReadBatch[], range: PassedRange): void {
     if (this.#isClosed) return;
     const proven = this.#continued(shard, range).take();
-    const waiting = this.#waiting.get(shard) ?? new WaitingEntries();
+    const waiting = this.#waiting.get(shard) ?? new WaitingEntries(shard);
     this.#waiting.set(shard, waiting);
     // Without its range, a batch need not be known.
     if (waiting.size > WAITING_MAX) return;
@@ -167,8 +176,8 @@ export class ZoneIndex {
   }
 
   async close(): Promise<void> {
-    await this.written();
     this.#isClosed = true;
+    await this.written();
     await this.#parts.store.close();
   }
 
@@ -215,17 +224,22 @@ export class ZoneIndex {
   /** Never rejects: what cannot be written is not in the index. */
   async #write(): Promise<void> {
     const { store } = this.#parts;
-    const waiting = [...this.#waiting];
+    const waiting = [...this.#waiting.values()].filter(({ size }) => size > 0);
     this.#waiting.clear();
-    for (const [shard, entries] of waiting)
+    const checked: IndexEntries[] = [];
+    for (const entries of waiting)
       await this.#tried(async () => {
-        await this.#requireChecked(shard);
-        if (entries.size > 0) await store.add(shard, entries);
+        await this.#requireChecked(entries.shard);
+        checked.push(entries);
       });
+    if (checked.length > 0) await this.#tried(() => store.add(checked));
     for (const [shard, start] of this.#starts) {
+      if (this.#isClosed) return;
       if ((this.#forgotten.get(shard) ?? 0) >= start) continue;
-      this.#forgotten.set(shard, start);
-      await this.#tried(() => store.forgetBefore(shard, start));
+      await this.#tried(async () => {
+        await store.forgetBefore(shard, start, () => this.#isClosed);
+        this.#forgotten.set(shard, start);
+      });
     }
   }
 
@@ -275,19 +289,19 @@ export class ZoneIndex {
     return isSound;
   }
 
-  /** @returns null when there is none */
+  /**
+   * @returns null when the log has another kind of record there, or none between others
+   * @throws BrokerError when the records before or behind are not known: a new leader may not have told all, and retention may have deleted it
+   */
   async #recordAt(shard: number, offset: number): Promise<ShardRecord | null> {
-    try {
-      const { records } = await this.#parts.broker.fetch(shard, offset, { maxBytes: 1, waitMs: 0 });
-      return decodeRecord(records.find((record) => record.offset === offset)?.value ?? null);
-    } catch (error) {
-      if (error instanceof BrokerError && error.failure === 'out-of-range') return null;
-      throw error;
-    }
+    const { records, highWatermark } = await this.#parts.broker.fetch(shard, offset, { maxBytes: 1, waitMs: 0 });
+    if (offset >= highWatermark) throw new BrokerError('unknown', `the log ends at ${highWatermark}, as far as its leader knows`);
+    return decodeRecord(records.find((record) => record.offset === offset)?.value ?? null);
   }
 
   async #refuse(): Promise<void> {
     this.refused++;
+    if (this.refused === 1) this.#parts.onFailure?.('it is about other records than the log has, and begins anew');
     await this.#parts.store.clear();
   }
 }

@@ -133,7 +133,9 @@ function quotasOf({ leases, partitions }: Pick<GroupState, 'leases' | 'partition
   const counts = new Map(Object.keys(leases).map((member) => [member, 0]));
   for (const { owner } of partitions) if (owner !== null && counts.has(owner)) counts.set(owner, (counts.get(owner) ?? 0) + 1);
   const members = [...counts].sort(([a, countOfA], [b, countOfB]) => countOfB - countOfA || (a < b ? -1 : 1));
-  const least = Math.floor(partitions.length / members.length);
-  const larger = partitions.length % members.length;
+  // Of an earlier topic of this name, there may be more partitions than any member knows.
+  const known = Math.min(partitions.length, Math.max(0, ...Object.values(leases).map((lease) => lease.partitions)));
+  const least = Math.floor(known / members.length);
+  const larger = known % members.length;
   return new Map(members.map(([member], index) => [member, index < larger ? least + 1 : least]));
 }

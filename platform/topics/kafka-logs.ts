@@ -63,7 +63,7 @@ export async function openKafkaLog(
   return KafkaLog.open({
     ...opened,
     clock: systemClock,
-    index: at && openIndex(at, opened),
+    index: at && openIndex(at, opened, true),
     manifests: new StoredManifests(manifests, systemClock),
     // Cursors are valid for the records of this topic only, not of a later one of this name.
     cursors: new TableCursors(database, `${topic}/${opened.topicId}`),
@@ -108,7 +108,7 @@ export async function openKafkaJournal(
   const opened = await open(log, placement);
   await mayOpen();
   // The server waits for this only if the files exist.
-  const index = existsSync(join(at.folder, 'data.mdb')) ? openIndex(at, opened) : undefined;
+  const index = existsSync(join(at.folder, 'data.mdb')) ? openIndex(at, opened, false) : undefined;
   const journal = new KafkaJournal({ ...opened, index, clock: systemClock, manifests: new StoredManifests(manifests, systemClock) });
   const close = async () => {
     await index?.close();
@@ -117,15 +117,19 @@ export async function openKafkaJournal(
   return { journal, close };
 }
 
-/** @returns undefined when it cannot be opened: it is removed, and the next start creates it again */
+/**
+ * @param mayRemove whether one that cannot be opened is removed, so that the next start creates it again: no other process has it open then
+ * @returns undefined when it cannot be opened
+ */
 function openIndex(
   { folder, onFailure }: IndexPlace,
   { broker, topicId }: { readonly broker: TopicBroker; readonly topicId: string },
+  mayRemove: boolean,
 ): ZoneIndex | undefined {
   try {
     return new ZoneIndex({ store: new LmdbZoneIndex(folder, topicId), broker, clock: systemClock, onFailure });
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    if (mayRemove) rmSync(folder, { recursive: true, force: true });
     onFailure(messageOf(error));
     return undefined;
   }

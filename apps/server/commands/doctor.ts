@@ -10,7 +10,7 @@ import { type DataUse, withDataUse } from '../data-use.ts';
 import { readMoveState } from '../move/move-state.ts';
 import { accessibleToOthers } from '../private-files.ts';
 import { damageOf, type LmdbStore, lmdbStores } from '../stores.ts';
-import { topicLogOf } from '../topic-logs.ts';
+import { isInKafka, topicLogOf } from '../topic-logs.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 import { CONSOLE_FOLDER } from './up.ts';
 
@@ -101,7 +101,7 @@ function moveFindings(data: string): Finding[] {
       if (!state) return [];
       const found = `the log was copied to the topic ${state.topic} in part or as a whole`;
       const finish = 'run "millrace migrate --to kafka" with log.engine "kafka" to finish it';
-      const isBound = state.plan !== undefined;
+      const isBound = state.plan !== undefined && !isInKafka(join(data, folder));
       return [[`move of ${topic}`, !isBound, isBound ? `not finished, and no server can start: ${finish}` : `${found}; ${finish}`]];
     },
   );

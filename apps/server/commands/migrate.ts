@@ -30,7 +30,10 @@ export async function migrate(flags: ServingFlags): Promise<void> {
   try {
     const print = (line: string) => writeOutput(`${line}\n`);
     const work = async (database: Database) => {
-      const { moved, before } = await moveTopics(topicsOf(settings), { database, series, logger, print, spoolMiB: settings.log.spoolMiB });
+      const { moved, before } = await moveTopics(topicsOf(settings), {
+        ...{ database, series, logger, print, spoolMiB: settings.log.spoolMiB },
+        isDatabaseShared: settings.database.url !== undefined,
+      });
       if (moved > 0) print('All logs are in Kafka. The server can be started.');
       else print(before > 0 ? 'All logs are in Kafka already. The server can be started.' : 'There is no log to move.');
     };

@@ -19,8 +19,8 @@ const PROGRESS_MS = 5_000;
 export type PlannedMove = MoveState & { readonly plan: MovePlan };
 
 /**
- * Copies the events of a topic to Kafka and compares them. It continues a copy that was interrupted, and changes nothing but the topic of Kafka and the
- * places where owners and groups of that topic begin to read.
+ * Copies the events of a topic to Kafka and compares them. It continues a copy that was interrupted, and changes nothing that a server on LMDB uses: the
+ * topic of Kafka, the places where its owners and groups begin to read, and how far the move is.
  * @returns what is to be written to the stores
  * @throws UserError for what the operator can correct; BrokerError, TopicUnsafe
  */
@@ -86,8 +86,8 @@ async function copied(topic: MovingTopic, parts: MoveParts, from: StoredLog, tar
   const survey = await surveyLog(from, target.shardOf, reports(offsets, 'read'));
   const groups = await groupOffsets(parts, from);
   const wanted = wantedPlaces(from, groups, survey);
-  await copyLog(from, target, survey, reports(survey.events, 'copied'));
-  const places = await compareLogs(from, target, survey, wanted, { onProgress: reports(survey.events, 'compared') });
+  const ends = await copyLog(from, target, survey, reports(survey.events, 'copied'));
+  const places = await compareLogs(from, target, survey, wanted, { ends, onProgress: reports(survey.events, 'compared') });
   await savePlaces(parts.database, state, target, places);
   print(
     `${name}: ${survey.events.toLocaleString('en')} events are in ${shards} shards of the topic ${log.topic}, and equal to those of the log`,

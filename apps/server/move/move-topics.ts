@@ -13,7 +13,7 @@ import type { MoveParts, MovingTopic } from './moving-topic.ts';
 
 /**
  * Moves the logs of all topics from LMDB to Kafka. It can be interrupted at any moment, and run again: until all events of all topics are copied and
- * compared, it changes nothing but the topics of Kafka; and what it changes after that, it has written down before.
+ * compared, it changes nothing that a server on LMDB uses; and what it changes after that, it has written down before.
  * @returns how many logs were moved, or had been before
  * @throws UserError for what the operator can correct
  */
@@ -69,14 +69,16 @@ function requireMovable({ name, folder, log, placement }: MovingTopic): void {
 }
 
 /** @throws UserError when a store has offsets of a group that no log knows: they would not be moved */
-async function requireRegistered(pending: readonly MovingTopic[], { database, series }: MoveParts): Promise<void> {
+async function requireRegistered(pending: readonly MovingTopic[], { database, series, isDatabaseShared }: MoveParts): Promise<void> {
   const known = new Set(await groupsInTables(database));
   for (const { folder } of pending) {
     const from = openStoredLog(join(folder, STORE_FOLDERS.log));
     for (const { group } of from.groups) known.add(group);
     await from.close();
   }
-  const unknown = [...(await groupsWithOffsets(database)), ...(await series.groups())].filter((group) => !known.has(group));
+  // In a shared database, other groups may be those of other servers.
+  const inTables = isDatabaseShared ? [] : await groupsWithOffsets(database);
+  const unknown = [...inTables, ...(await series.groups())].filter((group) => !known.has(group));
   if (unknown.length === 0 || pending.length === 0) return;
   throw new UserError(
     `no log knows the consumer groups ${[...new Set(unknown)].join(', ')}, whose stores have offsets: a repair has lost them`,

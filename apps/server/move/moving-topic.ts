@@ -17,6 +17,8 @@ export interface MovingTopic {
 export interface MoveParts {
   readonly database: Database;
   readonly series: SeriesStore;
+  /** Whether other servers may have the offsets of their groups in the same database. */
+  readonly isDatabaseShared: boolean;
   readonly spoolMiB: number;
   readonly logger: TopicOptions['logger'];
   readonly print: (line: string) => void;

@@ -4,6 +4,7 @@ import { after, type EventBatch, lastSeqOf, type ZoneAddress } from '@millrace/k
 import type { LoggedBatch, StoredLog } from '@millrace/log';
 import type { ShardManifest } from '../kafka-journal.ts';
 import type { Cursor } from '../reader-rule.ts';
+import { BrokerError } from '../shard-broker.ts';
 import { readShard, shardStart } from '../shard-reader.ts';
 import type { CopyTarget } from './copy-log.ts';
 import { whileBrokersFail } from './retries.ts';
@@ -24,6 +25,8 @@ export interface WantedPlaces {
 }
 
 interface ComparisonOptions {
+  /** By shard, what `copyLog` has returned. */
+  readonly ends: readonly number[];
   /** Called with the number of events that were compared. */
   readonly onProgress?: (events: number) => void;
   /** See `EVENTS_AFTER_MANIFEST`. */
@@ -49,11 +52,12 @@ export async function compareLogs(
   to: CopyTarget,
   { shards, headsBefore }: LogSurvey,
   wanted: WantedPlaces,
-  { onProgress = () => {}, eventsAfterManifest = EVENTS_AFTER_MANIFEST }: ComparisonOptions = {},
+  { ends: writtenTo, onProgress = () => {}, eventsAfterManifest = EVENTS_AFTER_MANIFEST }: ComparisonOptions,
 ): Promise<CopiedPlaces> {
   const walks = Array.from(
     { length: to.shards },
-    (_none, shard) => new ShardWalk(to, shard, (shards.get(shard)?.events ?? 0) - eventsAfterManifest),
+    (_none, shard) =>
+      new ShardWalk(to, shard, { end: writtenTo[shard] ?? 0, eventsBefore: (shards.get(shard)?.events ?? 0) - eventsAfterManifest }),
   );
   for (const [zone, seq] of headsBefore) walks[to.shardOf(zone)]?.heads.set(zone, seq);
   const ends: Map<number, Map<number, Cursor>>[] = [];
@@ -127,12 +131,14 @@ class ShardWalk {
   /** After all that was read. */
   #cursor: Cursor | null = null;
   #read: { readonly at: Cursor; readonly batch: EventBatch }[] = [];
+  readonly #end: number;
   /** Events until the place of the manifest is reached. */
   #eventsLeft: number;
   #manifest: ShardManifest | null = null;
 
-  /** @param eventsBefore events before the place of the manifest */
-  constructor(to: CopyTarget, shard: number, eventsBefore: number) {
+  /** @param end offset up to which the shard has records @param eventsBefore events before the place of the manifest */
+  constructor(to: CopyTarget, shard: number, { end, eventsBefore }: { readonly end: number; readonly eventsBefore: number }) {
+    this.#end = end;
     this.#to = to;
     this.shard = shard;
     this.#eventsLeft = eventsBefore;
@@ -185,7 +191,16 @@ class ShardWalk {
     while (this.#read.length === 0) {
       const from = this.#cursor ?? (await whileBrokersFail(clock, () => shardStart(broker, this.shard)));
       const limits = { maxBytes: READ_BYTES_MAX, waitMs: 0 };
-      const { batches, next, lag } = await whileBrokersFail(clock, () => readShard(broker, this.shard, from, limits));
+      const { batches, next, lag } = await whileBrokersFail(clock, async () => {
+        const read = await readShard(broker, this.shard, from, limits);
+        // A new leader knows of the newest records only when its followers have told it.
+        if (read.lag === 0 && read.next.offset < this.#end)
+          throw new BrokerError(
+            'unknown',
+            `the leader of shard ${this.shard} tells of records up to offset ${read.next.offset}, of ${this.#end}`,
+          );
+        return read;
+      });
       this.#cursor = next;
       this.#read = [...batches];
       if (lag === 0) return;

@@ -30,6 +30,7 @@ export interface CopyTarget {
  * Writes all events of a log to a topic: each shard gets those of its zones in the order of the log, under an epoch above all earlier ones. It continues a
  * copy that was interrupted. A shard of a log without its oldest events does not begin at offset 0, so that who has not read those finds them missing.
  * @param onProgress called with the number of events that were read
+ * @returns by shard, the offset up to which it is known to have records: a leader that tells an earlier end does not know them yet
  * @throws BrokerError when brokers fail for a minute; TooLarge
  */
 export async function copyLog(
@@ -37,7 +38,7 @@ export async function copyLog(
   to: CopyTarget,
   { shards, headsBefore }: LogSurvey,
   onProgress: (events: number) => void = () => {},
-): Promise<void> {
+): Promise<number[]> {
   const heads = Array.from({ length: to.shards }, () => new Map<ZoneAddress, number>());
   for (const [zone, seq] of headsBefore) heads[to.shardOf(zone)]?.set(zone, seq);
   const copies = heads.map((before, shard) => {
@@ -66,7 +67,7 @@ export async function copyLog(
     }
     await flush();
   }
-  await Promise.all(copies.map((copy) => copy.end()));
+  return Promise.all(copies.map((copy) => copy.end()));
 }
 
 interface CopiedShard {
@@ -83,6 +84,7 @@ class ShardCopy {
   readonly #shard: number;
   readonly #plan: CopiedShard;
   #writer: ShardWriter | null = null;
+  #tail: ShardTail | null = null;
 
   constructor(to: CopyTarget, shard: number, plan: CopiedShard) {
     this.#to = to;
@@ -117,8 +119,10 @@ class ShardCopy {
     });
   }
 
-  async end(): Promise<void> {
+  /** @returns the offset after the newest record that is known to be written */
+  async end(): Promise<number> {
     await this.#writer?.release();
+    return this.#tail?.cursor.offset ?? 0;
   }
 
   async #owned(): Promise<ShardWriter> {
@@ -127,6 +131,7 @@ class ShardCopy {
     const { heads, epochMin } = this.#plan;
     const shard = this.#shard;
     const tail = new ShardTail({ broker, shard, clock, cursor: await shardStart(broker, shard), heads });
+    this.#tail = tail;
     const writer = await ShardWriter.own({ broker, shard, clock, tail, lease: ENDLESS, nonce: newName(), epochMin });
     this.#writer = writer;
     void writer.ended.then(() => {

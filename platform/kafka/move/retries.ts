@@ -2,10 +2,10 @@ import { ClaimLost, type Clock, retryDelayMs, WriterEnded } from '@millrace/kern
 import { BrokerError } from '../shard-broker.ts';
 
 const RETRY_FIRST_MS = 100;
-/** How long brokers may fail before a move gives up, ms. It can be run again. */
+/** How long a step of a move may take with failures before the move gives up, ms. It can be run again. */
 const FAILING_MS_MAX = 60_000;
 
-/** Repeats a step of a move while the brokers fail. @throws BrokerError after a minute of failures; any other error at once */
+/** Repeats a step of a move while the brokers fail. @throws BrokerError when a step has failed a minute after it began, or later; any other error at once */
 export async function whileBrokersFail<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
   const since = clock.elapsed();
   for (let attempt = 1; ; attempt++) {

@@ -2,7 +2,7 @@ import type { Database, Transaction } from '@millrace/database';
 import type { ConsumerGap, DeadEvent, OpenDeadLetter } from '@millrace/log';
 import { eq, sql } from 'drizzle-orm';
 import { encodeBatch, textOf } from './table-dead-letters.ts';
-import { deadEvents, deadLetters, logConsumers, logGaps } from './tables.ts';
+import { deadEvents, deadLetters, logAssignments, logConsumers, logGaps } from './tables.ts';
 
 /** Rows of an insert at a time. A statement has at most 65,535 parameters. */
 const ROWS_MAX = 1_000;
@@ -18,6 +18,11 @@ export interface TopicConsumers {
 /** Replaces the consumer groups and dead letters of a topic. Dead letters get new ids, in the same order. */
 export async function replaceConsumers(transaction: Transaction, topic: string, { groups, ...dead }: TopicConsumers): Promise<void> {
   for (const table of [logConsumers, logGaps, deadLetters, deadEvents]) await transaction.delete(table).where(eq(table.topic, topic));
+  // Members of an earlier topic of this name have other partitions.
+  await transaction
+    .update(logAssignments)
+    .set({ leases: {}, partitions: [], generation: sql`${logAssignments.generation} + 1` })
+    .where(eq(logAssignments.topic, topic));
   for (const { group, offsets, gaps } of groups) {
     await transaction.insert(logConsumers).values({ topic, group, offsets });
     if (gaps.length > 0) await transaction.insert(logGaps).values(gaps.map((gap) => ({ topic, group, ...gap })));

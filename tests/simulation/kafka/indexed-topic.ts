@@ -46,7 +46,7 @@ export class IndexedTopic {
   }
 
   async open(): Promise<void> {
-    this.#store = new LmdbZoneIndex(this.#indexFolder, this.topicId);
+    this.#store = new LmdbZoneIndex(this.#indexFolder, this.topicId, 1);
     for (let process = 0; process <= READER; process++) await this.#start(process);
   }
 

@@ -32,15 +32,17 @@ export class MemoryZoneIndex implements ZoneIndexStore {
       return { place, newest: newest.get(zone) ?? null, ranges };
     });
 
-  add: ZoneIndexStore['add'] = (shard, { ranges, newest, places }) => {
+  add: ZoneIndexStore['add'] = (entries) => {
     // What is passed later belongs to the next write.
-    const added = structuredClone({ ranges: [...ranges], newest: [...newest], places: [...places] });
+    const added = entries.map(({ shard, ranges, newest, places }) => structuredClone({ shard, ranges, newest: [...newest], places }));
     return this.#ask(() => {
-      if (this.#machine.scheduler.chance(FAILED_WRITES)) throw new Error('the index cannot be written');
-      const of = this.#of(shard);
-      for (const range of added.ranges) of.ranges = withRange(of.ranges, range);
-      for (const [zone, offset] of added.newest) of.newest.set(zone, Math.max(offset, of.newest.get(zone) ?? -1));
-      for (const { zone, place } of added.places) of.places.set(zone, [...(of.places.get(zone) ?? []), place]);
+      for (const { shard, ranges, newest, places } of added) {
+        const of = this.#of(shard);
+        for (const [zone, offset] of newest) of.newest.set(zone, Math.max(offset, of.newest.get(zone) ?? -1));
+        for (const { zone, place } of places) of.places.set(zone, [...(of.places.get(zone) ?? []), place]);
+        if (this.#machine.scheduler.chance(FAILED_WRITES)) throw new Error('the index cannot be written');
+        for (const range of ranges) of.ranges = withRange(of.ranges, range);
+      }
     });
   };
 

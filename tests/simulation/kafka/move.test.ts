@@ -32,12 +32,18 @@ const NO_DEAD_LETTERS = { prune: async () => {} } as unknown as DeadLetterBox & 
 
 async function copied(from: StoredLog, target: CopyTarget, eventsAfterManifest?: number): Promise<CopiedPlaces> {
   const survey = await surveyLog(from, shardOf);
-  await copyLog(from, target, survey);
+  const writtenTo = await copyLog(from, target, survey);
   const ends = from.partitions.map(
     ({ start }, partition) => new Set(from.groups.map(({ offsets }) => offsets[partition] ?? 0).filter((offset) => offset >= start)),
   );
   const events = from.partitions.map((_bounds, partition) => new Set([...from.batches(partition)].map(({ offset }) => offset)));
-  return compareLogs(from, target, survey, { ends, events }, eventsAfterManifest === undefined ? {} : { eventsAfterManifest });
+  return compareLogs(
+    from,
+    target,
+    survey,
+    { ends, events },
+    { ends: writtenTo, ...(eventsAfterManifest !== undefined && { eventsAfterManifest }) },
+  );
 }
 
 describe('a log that is copied to Kafka', () => {
@@ -119,13 +125,38 @@ test('an offset of a group at which no batch begins is refused with the remedy',
     await written(folder, { rounds: [{ batches: [{ zone: 0, events: 3, isLoss: false }], reads: [], isCut: false, isClaimed: false }] });
     const from = openStoredLog(folder);
     const survey = await surveyLog(from, shardOf);
-    await copyLog(from, target, survey);
+    const writtenTo = await copyLog(from, target, survey);
     const none = from.partitions.map(() => new Set<number>());
     const ends = from.partitions.map(({ end }) => new Set(end === 3 ? [1, 3] : []));
-    await assert.rejects(compareLogs(from, target, survey, { ends, events: none }), {
+    await assert.rejects(compareLogs(from, target, survey, { ends, events: none }, { ends: writtenTo }), {
       message: /at offset 1, where no batch begins/,
       remedy: /skip/,
     });
+    await from.close();
+  } finally {
+    kafka.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a leader that does not know of the newest records yet is asked again', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
+  const kafka = new RunningKafka(SHARDS);
+  const target: CopyTarget = { broker: kafka.broker, clock: kafka.client, shards: SHARDS, shardOf };
+  try {
+    await written(folder, { rounds: [{ batches: [{ zone: 0, events: 3, isLoss: false }], reads: [], isCut: false, isClaimed: false }] });
+    const from = openStoredLog(folder);
+    const survey = await surveyLog(from, shardOf);
+    const ends = await copyLog(from, target, survey);
+    let early = 3;
+    const fetch: TopicBroker['fetch'] = async (shard, offset, limits) => {
+      const fetched = await kafka.broker.fetch(shard, offset, limits);
+      // As after an election.
+      return early-- > 0 ? { ...fetched, records: [], highWatermark: offset } : fetched;
+    };
+    const none = from.partitions.map(() => new Set<number>());
+    await compareLogs(from, { ...target, broker: { ...kafka.broker, fetch } }, survey, { ends: none, events: none }, { ends });
+    assert.ok(early < 0);
     await from.close();
   } finally {
     kafka.stop();

@@ -40,6 +40,7 @@ export class MovedTopic {
   readonly groups: readonly string[];
   /** How often the leaders do not tell the ends of their shards. */
   silentEnds = 0;
+  isDatabaseShared = false;
   readonly #folder = mkdtempSync(join(tmpdir(), 'millrace-move-topic-'));
   readonly #seriesFolder: string;
   readonly #database: Database;
@@ -108,6 +109,7 @@ export class MovedTopic {
     return {
       database: { ...this.#database, drizzle: counting(this.#database.drizzle, 'stores') },
       series: counting(this.#series, 'stores'),
+      isDatabaseShared: this.isDatabaseShared,
       spoolMiB: 1,
       logger: { error: () => {}, debug: () => {} },
       print: (line) => {

@@ -9,6 +9,8 @@ import { transactionsOf } from './transactions.ts';
 const CONNECTIONS_MAX = 8;
 const CONNECT_MS_MAX = 5_000;
 const STATEMENT_MS_MAX = 30_000;
+/** Time that a transaction may wait for its process, ms. */
+const IDLE_IN_TRANSACTION_MS_MAX = 10_000;
 const PROBE_MS_MAX = 1_500;
 /** Id of the advisory lock that serialises concurrent migrations of a database. An arbitrary number. */
 const MIGRATION_LOCK = 6_455_223;
@@ -34,6 +36,8 @@ export function connectDatabase(address: DatabaseAddress, onFailure: (error: Err
     connectionTimeoutMillis: CONNECT_MS_MAX,
     query_timeout: STATEMENT_MS_MAX,
     application_name: 'millrace',
+    // A process that hangs or loses its machine within a transaction must not keep its locks. The embedded database has a limit of its own.
+    ...('url' in address && { idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS_MAX }),
   });
   const tracked = trackPool(pool);
   pool.on('error', onFailure);

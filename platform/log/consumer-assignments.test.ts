@@ -93,6 +93,40 @@ describe('a consumer group that shares its partitions', () => {
     assert.deepEqual([group.stats().partitions, table.stored.get(1), reloads], [[0, 1], 1, 2]);
     await group.stop();
     assert.deepEqual([group.stats().partitions, group.stats().lag], [[], 0]);
+    // While it is paused, as the only process perhaps.
+    await appendTo(log, [counted(0, 2), counted(1, 2)]);
+    assert.equal(group.stats().lag, 2);
+  });
+
+  test('is not caught up while its lease has ended, and its lag grows', async () => {
+    await group.start();
+    theMember().failed(new Error('the database does not respond'));
+    await theMember().revoked([0]);
+    await appendTo(log, [counted(0, 1), counted(1, 1)]);
+    assert.equal(group.stats().lag, 2);
+    let isCaughtUp = false;
+    const caughtUp = group.caughtUp().then(() => {
+      isCaughtUp = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(isCaughtUp, false);
+    theMember().failed(null);
+    await theMember().assigned([0], 2);
+    await caughtUp;
+    assert.deepEqual([table.stored.get(0), group.stats().lag, group.stats().failure], [1, 0, null]);
+  });
+
+  test('an operator can replay and skip while it is paused', async () => {
+    await appendTo(log, [counted(0, 1), counted(1, 1)]);
+    await group.start();
+    await group.caughtUp();
+    const place = { partition: 1, offset: 0, zone: zoneIn(1), seq: 1 };
+    await log.deadLetters.put({ group: 'table', ...place, reason: 'a test', createdAt: 1 }, counted(1, 1));
+    const [letter] = await log.deadLetters.list();
+    assert.ok(letter);
+    await assert.rejects(group.replay(letter.id), /does not read partition 1 of table now/);
+    await group.stop();
+    assert.equal(await group.replay(letter.id), true);
   });
 
   test('reads the stored offsets of a partition again when it gets it', async () => {
@@ -173,7 +207,7 @@ describe('a consumer group that shares its partitions', () => {
     for (const partition of [0, 1]) await log.deadLetters.put({ ...letter, partition, zone: zoneIn(partition) }, counted(partition, 1));
     await group.start();
     assert.equal(await group.replay(1), true);
-    await assert.rejects(group.replay(2), /partition 1 of table is read by another process now/);
+    await assert.rejects(group.replay(2), /does not read partition 1 of table now/);
     assert.equal(await log.deadLetters.count(), 1);
   });
 
@@ -192,6 +226,19 @@ describe('a consumer group that shares its partitions', () => {
     const { overtaken, failure } = group.stats();
     assert.deepEqual([overtaken, failure, table.stored.get(0)], [[], null, 1]);
     assert.deepEqual(await group.skipDropped(), []);
+  });
+
+  test('dropped events are shown, and can be skipped, while the group is paused', async () => {
+    log.readFrom = (partition, offset) => Promise.reject(new OffsetOutOfRange(partition, offset, 5));
+    await group.start();
+    await until(() => group.stats().overtaken.length === 1, 'the gap');
+    await group.stop();
+    assert.equal(group.stats().overtaken.length, 1);
+    assert.deepEqual(
+      (await group.skipDropped()).map(({ partition, from, to }) => [partition, from, to]),
+      [[0, 0, 5]],
+    );
+    assert.equal(table.stored.get(0), 5);
   });
 
   test('a projection with a store of its own reads all partitions', async () => {

@@ -126,10 +126,11 @@ export class ConsumerGroup {
     await this.#membership.leave();
   }
 
-  readonly #assignmentChanged = (partitions: readonly number[], isAssigned: boolean): void => {
-    this.#ranges.forget(partitions);
+  readonly #assignmentChanged = (partitions: readonly number[], change: 'assigned' | 'revoked' | 'given up'): void => {
+    // Operators see and skip them while the group does not run.
+    if (change !== 'given up') this.#ranges.forget(partitions);
     // Another process may have put some.
-    if (isAssigned) this.#log.deadLetters.reload?.(this.#projection.name);
+    if (change === 'assigned') this.#log.deadLetters.reload?.(this.#projection.name);
     this.#wakeUp();
   };
 
@@ -217,7 +218,8 @@ export class ConsumerGroup {
     await this.#pause.wait(GATHER_MS);
   }
 
-  readonly #hasReached = (ends: readonly number[]): boolean => this.#membership.isJoined && this.#positions.hasReached(ends);
+  readonly #hasReached = (ends: readonly number[]): boolean =>
+    this.#membership.isJoined && !this.#membership.isLapsed && this.#positions.hasReached(ends);
 
   /** Reads and applies new events. @returns number of events that were read */
   async #readOnce(): Promise<number> {

@@ -65,9 +65,9 @@ describe('a member of a group with leases', () => {
     assert.deepEqual(
       beats.map(({ member, replaces }) => [member, replaces]),
       [
-        ['folder/member-0', 'folder/'],
-        ['folder/member-0', 'folder/'],
-        ['folder/member-0', undefined],
+        ['folder#member-0', 'folder#'],
+        ['folder#member-0', 'folder#'],
+        ['folder#member-0', undefined],
       ],
     );
   });

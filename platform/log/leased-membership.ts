@@ -44,7 +44,7 @@ export class LeasedMembership implements GroupMembership {
 
   async join(group: string, member: GroupMember): Promise<JoinedGroup> {
     const { place, newMember } = this.#parts;
-    const name = this.#unknown.get(group) ?? `${place === undefined ? '' : `${place}/`}${newMember()}`;
+    const name = this.#unknown.get(group) ?? `${place === undefined ? '' : `${place}#`}${newMember()}`;
     this.#unknown.set(group, name);
     const joined = new LeasedMember(this.#parts, group, name, member);
     await joined.begin();
@@ -82,7 +82,7 @@ class LeasedMember implements JoinedGroup {
   async begin(): Promise<void> {
     const { place } = this.#parts;
     // Only at first: a process that begins in the same place later replaces this one.
-    await this.#beat(place === undefined ? {} : { replaces: `${place}/` });
+    await this.#beat(place === undefined ? {} : { replaces: `${place}#` });
     this.#beatAfter(BEAT_MS);
   }
 

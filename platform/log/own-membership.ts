@@ -6,8 +6,8 @@ interface OwnParts {
   readonly group: string;
   readonly positions: GroupPositions;
   readonly reasonOf: (error: unknown) => string;
-  /** Called after partitions were assigned or revoked. */
-  readonly onChanged: (partitions: readonly number[], isAssigned: boolean) => void;
+  /** Called after partitions were assigned, revoked for another process, or given up by this one. */
+  readonly onChanged: (partitions: readonly number[], change: 'assigned' | 'revoked' | 'given up') => void;
 }
 
 /** The membership of this process in a consumer group. A revocation waits for the work that runs. */
@@ -15,8 +15,7 @@ export class OwnMembership {
   readonly #parts: OwnParts;
   readonly #running = new Set<Promise<unknown>>();
   #joined: JoinedGroup | null = null;
-  /** Whether it has joined since it was created. */
-  #hasJoined = false;
+  #isLeaving = false;
   /** Reason why it could not be renewed. */
   failure: string | null = null;
 
@@ -33,25 +32,31 @@ export class OwnMembership {
     return this.#parts.membership.isShared ? this.#parts.positions.known() : undefined;
   }
 
-  /** Whether this process may write for a partition without offsets. A group that is not shared need not run for that. */
-  mayWrite(partition: number): boolean {
-    return !this.#parts.membership.isShared || this.#parts.positions.has(partition);
+  /** Whether its lease has ended because it could not be renewed: it reads nothing, and perhaps no other process does. */
+  get isLapsed(): boolean {
+    return this.failure !== null && this.#parts.positions.partitions.length === 0;
   }
 
-  /** Whether a partition counts in the stats of this process. Before it has joined, all do. */
+  /** Whether this process may write for a partition without offsets. The group need not run for that. */
+  mayWrite(partition: number): boolean {
+    return !this.#parts.membership.isShared || !this.isJoined || this.#parts.positions.has(partition);
+  }
+
+  /** Whether a partition counts in the stats of this process. While it has none because it does not run or its lease has ended, all do. */
   isCounted(partition: number): boolean {
-    return !this.#hasJoined || this.mayWrite(partition);
+    return this.isLapsed || this.mayWrite(partition);
   }
 
   /** Resolves when the partitions that are free are assigned. No effect after it has joined. */
   async join(): Promise<void> {
     const { membership, group } = this.#parts;
     this.#joined ??= await membership.join(group, this.#member);
-    this.#hasJoined = true;
   }
 
   async leave(): Promise<void> {
+    this.#isLeaving = true;
     await this.#joined?.leave();
+    this.#isLeaving = false;
     this.#joined = null;
     this.failure = null;
   }
@@ -69,11 +74,11 @@ export class OwnMembership {
   readonly #member: GroupMember = {
     assigned: async (partitions, generation) => {
       this.#parts.positions.assign(partitions, generation);
-      this.#parts.onChanged(partitions, true);
+      this.#parts.onChanged(partitions, 'assigned');
     },
     revoked: async (partitions) => {
       this.#parts.positions.revoke(partitions);
-      this.#parts.onChanged(partitions, false);
+      this.#parts.onChanged(partitions, this.#isLeaving || this.failure !== null ? 'given up' : 'revoked');
       await Promise.allSettled(this.#running);
     },
     failed: (error) => {

@@ -32,7 +32,7 @@ export class Replays {
     const { group, partition } = dead.deadLetter;
     if (!this.#isOurs(partition))
       throw new Error(
-        `partition ${partition} of ${group} is read by another process now. Replay the dead letter at the server that reads it`,
+        `this process does not read partition ${partition} of ${group} now: another one does, where the dead letter can be replayed, or its lease has ended because the database does not respond`,
       );
     await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeFrom);
     await this.#log.deadLetters.remove(id);

@@ -217,9 +217,11 @@ export class ModuleRuntime {
     const group = new ConsumerGroup(log, part.projection, clock, onFailure, part.reasonOf ?? failureReason);
     const entry: Group = { name, part, group, started: null };
     this.#groups.set(name, entry);
-    this.#consumers.push(consumerOf(group, part.topic, log));
+    const consumer = consumerOf(group, part.topic, log);
+    this.#consumers.push(consumer);
     const start = () => {
-      if (!this.#isStopping) entry.started = group.start();
+      // An operator who has paused it meanwhile starts it by resuming it.
+      if (!this.#isStopping) entry.started = consumer.status().state === 'paused' ? Promise.resolve() : group.start();
       return entry.started;
     };
     const after = [part.after, place.log.engine === 'kafka' ? database.ready : undefined].filter((one) => one !== undefined);

@@ -52,7 +52,7 @@ export async function simulateGroup(seed: number, actions: readonly GroupAction[
   const start = (process: Process) => {
     if (process.running || process.stopping === process.machine.life) return;
     if (!process.machine.isUp) process.machine.start();
-    const name = `${process.machine.name}/${runs++}`;
+    const name = `${process.machine.name}#${runs++}`;
     const group = shared.member(process.machine, name);
     process.running = { name, group };
     void group.start();

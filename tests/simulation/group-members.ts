@@ -209,7 +209,7 @@ export class SharedGroup {
       store,
       clock: machine,
       partitions: PARTITIONS,
-      newMember: () => name.split('/').at(-1) ?? '',
+      newMember: () => name.split('#').at(-1) ?? '',
       place: machine.name,
     });
     return {

@@ -26,7 +26,7 @@ export class TableGroups implements GroupStore {
     return this.#drizzle.transaction(async (transaction) => {
       const known = await this.#lock(transaction, group);
       const { state, reply } = heartbeat(known.state, known.now, beat);
-      await this.#save(transaction, group, state);
+      await this.#save(transaction, group, known.state, state);
       return reply;
     });
   }
@@ -34,7 +34,7 @@ export class TableGroups implements GroupStore {
   async leave(group: string, member: string): Promise<void> {
     await this.#drizzle.transaction(async (transaction) => {
       const { state } = await this.#lock(transaction, group);
-      await this.#save(transaction, group, withoutMember(state, member));
+      await this.#save(transaction, group, state, withoutMember(state, member));
     });
   }
 
@@ -56,10 +56,11 @@ export class TableGroups implements GroupStore {
     return { state: created, now: created.now };
   }
 
-  async #save(transaction: Transaction, group: string, { generation, leases, partitions }: GroupState): Promise<void> {
+  /** The owners of thousands of partitions are not written anew with each heartbeat. */
+  async #save(transaction: Transaction, group: string, before: GroupState, { generation, leases, partitions }: GroupState): Promise<void> {
     await transaction
       .update(logAssignments)
-      .set({ generation, leases, partitions })
+      .set(generation === before.generation ? { leases } : { generation, leases, partitions })
       .where(and(eq(logAssignments.topic, this.#topic), eq(logAssignments.group, group)));
   }
 }

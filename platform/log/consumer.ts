@@ -83,9 +83,7 @@ export class ConsumerGroup {
     this.#reasonOf = reasonOf;
   }
 
-  /**
-   * Joins the group and starts reading. Resolves when the stored offsets are read, which is tried until it succeeds, or when the group is stopped before.
-   */
+  /** Joins the group and starts reading. Resolves when the stored offsets are read, which is tried until it succeeds, or when the group is stopped before. */
   start(): Promise<void> {
     this.#stopped = false;
     const begun = Promise.withResolvers<void>();

@@ -101,8 +101,8 @@ function moveFindings(data: string): Finding[] {
       if (!state) return [];
       const found = `the log was copied to the topic ${state.topic} in part or as a whole`;
       const finish = 'run "millrace migrate --to kafka" with log.engine "kafka" to finish it';
-      const isBound = state.plan !== undefined && !isInKafka(join(data, folder));
-      return [[`move of ${topic}`, !isBound, isBound ? `not finished, and no server can start: ${finish}` : `${found}; ${finish}`]];
+      const isPlanned = state.plan !== undefined && !isInKafka(join(data, folder));
+      return [[`move of ${topic}`, !isPlanned, isPlanned ? `not finished, and no server can start: ${finish}` : `${found}; ${finish}`]];
     },
   );
 }

@@ -117,37 +117,35 @@ describe('a log that is copied to Kafka', () => {
   });
 });
 
-test('an offset of a group at which no batch begins is refused with the remedy', async () => {
+/** A log with one batch of three events, and its copy. */
+async function withCopy(work: (copy: { from: StoredLog; target: CopyTarget; kafka: RunningKafka; writtenTo: number[] }) => Promise<void>) {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
   const kafka = new RunningKafka(SHARDS);
   const target: CopyTarget = { broker: kafka.broker, clock: kafka.client, shards: SHARDS, shardOf };
   try {
     await written(folder, { rounds: [{ batches: [{ zone: 0, events: 3, isLoss: false }], reads: [], isCut: false, isClaimed: false }] });
     const from = openStoredLog(folder);
-    const survey = await surveyLog(from, shardOf);
-    const writtenTo = await copyLog(from, target, survey);
-    const none = from.partitions.map(() => new Set<number>());
-    const ends = from.partitions.map(({ end }) => new Set(end === 3 ? [1, 3] : []));
-    await assert.rejects(compareLogs(from, target, survey, { ends, events: none }, { ends: writtenTo }), {
-      message: /at offset 1, where no batch begins/,
-      remedy: /skip/,
-    });
+    const writtenTo = await copyLog(from, target, await surveyLog(from, shardOf));
+    await work({ from, target, kafka, writtenTo });
     await from.close();
   } finally {
     kafka.stop();
     rmSync(folder, { recursive: true, force: true });
   }
-});
+}
 
-test('a leader that does not know of the newest records yet is asked again', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-move-'));
-  const kafka = new RunningKafka(SHARDS);
-  const target: CopyTarget = { broker: kafka.broker, clock: kafka.client, shards: SHARDS, shardOf };
-  try {
-    await written(folder, { rounds: [{ batches: [{ zone: 0, events: 3, isLoss: false }], reads: [], isCut: false, isClaimed: false }] });
-    const from = openStoredLog(folder);
-    const survey = await surveyLog(from, shardOf);
-    const ends = await copyLog(from, target, survey);
+test('an offset of a group at which no batch begins is refused with the remedy', () =>
+  withCopy(async ({ from, target, writtenTo }) => {
+    const ends = from.partitions.map(({ end }) => new Set(end === 3 ? [1, 3] : []));
+    const events = from.partitions.map(() => new Set<number>());
+    await assert.rejects(compareLogs(from, target, await surveyLog(from, shardOf), { ends, events }, { ends: writtenTo }), {
+      message: /at offset 1, where no batch begins/,
+      remedy: /skip/,
+    });
+  }));
+
+test('a leader that does not know of the newest records yet is asked again', () =>
+  withCopy(async ({ from, target, kafka, writtenTo }) => {
     let early = 3;
     const fetch: TopicBroker['fetch'] = async (shard, offset, limits) => {
       const fetched = await kafka.broker.fetch(shard, offset, limits);
@@ -155,14 +153,10 @@ test('a leader that does not know of the newest records yet is asked again', asy
       return early-- > 0 ? { ...fetched, records: [], highWatermark: offset } : fetched;
     };
     const none = from.partitions.map(() => new Set<number>());
-    await compareLogs(from, { ...target, broker: { ...kafka.broker, fetch } }, survey, { ends: none, events: none }, { ends });
+    const broker = { ...kafka.broker, fetch };
+    await compareLogs(from, { ...target, broker }, await surveyLog(from, shardOf), { ends: none, events: none }, { ends: writtenTo });
     assert.ok(early < 0);
-    await from.close();
-  } finally {
-    kafka.stop();
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+  }));
 
 interface Moved {
   readonly folder: string;
